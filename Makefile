@@ -1,0 +1,55 @@
+# Everything a contributor and CI do. A fresh machine needs python3, pip and make.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+UV := $(or $(shell command -v uv),$(BIN)/uv)
+MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test coverage check fix bench pins clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+env: $(VENV)/made ## make .venv with everything
+$(VENV)/made: $(MANIFESTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@test -x "$(UV)" || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
+		--group dev --editable '.[onnx,tensorflow,testing]' pip hatchling
+	@touch $@
+
+demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
+	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
+
+test: env ## run the tests
+	$(BIN)/pytest $(ARGS)
+
+coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
+	$(BIN)/python -m coverage erase
+	$(BIN)/pytest --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --include='core/*' --fail-under=98
+	$(BIN)/coverage report --include='plugins/*' --fail-under=95
+
+check: env ## style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: env ## mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: env ## print what a prediction costs and how fast and small a server starts
+	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/startup.py
+
+pins: env ## renew constraints.txt: the versions that the tests run with
+	$(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \
+		--group dev pyproject.toml plugins/onnx/pyproject.toml plugins/tensorflow/pyproject.toml \
+		--no-emit-package mlbuffet --no-emit-package mlbuffet-onnx --no-emit-package mlbuffet-tensorflow \
+		--output-file constraints.txt
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) build dist

@@ -1,0 +1,144 @@
+"""Python lists and scalars as arrays of a declared dtype, without silent coercion."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.errors import InvalidInput
+
+PYTHON_TYPES = (bool, int, float, complex, str, bytes, list, tuple)
+
+_ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
+    "b": (frozenset({bool}), "true or false"),
+    "i": (frozenset({int}), "whole numbers"),
+    "f": (frozenset({int, float}), "numbers"),
+    "c": (frozenset({int, float, complex}), "numbers"),
+    "O": (frozenset({str, bytes}), "text or bytes"),
+}
+_MAX_RANK = 64  # of a numpy array
+_ML_INTEGERS = {
+    np.dtype(ml_dtypes.int2): (-2, 1),
+    np.dtype(ml_dtypes.uint2): (0, 3),
+    np.dtype(ml_dtypes.int4): (-8, 7),
+    np.dtype(ml_dtypes.uint4): (0, 15),
+}
+
+
+def array_from_python(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    """An array of ``dtype`` with the shape of the nested lists of ``value``.
+
+    Ints become floats; nothing else changes its type: no bool, text or None among numbers, no fraction among integers,
+    nothing out of the dtype's range. Text becomes UTF-8 bytes. Raises `InvalidInput` that names the input, the position
+    and the value.
+    """
+    shape, leaves = _flatten(value, name)
+    accepted, wanted = _ACCEPTED[kind_of(dtype)]
+    types = set(map(type, leaves))
+    if not types <= accepted:
+        if any(issubclass(kind, np.ndarray | np.generic) for kind in types):
+            return _array_of_arrays(value, dtype, name)
+        position = next(index for index, leaf in enumerate(leaves) if type(leaf) not in accepted)
+        raise InvalidInput(f"{_at(name, shape, position, leaves)}; {dtype_name(dtype)} takes {wanted}")
+    if dtype.kind == "O":
+        return _bytes_array(leaves, name).reshape(shape)
+    return _numbers(leaves, dtype, name, shape).reshape(shape)
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """The numpy kind of ``dtype``, with the small types of ml_dtypes counted as the numbers that they are."""
+    if dtype.kind != "V":
+        return "i" if dtype.kind == "u" else dtype.kind
+    return "i" if dtype in _ML_INTEGERS else "f"
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """How messages and tables call ``dtype``: object arrays hold bytes."""
+    return "bytes" if dtype.kind == "O" else dtype.name
+
+
+def _flatten(value: Any, name: str) -> tuple[tuple[int, ...], Sequence[Any]]:
+    shape: list[int] = []
+    level: Sequence[Any] = [value]
+    while level and isinstance(level[0], list | tuple):
+        length = len(level[0])
+        for item in level:
+            if not isinstance(item, list | tuple) or len(item) != length:
+                raise InvalidInput(
+                    f"input {name!r} is ragged: its lists differ in length or depth at level {len(shape) + 1}"
+                )
+        shape.append(length)
+        if len(shape) > _MAX_RANK:
+            raise InvalidInput(f"input {name!r} is nested deeper than {_MAX_RANK} lists")
+        level = list(chain.from_iterable(level)) if len(level) > 1 else level[0]
+    return tuple(shape), level
+
+
+def _numbers(leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(leaves, dtype=dtype)
+    except OverflowError:
+        position = next(index for index, leaf in enumerate(leaves) if not _fits(leaf, dtype))
+        raise _out_of_range(name, shape, position, leaves, dtype) from None
+    if dtype in _ML_INTEGERS:
+        low, high = _ML_INTEGERS[dtype]
+        _refuse_first(np.array([not low <= leaf <= high for leaf in leaves], bool), leaves, dtype, name, shape)
+    elif kind_of(dtype) == "f" and not np.isfinite(array).all():
+        _refuse_first(~np.isfinite(array) & np.isfinite(np.array(leaves, np.float64)), leaves, dtype, name, shape)
+    return array
+
+
+def _fits(leaf: Any, dtype: np.dtype[Any]) -> bool:
+    try:
+        np.array(leaf, dtype=dtype)
+    except OverflowError:
+        return False
+    return True
+
+
+def _refuse_first(
+    wrong: NDArray[Any], leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...]
+) -> None:
+    if wrong.any():
+        raise _out_of_range(name, shape, int(wrong.argmax()), leaves, dtype)
+
+
+def _out_of_range(
+    name: str, shape: tuple[int, ...], position: int, leaves: Sequence[Any], dtype: np.dtype[Any]
+) -> InvalidInput:
+    return InvalidInput(f"{_at(name, shape, position, leaves)}, which is out of the range of {dtype_name(dtype)}")
+
+
+def _bytes_array(leaves: Sequence[Any], name: str) -> NDArray[Any]:
+    array = np.empty(len(leaves), object)
+    try:
+        array[:] = [leaf.encode() if isinstance(leaf, str) else leaf for leaf in leaves]
+    except UnicodeEncodeError:
+        raise InvalidInput(f"input {name!r} holds text that is not valid Unicode (a lone surrogate)") from None
+    return array
+
+
+def _array_of_arrays(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise InvalidInput(f"input {name!r} is a list of arrays that differ in shape") from None
+    if array.dtype != dtype:
+        raise InvalidInput(f"input {name!r} has dtype {dtype_name(array.dtype)}; the model takes {dtype_name(dtype)}")
+    return array
+
+
+def _at(name: str, shape: tuple[int, ...], position: int, leaves: Sequence[Any]) -> str:
+    where = [int(index) for index in np.unravel_index(position, shape)] if shape else []
+    return f"input {name!r} holds {_shown(leaves[position])}{f' at {where}' if where else ''}"
+
+
+def _shown(leaf: Any) -> str:
+    if isinstance(leaf, int) and leaf.bit_length() > 128:  # Python refuses to write integers of over 4300 digits
+        return f"an integer of {leaf.bit_length()} bits"
+    text = repr(leaf)
+    return text if len(text) <= 40 else text[:40] + "..."

@@ -1,0 +1,317 @@
+"""Everything MLBuffet refuses or fails at.
+
+    MLBuffetError
+    ├── InvalidInput            the tensors of a call do not fit the signature
+    │   └── UnknownSignature    the call names a signature the model does not have
+    ├── InvalidOptions          a runtime does not know an option, or refuses its value
+    ├── ArtifactNotFound        there is nothing at the path
+    ├── NoRuntime               no runtime accepts the artifact
+    │   └── UnknownRuntime      the runtime named is not installed
+    ├── AmbiguousRuntime        several runtimes accept the artifact
+    ├── IncompleteRuntime       a plugin does not implement every hook of a runtime
+    ├── DuplicateRuntime        two plugins want one name
+    ├── LoadFailed              the runtime cannot load the artifact
+    ├── PredictFailed           the runtime failed while it computed
+    ├── ModelClosed             the model was used after close()
+    ├── NoModels                a folder to serve holds no model
+    ├── InvalidModelName        a file's or folder's name cannot be a model's name
+    ├── DuplicateModel          two artifacts want one model name and version
+    ├── ModelNotFound           no model, or no version of it, has that name
+    └── ModelNotReady           the model is loading, or failed to load
+
+Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
+the same without paths and without the text of other libraries, for someone who does not own the machine.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(str(name) for name in names) or "none"
+
+
+class MLBuffetError(Exception):
+    """The root of every error that MLBuffet raises on purpose."""
+
+    @property
+    def public(self) -> str:
+        """The message for a client: no path, no text of another library."""
+        return str(self)
+
+
+class InvalidInput(MLBuffetError):
+    """What a caller sent does not fit the signature; ``problem`` names the tensor, what came and what is taken."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class UnknownSignature(InvalidInput):
+    """``asked`` is not a signature of the model; ``None`` means the model has no default to fall back on."""
+
+    def __init__(self, asked: str | None, known: Iterable[str]) -> None:
+        self.asked = asked
+        self.known = tuple(known)
+        problem = f"there is no signature {asked!r}" if asked is not None else "the model has no default signature"
+        if self.known:
+            super().__init__(f"{problem}; name one of: {_listed(self.known)}")
+        else:
+            super().__init__(f"{problem}; it has no signatures at all")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.asked, self.known)
+
+
+class InvalidOptions(MLBuffetError):
+    """A runtime does not take these options; ``valid`` are the names it knows."""
+
+    def __init__(self, problem: str, valid: Iterable[str]) -> None:
+        self.problem = problem
+        self.valid = tuple(valid)
+        super().__init__(problem, self.valid)
+
+    def __str__(self) -> str:
+        return f"invalid options: {self.problem}; the valid options are: {_listed(self.valid)}"
+
+
+class ArtifactNotFound(MLBuffetError):
+    """There is no file and no folder at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return f"there is no file or folder at '{self.path}'"
+
+    @property
+    def public(self) -> str:
+        return "the model's artifact is missing"
+
+
+class NoRuntime(MLBuffetError):
+    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that could not be asked."""
+
+    def __init__(self, path: Path, asked: Iterable[str], broken: Mapping[str, Exception]) -> None:
+        self.path = path
+        self.asked = tuple(asked)
+        self.broken = dict(broken)
+        super().__init__(path, self.asked, self.broken)
+
+    def __str__(self) -> str:
+        return (
+            f"no installed runtime accepts '{self.path}'; asked: {_listed(self.asked)}{_reasons(self.broken)}. "
+            "Install the package of a runtime that reads it, or name a runtime to try it all the same"
+        )
+
+    @property
+    def public(self) -> str:
+        return "no installed runtime accepts the model"
+
+
+class UnknownRuntime(NoRuntime):
+    """No runtime called ``name`` is registered."""
+
+    def __init__(self, name: str, installed: Iterable[str], broken: Mapping[str, Exception]) -> None:
+        self.name = name
+        self.installed = tuple(installed)
+        self.broken = dict(broken)
+        MLBuffetError.__init__(self, name, self.installed, self.broken)
+
+    def __str__(self) -> str:
+        if self.name in self.broken and self.name not in self.installed:
+            return f"the runtime {self.name!r} is installed but broken: {_reason(self.broken[self.name])}"
+        return (
+            f"there is no runtime {self.name!r}; installed: {_listed(self.installed)}{_reasons(self.broken)}. "
+            "Install the package that brings it, or choose one of those"
+        )
+
+    @property
+    def public(self) -> str:
+        return f"the runtime {self.name!r} is not installed"
+
+
+class AmbiguousRuntime(MLBuffetError):
+    """Several runtimes accept ``path``, and only a person can say which is meant."""
+
+    def __init__(self, path: Path, accepting: Iterable[str]) -> None:
+        self.path = path
+        self.accepting = tuple(accepting)
+        super().__init__(path, self.accepting)
+
+    def __str__(self) -> str:
+        return (
+            f"several runtimes accept '{self.path}': {_listed(self.accepting)}. Choose one by its name: "
+            f"runtime={self.accepting[0]!r} in Python, --runtime {self.accepting[0]} on the command line"
+        )
+
+    @property
+    def public(self) -> str:
+        return f"several runtimes accept the model: {_listed(self.accepting)}"
+
+
+class IncompleteRuntime(MLBuffetError):
+    """The plugin ``name`` lacks hooks without which it cannot serve; ``missing`` names them."""
+
+    def __init__(self, name: str, missing: Iterable[str]) -> None:
+        self.name = name
+        self.missing = tuple(missing)
+        super().__init__(name, self.missing)
+
+    def __str__(self) -> str:
+        return (
+            f"the plugin {self.name!r} is not a whole runtime: it does not implement {_listed(self.missing)}. "
+            "Write each as a method with that name, decorated with @mlbuffet.hookimpl"
+        )
+
+
+class DuplicateRuntime(MLBuffetError):
+    """A runtime called ``name`` is registered already."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"a runtime called {self.name!r} is registered already; give this one another name"
+
+
+class LoadFailed(MLBuffetError):
+    """The artifact cannot be loaded.
+
+    A plugin raises ``LoadFailed(reason)`` with a sentence of its own, without paths, that says what is wrong and what
+    to do. Anything else it raises becomes a ``LoadFailed`` whose ``detail`` is that text, kept from clients.
+    """
+
+    def __init__(
+        self, reason: str, *, path: Path | None = None, runtime: str | None = None, detail: str | None = None
+    ) -> None:
+        self.reason = reason
+        self.path = path
+        self.runtime = runtime
+        self.detail = detail
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        where = f"'{self.path}' cannot be loaded by the runtime {self.runtime!r}: " if self.path else ""
+        return where + (self.detail or self.reason)
+
+    @property
+    def public(self) -> str:
+        return f"the model cannot be loaded: {self.reason}"
+
+
+class PredictFailed(MLBuffetError):
+    """The runtime failed while it computed ``signature``; ``detail`` is its own text, kept from clients."""
+
+    def __init__(self, runtime: str, signature: str, detail: str) -> None:
+        self.runtime = runtime
+        self.signature = signature
+        self.detail = detail
+        super().__init__(runtime, signature, detail)
+
+    def __str__(self) -> str:
+        return f"the runtime {self.runtime!r} failed to compute signature {self.signature!r}: {self.detail}"
+
+    @property
+    def public(self) -> str:
+        return f"the model failed to compute signature {self.signature!r}; the server's log has the cause"
+
+
+class ModelClosed(MLBuffetError):
+    """``predict`` was called on a model after ``close``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return f"the model from '{self.path}' is closed; load it again"
+
+    @property
+    def public(self) -> str:
+        return "the model is being unloaded"
+
+
+class NoModels(MLBuffetError):
+    """The folder ``path`` was to be served and holds nothing that a runtime accepts."""
+
+    def __init__(self, path: Path, asked: Iterable[str], broken: Mapping[str, Exception]) -> None:
+        self.path = path
+        self.asked = tuple(asked)
+        self.broken = dict(broken)
+        super().__init__(path, self.asked, self.broken)
+
+    def __str__(self) -> str:
+        return (
+            f"there is no model in '{self.path}'; asked: {_listed(self.asked)}{_reasons(self.broken)}. "
+            "Expected an artifact, or a folder with <name>/<artifact>, <name>/<version>/<artifact> or <name>.<suffix>"
+        )
+
+
+class InvalidModelName(MLBuffetError):
+    """``name`` cannot be part of an address."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name!r} cannot be a model's name: a name starts with a letter or digit and goes on with letters, "
+            "digits, '.', '_' and '-', 128 characters at most. Rename the file or folder"
+        )
+
+
+class DuplicateModel(MLBuffetError):
+    """Two artifacts would both be served as ``name``, version ``version``."""
+
+    def __init__(self, name: str, version: int, paths: Iterable[Path]) -> None:
+        self.name = name
+        self.version = version
+        self.paths = tuple(paths)
+        super().__init__(name, version, self.paths)
+
+    def __str__(self) -> str:
+        places = " and ".join(f"'{path}'" for path in self.paths)
+        return f"two artifacts are version {self.version} of the model {self.name!r}: {places}. Rename one of them"
+
+
+class ModelNotFound(MLBuffetError):
+    """No model is called ``name``, or it has no such ``version``; ``versions`` are those there are."""
+
+    def __init__(self, name: str, version: int | None = None, versions: Iterable[int] = ()) -> None:
+        self.name = name
+        self.version = version
+        self.versions = tuple(versions)
+        super().__init__(name, version, self.versions)
+
+    def __str__(self) -> str:
+        if self.version is None:
+            return f"there is no model {self.name!r}"
+        return f"there is no version {self.version} of the model {self.name!r}; there are: {_listed(self.versions)}"
+
+
+class ModelNotReady(MLBuffetError):
+    """The model is known and cannot answer (yet); ``reason`` says why, fit for a client."""
+
+    def __init__(self, name: str, version: int, reason: str) -> None:
+        self.name = name
+        self.version = version
+        self.reason = reason
+        super().__init__(name, version, reason)
+
+    def __str__(self) -> str:
+        return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) if isinstance(error, MLBuffetError) else f"{type(error).__name__}: {error}"
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _reasons(broken: Mapping[str, Exception]) -> str:
+    if not broken:
+        return ""
+    return "; broken: " + _listed(f"{name} ({_reason(error)})" for name, error in broken.items())

@@ -1,0 +1,66 @@
+"""What a runtime plugin implements.
+
+A plugin is an object (usually an instance of a small class) whose methods carry ``@hookimpl``. Implement all of
+`RuntimePlugin`; `OptionalHooks` only where needed. Argument names are part of the contract.
+
+Two plain attributes are read where a plugin has them: the first line of the docstring of ``accepts`` (or of the class)
+is what ``mlbuffet runtimes`` shows, and ``platform: str`` is what Open Inference Protocol calls the model's platform.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pluggy
+
+from mlbuffet.tensors import Signatures, Tensors
+
+PROJECT = "mlbuffet"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class RuntimePlugin(Protocol):
+    """A runtime: it knows its artifacts, loads them, says what they take, and runs them."""
+
+    @hookspec(firstresult=True)
+    def accepts(self, path: Path) -> bool:
+        """Whether ``path`` (a file or a folder) is an artifact of this runtime.
+
+        Looks at names and magic bytes alone, imports no framework, and says no rather than raise.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def load(self, path: Path, options: Mapping[str, Any]) -> Any:
+        """Load the artifact and return a handle that only this plugin looks into.
+
+        Raise `InvalidOptions` for an option that is not known, and `LoadFailed` with a reason for an artifact that
+        cannot be served. What else is raised becomes `LoadFailed`.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def signature(self, model: Any) -> Signatures:
+        """What the loaded ``model`` takes and gives; asked once after each load."""
+        ...
+
+    @hookspec(firstresult=True)
+    def predict(self, model: Any, signature: str, inputs: Tensors) -> Tensors:
+        """Compute all outputs of one signature.
+
+        ``inputs`` were checked against the signature: names, dtypes, ranks and static dimensions fit. The call blocks,
+        is made from several threads at once, does not change its inputs, and returns fresh arrays. Raise `InvalidInput`
+        for values that the model cannot take; what else is raised becomes `PredictFailed`.
+        """
+        ...
+
+
+class OptionalHooks(Protocol):
+    """What a runtime may implement besides."""
+
+    @hookspec
+    def unload(self, model: Any) -> None:
+        """Release what garbage collection would not: sessions, temporary files, device memory."""
+        ...

@@ -1,0 +1,146 @@
+"""A loaded model: a runtime, its handle and its signatures."""
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.errors import ArtifactNotFound, LoadFailed, MLBuffetError, ModelClosed, PredictFailed
+from mlbuffet.runtimes import Runtime, Runtimes
+from mlbuffet.tensors import Signature, Signatures
+
+logger = logging.getLogger(__name__)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    runtime: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    runtimes: Runtimes | None = None,
+) -> "Model":
+    """Load the artifact at ``path``, a file or a folder.
+
+    ``runtime`` names the runtime to use; without it the one that accepts the artifact is chosen. ``options`` are that
+    runtime's own. ``runtimes`` are the runtimes to choose from; without it those installed.
+
+    Raises `ArtifactNotFound`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
+    """
+    artifact = Path(path)
+    if not artifact.exists():
+        raise ArtifactNotFound(artifact)
+    if runtimes is None:
+        runtimes = Runtimes()
+        runtimes.discover()
+    return Model.load(runtimes.select(artifact, runtime), artifact, options or {})
+
+
+class Model:
+    """A model that answers. Its methods may be called from several threads; it is a context manager that closes it."""
+
+    def __init__(self, runtime: Runtime, path: Path, handle: Any, signatures: Signatures) -> None:
+        self.runtime = runtime
+        self.path = path
+        self.signatures = signatures
+        self._handle = handle
+        self._predict: Callable[..., Any] = runtime.hook("predict")
+        self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
+
+    @classmethod
+    def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any]) -> "Model":
+        """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
+        handle = _at_load(runtime, path, lambda: runtime.hook("load")(path=path, options=options))
+        try:
+            signatures = _at_load(runtime, path, lambda: runtime.hook("signature")(model=handle))
+            if not isinstance(signatures, Signatures):
+                raise _load_failed(
+                    runtime, path, f"its signature hook returned {type(signatures).__name__}, not Signatures"
+                )
+        except MLBuffetError:
+            _unload(runtime.hook("unload"), handle, path)
+            raise
+        return cls(runtime, path, handle, signatures)
+
+    def predict(
+        self, inputs: Mapping[str, Any], *, signature: str | None = None, outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs of one signature for ``inputs``, which are arrays, nested lists or scalars by name.
+
+        ``signature`` names another than the default; ``outputs`` asks for some of the outputs, in that order. Raises
+        `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails.
+        """
+        name = self.signatures.resolve(signature)
+        declared = self.signatures[name]
+        wanted = declared.check_outputs(outputs)
+        arrays = declared.check_inputs(inputs)
+        if not self._release.alive:
+            raise ModelClosed(self.path)
+        try:
+            results = self._predict(model=self._handle, signature=name, inputs=arrays)
+        except MLBuffetError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
+        return self._checked(results, name, declared, wanted)
+
+    def close(self) -> None:
+        """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
+        self._release()
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Model '{self.path}' on {self.runtime.name!r}: {', '.join(self.signatures)}>"
+
+    def _checked(self, results: Any, name: str, declared: Signature, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """A runtime's answer held against its own signature: plugins are strangers."""
+        if not isinstance(results, Mapping):
+            self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
+        if results.keys() != declared.outputs.keys():
+            self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}")
+        for output, spec in declared.outputs.items():
+            array = results[output]
+            if not isinstance(array, np.ndarray) or array.dtype != spec.dtype:
+                kind = getattr(array, "dtype", None) or type(array).__name__
+                self._fail(name, f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}")
+        return {output: results[output] for output in wanted}
+
+    def _fail(self, signature: str, detail: str) -> NoReturn:
+        raise PredictFailed(self.runtime.name, signature, detail)
+
+
+def _at_load(runtime: Runtime, path: Path, call: Callable[[], Any]) -> Any:
+    """The result of a hook that takes part in loading; what it raises as the error that a caller gets."""
+    try:
+        return call()
+    except LoadFailed as error:
+        raise LoadFailed(error.reason, path=path, runtime=runtime.name, detail=error.detail) from error
+    except MLBuffetError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _load_failed(runtime, path, f"{type(error).__name__}: {error}") from error
+
+
+def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:
+    try:
+        unload(model=handle)
+    except (Exception, SystemExit):
+        logger.exception("the runtime failed to unload '%s'", path)
+
+
+def _load_failed(runtime: Runtime, path: Path, detail: str) -> LoadFailed:
+    return LoadFailed(
+        "the runtime refused it; the server's log has the cause", path=path, runtime=runtime.name, detail=detail
+    )

@@ -1,0 +1,203 @@
+"""Named tensors, and the signatures that say which of them a model takes and gives."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name
+from mlbuffet.errors import InvalidInput, UnknownSignature
+
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+"""Arrays by name. Text and bytes are ``object`` arrays whose elements are ``bytes``."""
+
+Shape: TypeAlias = tuple[int | None, ...] | None
+"""Sizes of the dimensions, ``None`` for any size; instead of a tuple, ``None`` for any rank."""
+
+DEFAULT_SIGNATURE = "serving_default"
+"""The name TensorFlow gives the signature to serve; a runtime with one graph calls its only signature so."""
+
+_ML_DTYPES = frozenset(
+    np.dtype(scalar)
+    for scalar in vars(ml_dtypes).values()
+    if isinstance(scalar, type) and issubclass(scalar, np.generic)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, dtype and shape of one input or output.
+
+    ``dtype`` is a bool, integer, float or complex type of numpy or ml_dtypes, or ``object`` for bytes.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape
+
+    def __init__(self, name: str, dtype: DTypeLike, shape: Iterable[int | None] | None) -> None:
+        exact = np.dtype(dtype).newbyteorder("=")
+        if exact.kind not in "biufcO" and exact not in _ML_DTYPES:
+            raise ValueError(
+                f"tensor {name!r}: {exact} is not the dtype of a tensor; text and bytes are declared as object"
+            )
+        dimensions = None if shape is None else tuple(shape)
+        if any(size is not None and (type(size) is not int or size < 0) for size in dimensions or ()):
+            raise ValueError(f"tensor {name!r}: a dimension of {dimensions} is neither None nor a size")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "dtype", exact)
+        object.__setattr__(self, "shape", dimensions)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {dtype_name(self.dtype)} {shape_text(self.shape)}"
+
+    def check(self, value: Any) -> NDArray[Any]:
+        """``value`` as the array that this input takes, or `InvalidInput`.
+
+        A Python list or scalar is converted (`mlbuffet.conversion`); a numpy array must have the dtype already, in
+        any byte order.
+        """
+        array = value if type(value) is np.ndarray else self._array(value)
+        if array.dtype != self.dtype:
+            array = self._exact(array)
+        if self.shape is not None and array.shape != self.shape:
+            self._check_shape(array.shape)
+        if self.dtype.kind == "O":
+            self._check_bytes(array)
+        return array
+
+    def accepts_shape(self, shape: Sequence[int]) -> bool:
+        """Whether a tensor of ``shape`` fits: any rank, or the same rank and every static dimension equal."""
+        return self.shape is None or (
+            len(shape) == len(self.shape)
+            and all(size is None or size == came for size, came in zip(self.shape, shape, strict=True))
+        )
+
+    def _array(self, value: Any) -> NDArray[Any]:
+        if isinstance(value, PYTHON_TYPES) and not isinstance(value, np.generic):
+            return array_from_python(value, self.dtype, self.name)
+        array = np.asarray(value)
+        if array.dtype == object and not hasattr(value, "__array__"):
+            raise InvalidInput(f"input {self.name!r} is a {type(value).__name__}; the model takes {self}")
+        return array
+
+    def _exact(self, array: NDArray[Any]) -> NDArray[Any]:
+        if array.dtype.newbyteorder("=") == self.dtype:
+            return array.astype(self.dtype)
+        if self.dtype.kind == "O" and array.dtype.kind in "SU":
+            return np.strings.encode(array, "utf-8").astype(object) if array.dtype.kind == "U" else array.astype(object)
+        raise InvalidInput(
+            f"input {self.name!r} has dtype {dtype_name(array.dtype)}; the model takes {dtype_name(self.dtype)}"
+        )
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if not self.accepts_shape(shape):
+            raise InvalidInput(
+                f"input {self.name!r} has shape {shape_text(shape)}; the model takes {shape_text(self.shape)}"
+            )
+
+    def _check_bytes(self, array: NDArray[Any]) -> None:
+        for element in array.ravel():
+            if type(element) is not bytes:
+                raise InvalidInput(f"input {self.name!r} holds a {type(element).__name__}; the model takes bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What one function of a model takes and gives, in declared order.
+
+    ``method`` is TensorFlow Serving's kind of signature: "predict", "classify" or "regress".
+    """
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    method: Literal["predict", "classify", "regress"] = "predict"
+
+    def __init__(
+        self,
+        inputs: Iterable[TensorSpec],
+        outputs: Iterable[TensorSpec],
+        method: Literal["predict", "classify", "regress"] = "predict",
+    ) -> None:
+        object.__setattr__(self, "inputs", _by_name(inputs))
+        object.__setattr__(self, "outputs", _by_name(outputs))
+        object.__setattr__(self, "method", method)
+
+    def check_inputs(self, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """The arrays of a call in declared order, or `InvalidInput`: every input, no other, each as declared."""
+        checked = {}
+        for name, spec in self.inputs.items():
+            if name not in values:
+                raise InvalidInput(f"input {name!r} is missing; the model takes {specs_text(self.inputs)}")
+            checked[name] = spec.check(values[name])
+        if len(values) != len(checked):
+            unknown = next(name for name in values if name not in checked)
+            raise InvalidInput(f"there is no input {unknown!r}; the model takes {specs_text(self.inputs)}")
+        return checked
+
+    def check_outputs(self, names: Sequence[str] | None) -> Sequence[str]:
+        """The outputs to return: those asked for, each once and in that order, or all of them."""
+        if names is None:
+            return tuple(self.outputs)
+        for position, name in enumerate(names):
+            if name not in self.outputs:
+                raise InvalidInput(f"there is no output {name!r}; the model gives {specs_text(self.outputs)}")
+            if name in names[:position]:
+                raise InvalidInput(f"output {name!r} is requested twice")
+        return names
+
+
+class Signatures(Mapping[str, Signature]):
+    """The signatures of a model by name, in order; ``default`` is the one that answers when a call names none."""
+
+    __slots__ = ("_by_name", "default")
+
+    def __init__(self, signatures: Mapping[str, Signature], default: str | None = DEFAULT_SIGNATURE) -> None:
+        if default is not None and default not in signatures:
+            raise ValueError(f"the default signature {default!r} is not among the signatures: {', '.join(signatures)}")
+        self._by_name = dict(signatures)
+        self.default = default
+
+    def resolve(self, name: str | None) -> str:
+        """The signature that answers a call that names ``name``, or names none; else `UnknownSignature`."""
+        chosen = self.default if name is None else name
+        if chosen is None or chosen not in self._by_name:
+            raise UnknownSignature(name, self._by_name)
+        return chosen
+
+    def __getitem__(self, name: str) -> Signature:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"Signatures({self._by_name!r}, default={self.default!r})"
+
+
+def shape_text(shape: Shape) -> str:
+    """``shape`` as messages and tables show it: ``(any, 4)``, ``(3,)``, ``()``, ``any rank``."""
+    if shape is None:
+        return "any rank"
+    return str(tuple(shape)).replace("None", "any")
+
+
+def specs_text(specs: Mapping[str, TensorSpec]) -> str:
+    """All of ``specs`` on one line, for a message."""
+    return ", ".join(str(spec) for spec in specs.values()) or "nothing"
+
+
+def _by_name(specs: Iterable[TensorSpec]) -> Mapping[str, TensorSpec]:
+    named: dict[str, TensorSpec] = {}
+    for spec in specs:
+        if spec.name in named:
+            raise ValueError(f"two tensors of one signature are called {spec.name!r}")
+        named[spec.name] = spec
+    return MappingProxyType(named)
