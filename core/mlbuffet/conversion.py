@@ -19,7 +19,7 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
     "c": (frozenset({int, float, complex}), "numbers"),
     "O": (frozenset({str, bytes}), "text or bytes"),
 }
-_MAX_RANK = 64  # of a numpy array
+MAX_RANK = 64  # of a numpy array
 _ML_INTEGERS = {
     np.dtype(ml_dtypes.int2): (-2, 1),
     np.dtype(ml_dtypes.uint2): (0, 3),
@@ -71,8 +71,8 @@ def _flatten(value: Any, name: str) -> tuple[tuple[int, ...], Sequence[Any]]:
                     f"input {name!r} is ragged: its lists differ in length or depth at level {len(shape) + 1}"
                 )
         shape.append(length)
-        if len(shape) > _MAX_RANK:
-            raise InvalidInput(f"input {name!r} is nested deeper than {_MAX_RANK} lists")
+        if len(shape) > MAX_RANK:
+            raise InvalidInput(f"input {name!r} is nested deeper than {MAX_RANK} lists")
         level = list(chain.from_iterable(level)) if len(level) > 1 else level[0]
     return tuple(shape), level
 

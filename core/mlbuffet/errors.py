@@ -14,6 +14,7 @@
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
     ├── NoModels                a folder to serve holds no model
+    ├── NoModelLoaded           not one of the models to serve could be loaded
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
@@ -25,6 +26,12 @@ the same without paths and without the text of other libraries, for someone who 
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+
+def reason_of(error: Exception) -> str:
+    """Why a plugin or a model failed, on one line; the type of a stranger's exception is part of the reason."""
+    text = str(error) if isinstance(error, MLBuffetError) else f"{type(error).__name__}: {error}"
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _listed(names: Iterable[object]) -> str:
@@ -121,7 +128,7 @@ class UnknownRuntime(NoRuntime):
 
     def __str__(self) -> str:
         if self.name in self.broken and self.name not in self.installed:
-            return f"the runtime {self.name!r} is installed but broken: {_reason(self.broken[self.name])}"
+            return f"the runtime {self.name!r} is installed but broken: {reason_of(self.broken[self.name])}"
         return (
             f"there is no runtime {self.name!r}; installed: {_listed(self.installed)}{_reasons(self.broken)}. "
             "Install the package that brings it, or choose one of those"
@@ -250,6 +257,17 @@ class NoModels(MLBuffetError):
         )
 
 
+class NoModelLoaded(MLBuffetError):
+    """Every model to serve failed; ``failures`` are their errors."""
+
+    def __init__(self, failures: Iterable[MLBuffetError]) -> None:
+        self.failures = tuple(failures)
+        super().__init__(self.failures)
+
+    def __str__(self) -> str:
+        return "not one of the models could be loaded: " + "; ".join(str(failure) for failure in self.failures)
+
+
 class InvalidModelName(MLBuffetError):
     """``name`` cannot be part of an address."""
 
@@ -306,12 +324,7 @@ class ModelNotReady(MLBuffetError):
         return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
 
 
-def _reason(error: Exception) -> str:
-    text = str(error) if isinstance(error, MLBuffetError) else f"{type(error).__name__}: {error}"
-    return text.splitlines()[0] if text else type(error).__name__
-
-
 def _reasons(broken: Mapping[str, Exception]) -> str:
     if not broken:
         return ""
-    return "; broken: " + _listed(f"{name} ({_reason(error)})" for name, error in broken.items())
+    return "; broken: " + _listed(f"{name} ({reason_of(error)})" for name, error in broken.items())

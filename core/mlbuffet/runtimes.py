@@ -79,10 +79,10 @@ class Runtimes:
             self._discovered.add(entry_point)
             try:
                 self._register(entry_point.load(), entry_point.name, entry_point)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 a stranger's package may fail in any way
+            except (Exception, SystemExit) as error:
                 reason = error if isinstance(error, Exception) else ImportError("the plugin exits when it is imported")
                 self.broken[entry_point.name] = reason
-                logger.warning("the plugin %r is broken: %s", entry_point.name, reason)
+                logger.info("the plugin %r is broken", entry_point.name, exc_info=reason)
 
     def register(self, plugin: object, *, name: str) -> None:
         """Add a plugin: an instance, a class without constructor arguments, or a module.

@@ -1,0 +1,5 @@
+"""``python -m mlbuffet``: the command line."""
+
+from mlbuffet.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""The commands and what they take."""
+
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from mlbuffet.errors import MLBuffetError
+from mlbuffet.model import load
+from mlbuffet.runtimes import Runtimes
+
+app = typer.Typer(
+    help="Run and serve trained models; every runtime is a plugin.",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _set_up_logging(debug: bool) -> None:  # noqa: FBT001 typer hands a flag's value over so
+    level = logging.DEBUG if debug else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mlbuffet").setLevel(level)
+
+
+ArtifactPath = Annotated[Path, typer.Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
+RuntimeName = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="The runtime to use; else the one that accepts it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Log more, with the traceback of an error.", callback=_set_up_logging)
+]
+
+
+def main() -> NoReturn:
+    """Run the command line; an error is one line on stderr."""
+    try:
+        app(standalone_mode=False)
+    except typer.TyperException as error:
+        _fail(error.format_message(), error.exit_code)
+    except MLBuffetError as error:
+        logging.getLogger(__name__).debug("the error's traceback:", exc_info=error)
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    *,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """What comes before a command."""
+    if show_version:
+        print("mlbuffet", version("mlbuffet"))
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def serve(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders of models, or models.", show_default=False)
+    ],
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
+    runtime: RuntimeName = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Serve models over HTTP (Open Inference Protocol v2).
+
+    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
+    """
+    from mlbuffet.cli.serving import serve_paths
+
+    serve_paths(paths, host=host, port=port, runtime=runtime, as_json=as_json)
+
+
+@app.command()
+def predict(
+    path: ArtifactPath,
+    *,
+    inputs: Annotated[
+        typer.FileBinaryRead, typer.Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")
+    ],
+    signature: Annotated[str | None, typer.Option(metavar="NAME", help="The signature; else the default.")] = None,
+    runtime: RuntimeName = None,
+    debug: Debug = False,
+) -> None:
+    """Run a model once and print its outputs by name, as JSON."""
+    from mlbuffet.cli.files import outputs_as_json, read_inputs
+
+    arrays = read_inputs(inputs.read())
+    with load(path, runtime=runtime) as model:
+        print(outputs_as_json(model.predict(arrays, signature=signature)))
+
+
+@app.command()
+def inspect(path: ArtifactPath, *, runtime: RuntimeName = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Show a model's runtime and signatures: names, dtypes and shapes of what it takes and gives."""
+    from mlbuffet.cli.reports import show_model
+
+    with load(path, runtime=runtime) as model:
+        show_model(model, as_json=as_json)
+
+
+@app.command()
+def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Show the installed runtimes, what they accept, and those that are broken."""
+    from mlbuffet.cli.reports import show_runtimes
+
+    found = Runtimes()
+    found.discover()
+    show_runtimes(found, as_json=as_json)

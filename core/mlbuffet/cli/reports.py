@@ -1,0 +1,117 @@
+"""Models and runtimes as tables for people, or as JSON for machines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlbuffet.conversion import dtype_name
+from mlbuffet.errors import reason_of
+from mlbuffet.model import Model
+from mlbuffet.repository import ModelVersion, State
+from mlbuffet.runtimes import Runtimes
+from mlbuffet.tensors import TensorSpec, shape_text
+
+
+def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
+    """The runtimes that can be used and, with their reason, the plugins that cannot."""
+    working = [
+        {"name": one.name, "distribution": one.distribution, "version": one.version, "accepts": one.description}
+        for one in runtimes
+    ]
+    broken = [{"name": name, "reason": reason_of(error)} for name, error in runtimes.broken.items()]
+    if as_json:
+        print_json({"runtimes": working, "broken": broken})
+        return
+    table = _table("runtime", "distribution", "version", "accepts")
+    for row in working:
+        table.add_row(*(escape(value or "") for value in row.values()))
+    for fault in broken:
+        table.add_row(f"[red]{escape(fault['name'])}", "[red]broken", "", f"[red]{escape(fault['reason'])}")
+    if not working and not broken:
+        table.caption = "no runtime is installed; one comes with, for instance, pip install mlbuffet-onnx"
+    Console().print(table)
+
+
+def show_model(model: Model, *, as_json: bool) -> None:
+    """The runtime and the signatures of a model."""
+    if as_json:
+        print_json(_described(model))
+        return
+    console = Console()
+    console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")
+    table = _table("signature", "", "name", "dtype", "shape")
+    for name, signature in model.signatures.items():
+        title = f"{escape(name)}{' (default)' if name == model.signatures.default else ''}"
+        if signature.method != "predict":
+            title += f"\n{signature.method}"
+        for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
+            for spec in specs.values():
+                table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
+                title = ""
+        table.add_section()
+    console.print(table)
+    if model.signatures.default is None:
+        console.print("There is no default signature: a call must name one.")
+
+
+def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) -> None:
+    """What is served, and where."""
+    if as_json:
+        print_json({"address": address, "models": [_version_row(version) for version in versions]})
+        return
+    table = _table("model", "version", "runtime", "state", "loaded in", "signatures")
+    for version in versions:
+        if version.state is State.READY:
+            model = version.model
+            names = ", ".join(escape(name) for name in model.signatures)
+            cells = [escape(model.runtime.name), "[green]READY", f"{version.seconds:.2f} s", names]
+        else:
+            cells = ["", "[red]FAILED", f"{version.seconds:.2f} s", f"[red]{escape(str(version.error))}"]
+        table.add_row(escape(version.name), str(version.version), *cells)
+    console = Console()
+    console.print(table)
+    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it)")
+
+
+def print_json(value: Any) -> None:
+    """``value`` on stdout, as one JSON document."""
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
+
+
+def _described(model: Model) -> dict[str, Any]:
+    return {
+        "path": str(model.path),
+        "runtime": model.runtime.name,
+        "platform": model.runtime.platform,
+        "default": model.signatures.default,
+        "signatures": {
+            name: {
+                "method": signature.method,
+                "inputs": _spec_rows(signature.inputs),
+                "outputs": _spec_rows(signature.outputs),
+            }
+            for name, signature in model.signatures.items()
+        },
+    }
+
+
+def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
+    return [{"name": spec.name, "dtype": dtype_name(spec.dtype), "shape": spec.shape} for spec in specs.values()]
+
+
+def _version_row(version: ModelVersion) -> dict[str, Any]:
+    row = {"name": version.name, "version": version.version, "state": version.state.value, "seconds": version.seconds}
+    if version.state is State.READY:
+        return {**row, "runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
+    return {**row, "reason": str(version.error)}
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,85 @@
+"""``mlbuffet serve``: progress while models load, then what is served and where."""
+
+import logging
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mlbuffet.cli.reports import show_versions
+from mlbuffet.errors import NoModelLoaded, reason_of
+from mlbuffet.repository import ModelRepository, ModelVersion, State, find_versions
+from mlbuffet.runtimes import Runtimes
+from mlbuffet.server import create_app
+from mlbuffet.server.process import Server, address_of, listen
+
+logger = logging.getLogger(__name__)
+
+
+def serve_paths(paths: list[Path], *, host: str, port: int, runtime: str | None, as_json: bool) -> None:
+    """Serve the models at ``paths`` until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
+        raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
+    repository = _repository(paths, runtime)
+    versions = list(repository)
+    progress = _Progress(len(versions))
+
+    def loaded() -> None:
+        progress.stop()
+        if any(version.state is State.READY for version in versions):
+            show_versions(versions, address_of(listener), as_json=as_json)
+        else:
+            server.stop()
+
+    server = Server(create_app(repository, on_change=progress.note, on_loaded=loaded))
+    server.run(sockets=[listener])
+    failures = [version.error for version in versions if version.error]
+    if len(failures) == len(versions):
+        raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
+
+
+def _repository(paths: list[Path], runtime: str | None) -> ModelRepository:
+    runtimes = Runtimes()
+    runtimes.discover()
+    for name, error in runtimes.broken.items():
+        logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
+    repository = ModelRepository(runtimes, runtime)
+    for path in paths:
+        for stored in find_versions(path, runtimes, runtime):
+            repository.add(stored)
+    return repository
+
+
+class _Progress:
+    """A bar on stderr with the model that is being loaded; lines instead where stderr is not a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("loading", total=total)
+        self._bar.start()
+
+    def note(self, version: ModelVersion) -> None:
+        name = f"{version.name} (version {version.version})"
+        if version.state is State.LOADING:
+            self._bar.update(self._task, description=f"loading {name}")
+            if not self._console.is_terminal:
+                self._console.print(f"loading {name} ...")
+        else:
+            self._bar.advance(self._task)
+
+    def stop(self) -> None:
+        self._bar.stop()

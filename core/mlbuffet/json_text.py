@@ -1,0 +1,93 @@
+"""JSON as models need it: NaN and infinities as bare tokens, floats with the fewest digits that give them back.
+
+orjson and msgspec write NaN as null and refuse to read it; the standard library reads 1e999 as infinity. TensorFlow
+Serving and Triton write and read the tokens ``NaN``, ``Infinity`` and ``-Infinity``, and so does this module.
+"""
+
+import json
+import math
+from typing import Any, TypeVar
+
+import ml_dtypes
+import msgspec
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from mlbuffet.conversion import kind_of
+from mlbuffet.errors import InvalidInput
+
+T = TypeVar("T")
+
+
+def decode(text: bytes, kind: type[T]) -> T:
+    """``text`` as ``kind`` (a msgspec struct, or ``Any``). Raises `InvalidInput` with the path of the field."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the JSON does not have the form expected: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if b"NaN" in text or b"Infinity" in text:
+            return _decode_with_tokens(text, kind)
+        raise InvalidInput(_not_json(error)) from None
+
+
+def encode_array(array: NDArray[Any]) -> bytes:
+    """``array`` as nested lists, a scalar as itself. Raises ``UnicodeDecodeError`` for bytes that are not UTF-8."""
+    if array.ndim == 0:
+        return encode_array(array.reshape(1))[1:-1]
+    if array.dtype.kind == "O":
+        texts = [element.decode() for element in array.ravel()]
+        return orjson.dumps(np.array(texts, object).reshape(array.shape).tolist())
+    if kind_of(array.dtype) == "c":
+        raise InvalidInput(f"{array.dtype.name} cannot be written as JSON")
+    plain = _plain(array)
+    text = orjson.dumps(np.ascontiguousarray(plain), option=orjson.OPT_SERIALIZE_NUMPY)
+    if plain.dtype.kind == "f" and not (finite := np.isfinite(plain)).all():
+        return _with_tokens(text, plain[~finite])
+    return text
+
+
+def _decode_with_tokens(text: bytes, kind: type[T]) -> T:
+    try:
+        value = json.loads(text.decode(), parse_float=_finite)
+        msgspec.json.encode(value)  # refuses lone surrogates and integers over 64 bits, as decoding above does
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the JSON does not have the form expected: {error}") from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise InvalidInput(_not_json(error)) from None
+
+
+def _not_json(error: Exception) -> str:
+    match error:
+        case RecursionError():
+            reason = "it is nested too deep"
+        case UnicodeDecodeError():
+            reason = "it is not UTF-8"
+        case msgspec.DecodeError() | json.JSONDecodeError():
+            reason = str(error)
+        case _:
+            reason = "a number or a string in it is out of range"
+    return f"the text is not valid JSON: {reason}"
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("number out of range")
+    return value
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """The small types of ml_dtypes as the numpy types that hold all their values."""
+    if array.dtype.type.__module__ != ml_dtypes.__name__:
+        return array
+    return array.astype(np.int8 if kind_of(array.dtype) == "i" else np.float32)
+
+
+def _with_tokens(text: bytes, values: NDArray[Any]) -> bytes:
+    """``text``, in which orjson wrote null for each of ``values``, with their tokens instead."""
+    tokens = [b"NaN" if math.isnan(value) else b"Infinity" if value > 0 else b"-Infinity" for value in values.tolist()]
+    pieces = text.split(b"null")
+    return b"".join(piece + token for piece, token in zip(pieces, [*tokens, b""], strict=True))

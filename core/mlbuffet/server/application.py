@@ -1,0 +1,48 @@
+"""The HTTP application: every protocol on one port."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from threading import Thread
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from mlbuffet.errors import MLBuffetError
+from mlbuffet.repository import ModelRepository, ModelVersion
+from mlbuffet.server import open_inference
+from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error
+
+
+def create_app(
+    repository: ModelRepository,
+    *,
+    on_change: Callable[[ModelVersion], None] = lambda _: None,
+    on_loaded: Callable[[], None] = lambda: None,
+) -> Starlette:
+    """An ASGI application that answers for the models of ``repository``.
+
+    It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried, and
+    closes the repository when it stops. ``on_change`` hears of each version when its loading begins and ends,
+    ``on_loaded`` when all are through; both are called in that thread.
+    """
+
+    def load_all() -> None:
+        repository.load_all(on_change)
+        on_loaded()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
+        Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
+        yield
+        repository.close()
+
+    return Starlette(
+        routes=open_inference.routes(repository),
+        exception_handlers={
+            MLBuffetError: answer_mlbuffet_error,
+            HTTPException: answer_http_exception,
+            Exception: answer_defect,
+        },
+        lifespan=lifespan,
+    )

@@ -1,0 +1,55 @@
+"""Errors as HTTP answers."""
+
+import logging
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mlbuffet.errors import (
+    InvalidInput,
+    MLBuffetError,
+    ModelClosed,
+    ModelNotFound,
+    ModelNotReady,
+    PredictFailed,
+)
+
+STATUS: dict[type[MLBuffetError], int] = {
+    InvalidInput: 400,
+    ModelNotFound: 404,
+    PredictFailed: 500,
+    ModelNotReady: 503,
+    ModelClosed: 503,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
+    """The status of ``error`` and its public message; what a client may not see goes to the log."""
+    assert isinstance(error, MLBuffetError)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    if status == 500:
+        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    return error_response(status, error.public)
+
+
+def answer_http_exception(request: Request, error: Exception) -> Response:
+    """No route, or not with this method."""
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail.lower()}"
+    response = error_response(error.status_code, message)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def answer_defect(request: Request, error: Exception) -> Response:
+    """An exception that nobody foresaw; Starlette raises it again, and so it reaches the log."""
+    return error_response(500, "internal error; the server's log has the cause")
+
+
+def error_response(status: int, message: str) -> Response:
+    """``{"error": message}``, the form that clients of /v2 and /v1 read."""
+    return Response(orjson.dumps({"error": message}), status, media_type="application/json")

@@ -1,0 +1,95 @@
+"""Errors say who must do what, and keep from clients what is not theirs to see."""
+
+import inspect
+import pickle
+from pathlib import Path
+
+import pytest
+
+from mlbuffet import errors
+from mlbuffet.errors import (
+    AmbiguousRuntime,
+    ArtifactNotFound,
+    DuplicateModel,
+    DuplicateRuntime,
+    IncompleteRuntime,
+    InvalidInput,
+    InvalidModelName,
+    InvalidOptions,
+    LoadFailed,
+    MLBuffetError,
+    ModelClosed,
+    ModelNotFound,
+    ModelNotReady,
+    NoModelLoaded,
+    NoModels,
+    NoRuntime,
+    PredictFailed,
+    UnknownRuntime,
+    UnknownSignature,
+    reason_of,
+)
+
+PATH = Path("/secret/iris.bin")
+BROKEN = {"mine": ImportError("No module named 'torch'")}
+CASES = [
+    (InvalidInput("input 'x' is missing"), "input 'x' is missing"),
+    (UnknownSignature("a", ["b"]), "there is no signature 'a'; name one of: b"),
+    (InvalidOptions("there is no option 'a'", ["b", "c"]), "there is no option 'a'; the valid options are: b, c"),
+    (ArtifactNotFound(PATH), "there is no file or folder at '/secret/iris.bin'"),
+    (NoRuntime(PATH, ["onnx"], BROKEN), "asked: onnx; broken: mine (ImportError: No module named 'torch'). Install"),
+    (NoRuntime(PATH, [], {}), "asked: none. Install"),
+    (UnknownRuntime("x", ["onnx"], {}), "there is no runtime 'x'; installed: onnx"),
+    (UnknownRuntime("mine", [], BROKEN), "'mine' is installed but broken: ImportError: No module named 'torch'"),
+    (AmbiguousRuntime(PATH, ["a", "b"]), "a, b. Choose one by its name: runtime='a' in Python, --runtime a"),
+    (IncompleteRuntime("mine", ["predict"]), "'mine' is not a whole runtime: it does not implement predict"),
+    (DuplicateRuntime("mine"), "a runtime called 'mine' is registered already"),
+    (LoadFailed("it is empty", path=PATH, runtime="onnx"), "by the runtime 'onnx': it is empty"),
+    (LoadFailed("refused", path=PATH, runtime="onnx", detail="bad byte"), "by the runtime 'onnx': bad byte"),
+    (LoadFailed("it is empty"), "it is empty"),
+    (PredictFailed("onnx", "s", "at /secret/x"), "failed to compute signature 's': at /secret/x"),
+    (ModelClosed(PATH), "is closed; load it again"),
+    (NoModels(PATH, ["onnx"], BROKEN), "there is no model in '/secret/iris.bin'; asked: onnx; broken: mine"),
+    (NoModelLoaded([LoadFailed("a"), LoadFailed("b")]), "not one of the models could be loaded: a; b"),
+    (InvalidModelName("a b"), "'a b' cannot be a model's name"),
+    (DuplicateModel("iris", 1, [PATH, PATH]), "two artifacts are version 1 of the model 'iris'"),
+    (ModelNotFound("iris"), "there is no model 'iris'"),
+    (ModelNotFound("iris", 3, [1, 2]), "there is no version 3 of the model 'iris'; there are: 1, 2"),
+    (ModelNotReady("iris", 1, "it is being loaded"), "version 1 of the model 'iris' is not ready: it is being loaded"),
+]
+FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded, DuplicateModel)
+
+
+def named(case: object) -> str:
+    return type(case).__name__
+
+
+@pytest.mark.parametrize(("error", "sentence"), CASES, ids=named)
+def test_an_error_says_what_which_and_what_to_do(error: MLBuffetError, sentence: str) -> None:
+    assert sentence in str(error)
+
+
+@pytest.mark.parametrize("error", [case[0] for case in CASES], ids=named)
+def test_what_a_client_reads_holds_no_path(error: MLBuffetError) -> None:
+    if not isinstance(error, FOR_THE_OPERATOR_ALONE):
+        assert "/secret" not in error.public
+        assert error.public
+
+
+@pytest.mark.parametrize("error", [case[0] for case in CASES], ids=named)
+def test_errors_travel_between_processes(error: MLBuffetError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert again.public == error.public
+    assert again.__dict__.keys() == error.__dict__.keys()
+
+
+def test_every_error_has_a_case_here_and_a_place_in_the_tree_that_is_drawn() -> None:
+    classes = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, MLBuffetError)}
+    assert classes - {MLBuffetError} == {type(error) for error, _ in CASES}
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in classes)
+
+
+def test_a_reason_is_one_line() -> None:
+    assert reason_of(ValueError("first\nsecond")) == "ValueError: first"
+    assert reason_of(DuplicateRuntime("a")) == str(DuplicateRuntime("a"))

@@ -1,0 +1,152 @@
+"""Specs and signatures hold what models say of themselves, and hold callers to it."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, UnknownSignature
+from mlbuffet.tensors import shape_text
+
+X = TensorSpec("x", np.float32, (None, 4))
+Y = TensorSpec("y", np.int64, ())
+
+
+@pytest.mark.parametrize("dtype", ["U3", "S3", "M8[s]", "V4"])
+def test_a_dtype_that_no_tensor_has_is_refused(dtype: str) -> None:
+    with pytest.raises(ValueError, match="text and bytes are declared as object"):
+        TensorSpec("x", dtype, ())
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, ml_dtypes.int4, np.bool_, np.complex64, object, ">f4"])
+def test_the_dtypes_of_numpy_and_ml_dtypes_are_taken_in_native_byte_order(dtype: type) -> None:
+    assert TensorSpec("x", dtype, ()).dtype == np.dtype(dtype).newbyteorder("=")
+
+
+@pytest.mark.parametrize("shape", [(-1,), (2.0,), ("n",), (True,)])
+def test_a_dimension_is_a_size_or_none(shape: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match="neither None nor a size"):
+        TensorSpec("x", np.float32, shape)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_an_array_that_fits_passes_uncopied() -> None:
+    array = np.zeros((3, 4), np.float32)
+    assert X.check(array) is array
+
+
+def test_lists_are_converted_to_the_declared_dtype() -> None:
+    assert X.check([[1, 2, 3, 4]]).dtype == np.float32
+
+
+def test_an_array_of_the_other_byte_order_is_converted() -> None:
+    array = X.check(np.arange(4, dtype=">f4").reshape(1, 4))
+    assert array.dtype == np.float32
+    assert array.tolist() == [[0, 1, 2, 3]]
+
+
+def test_numpy_text_becomes_bytes() -> None:
+    text = TensorSpec("t", object, (None,))
+    assert text.check(np.array(["é", "b"])).tolist() == ["é".encode(), b"b"]
+    assert text.check(np.array([b"a", b"bc"])).tolist() == [b"a", b"bc"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.zeros((3, 4)), "input 'x' has dtype float64; the model takes float32"),
+        (np.zeros((3, 4), np.int32), "input 'x' has dtype int32; the model takes float32"),
+        (np.zeros((3, 5), np.float32), r"input 'x' has shape \(3, 5\); the model takes \(any, 4\)"),
+        (np.zeros(4, np.float32), r"input 'x' has shape \(4,\); the model takes \(any, 4\)"),
+        (np.zeros((1, 1, 4), np.float32), r"input 'x' has shape \(1, 1, 4\)"),
+        (np.float64(1), "has dtype float64"),
+        (None, r"input 'x' is a NoneType; the model takes x: float32 \(any, 4\)"),
+        ({}, "input 'x' is a dict"),
+        ([[1, 2, 3, "4"]], "holds '4' at"),
+    ],
+)
+def test_what_does_not_fit_the_spec_is_refused(value: object, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        X.check(value)
+
+
+def test_an_object_array_must_hold_bytes() -> None:
+    with pytest.raises(InvalidInput, match="input 't' holds a str; the model takes bytes"):
+        TensorSpec("t", object, None).check(np.array(["a"], object))
+
+
+def test_any_rank_takes_every_shape() -> None:
+    anything = TensorSpec("x", np.float32, None)
+    assert anything.accepts_shape(())
+    assert anything.check(np.zeros((1, 2, 3), np.float32)).shape == (1, 2, 3)
+
+
+def test_inputs_come_back_in_declared_order() -> None:
+    signature = Signature([X, Y], [])
+    assert list(signature.check_inputs({"y": 1, "x": [[1, 2, 3, 4]]})) == ["x", "y"]
+
+
+def test_a_missing_input_is_named_with_all_that_are_taken() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"input 'y' is missing; the model takes x: float32 \(any, 4\), y: int64 \(\)"
+    ):
+        Signature([X, Y], []).check_inputs({"x": [[1, 2, 3, 4]]})
+
+
+def test_an_unknown_input_is_named() -> None:
+    with pytest.raises(InvalidInput, match="there is no input 'z'; the model takes y: int64"):
+        Signature([Y], []).check_inputs({"y": 1, "z": 2})
+    with pytest.raises(InvalidInput, match="the model takes nothing"):
+        Signature([], [Y]).check_inputs({"z": 2})
+
+
+def test_requested_outputs_keep_their_order() -> None:
+    signature = Signature([], [X, Y])
+    assert list(signature.check_outputs(None)) == ["x", "y"]
+    assert list(signature.check_outputs(["y", "x"])) == ["y", "x"]
+
+
+@pytest.mark.parametrize(("names", "message"), [(["z"], "there is no output 'z'"), (["y", "y"], "requested twice")])
+def test_outputs_that_cannot_be_returned_are_refused(names: list[str], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Signature([], [X, Y]).check_outputs(names)
+
+
+def test_two_tensors_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two tensors of one signature are called 'x'"):
+        Signature([X, X], [])
+
+
+def test_a_call_that_names_no_signature_gets_the_default() -> None:
+    signatures = Signatures({"a": Signature([], []), "b": Signature([], [])}, default="b")
+    assert signatures.resolve(None) == "b"
+    assert signatures.resolve("a") == "a"
+    assert list(signatures) == ["a", "b"]
+    assert len(signatures) == 2
+    assert "default='b'" in repr(signatures)
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "message"),
+    [
+        (["a", "b"], "c", "there is no signature 'c'; name one of: a, b"),
+        (["a", "b"], None, "the model has no default signature; name one of: a, b"),
+        ([], None, "it has no signatures at all"),
+    ],
+)
+def test_a_signature_that_cannot_be_resolved_lists_those_there_are(
+    names: list[str], asked: str | None, message: str
+) -> None:
+    signatures = Signatures({name: Signature([], []) for name in names}, default=None)
+    with pytest.raises(UnknownSignature, match=message):
+        signatures.resolve(asked)
+
+
+def test_the_default_must_be_one_of_the_signatures() -> None:
+    with pytest.raises(ValueError, match="'serving_default' is not among the signatures: a"):
+        Signatures({"a": Signature([], [])})
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"), [(None, "any rank"), ((), "()"), ((None, 4), "(any, 4)"), ((3,), "(3,)"), ((None,), "(any,)")]
+)
+def test_shapes_are_written_for_people(shape: tuple[int | None, ...] | None, text: str) -> None:
+    assert shape_text(shape) == text
