@@ -1,78 +1,29 @@
-"""What the tests share: two runtimes small enough to be read at a glance, and a real server on a real socket."""
+"""What the tests share: two small runtimes, a real server on a real socket, and a place to install packages in."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from threading import Event, Thread
 
 import httpx
-import numpy as np
 import pytest
+from starlette.applications import Starlette
 
-from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
+from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, find_versions
 from mlbuffet.server import create_app
 from mlbuffet.server.process import Server, address_of, listen
+from small_runtimes import small_runtimes
 
 pytest_plugins = ["pytester"]
-
-Serve = Callable[[Path], AbstractContextManager[httpx.Client]]
-
-
-class HalfPlusTwo:
-    """TensorFlow Serving's example model: y = x / 2 + 2, from a file that says ``half``."""
-
-    @hookimpl
-    def accepts(self, path: Path) -> bool:
-        """A .half file."""
-        return path.suffix == ".half" and path.is_file()
-
-    @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> float:
-        if path.read_text() != "half":
-            raise ValueError(f"cannot read {path}")
-        return 2.0
-
-    @hookimpl
-    def signature(self, model: float) -> Signatures:
-        x, y, z = (TensorSpec(name, np.float32, (None,)) for name in "xyz")
-        return Signatures({"serving_default": Signature([x], [y]), "both": Signature([x], [y, z])})
-
-    @hookimpl
-    def predict(self, model: float, signature: str, inputs: Tensors) -> Tensors:
-        y = inputs["x"] / 2 + model
-        return {"y": y} if signature == "serving_default" else {"y": y, "z": inputs["x"] * 2}
-
-
-class Echo:
-    """Gives back its input ``x``; a signature for each dtype that its file names, and no default."""
-
-    @hookimpl
-    def accepts(self, path: Path) -> bool:
-        return path.suffix == ".echo"
-
-    @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> list[str]:
-        return path.read_text().split()
-
-    @hookimpl
-    def signature(self, model: list[str]) -> Signatures:
-        specs = {name: [TensorSpec("x", name, None)] for name in model}
-        return Signatures({name: Signature(spec, spec) for name, spec in specs.items()}, default=None)
-
-    @hookimpl
-    def predict(self, model: list[str], signature: str, inputs: Tensors) -> Tensors:
-        return {"x": inputs["x"].copy()}
 
 
 @pytest.fixture
 def runtimes() -> Runtimes:
-    """The two runtimes above, and none that is installed."""
-    found = Runtimes()
-    found.register(HalfPlusTwo, name="half")
-    found.register(Echo, name="echo")
-    return found
+    """The small runtimes, and none that is installed."""
+    return small_runtimes()
 
 
 @pytest.fixture
@@ -83,26 +34,61 @@ def half(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def serve(runtimes: Runtimes) -> Serve:
-    """A function that serves a path on a free port of loopback, and gives a client once the server is ready."""
+@pytest.fixture(scope="session")
+def run_app() -> Callable[[Starlette], AbstractContextManager[httpx.Client]]:
+    """A function that runs an application on a free port of loopback, and gives a client for it."""
 
     @contextmanager
-    def served(path: Path) -> Iterator[httpx.Client]:
-        repository = ModelRepository(runtimes)
-        for stored in find_versions(path, runtimes):
-            repository.add(stored)
+    def running(app: Starlette) -> Iterator[httpx.Client]:
         listener = listen("127.0.0.1", 0)
-        server = Server(create_app(repository))
+        server = Server(app)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             with httpx.Client(base_url=address_of(listener), timeout=10) as client:
-                while client.get("/v2/health/ready").status_code != 200:
-                    pass
                 yield client
         finally:
             server.stop()
             thread.join()
 
+    return running
+
+
+@pytest.fixture(scope="session")
+def serve(
+    run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]],
+) -> Callable[[Path], AbstractContextManager[httpx.Client]]:
+    """A function that serves the models at a path, and gives a client once all were tried."""
+
+    @contextmanager
+    def served(path: Path) -> Iterator[httpx.Client]:
+        runtimes = small_runtimes()
+        repository = ModelRepository(runtimes)
+        for stored in find_versions(path, runtimes):
+            repository.add(stored)
+        loaded = Event()
+        with run_app(create_app(repository, on_loaded=loaded.set)) as client:
+            assert loaded.wait(30)
+            yield client
+
     return served
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables with which ``pip install .`` installs into a folder of its own, where Python looks too.
+
+    Nothing is fetched: dependencies and the build backend are those of this environment.
+    """
+    site = str(tmp_path_factory.mktemp("site"))
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": site,
+        "PIP_TARGET": site,
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads its "no" options the other way round from the environment
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "COLUMNS": "200",
+    }

@@ -38,15 +38,13 @@ Debug = Annotated[
 def main() -> NoReturn:
     """Run the command line; an error is one line on stderr."""
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
     except typer.TyperException as error:
         _fail(error.format_message(), error.exit_code)
     except MLBuffetError as error:
         logging.getLogger(__name__).debug("the error's traceback:", exc_info=error)
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+    sys.exit(status or 0)
 
 
 def _fail(message: str, status: int) -> NoReturn:

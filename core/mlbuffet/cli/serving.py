@@ -1,6 +1,8 @@
 """``mlbuffet serve``: progress while models load, then what is served and where."""
 
 import logging
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -19,27 +21,32 @@ logger = logging.getLogger(__name__)
 
 def serve_paths(paths: list[Path], *, host: str, port: int, runtime: str | None, as_json: bool) -> None:
     """Serve the models at ``paths`` until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
-        raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
     repository = _repository(paths, runtime)
     versions = list(repository)
-    progress = _Progress(len(versions))
+    with _listen(host, port) as listener:
+        progress = _Progress(len(versions))
 
-    def loaded() -> None:
-        progress.stop()
-        if any(version.state is State.READY for version in versions):
-            show_versions(versions, address_of(listener), as_json=as_json)
-        else:
-            server.stop()
+        def loaded() -> None:
+            progress.stop()
+            if any(version.state is State.READY for version in versions):
+                show_versions(versions, address_of(listener), as_json=as_json)
+            else:
+                server.stop()
 
-    server = Server(create_app(repository, on_change=progress.note, on_loaded=loaded))
-    server.run(sockets=[listener])
+        server = Server(create_app(repository, on_change=progress.note, on_loaded=loaded))
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
+            server.run(sockets=[listener])
     failures = [version.error for version in versions if version.error]
     if len(failures) == len(versions):
         raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
+        raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 def _repository(paths: list[Path], runtime: str | None) -> ModelRepository:

@@ -1,0 +1,221 @@
+"""The commands as a person meets them: what they print, where, and how they end."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlbuffet import Runtimes, Signature, Signatures, TensorSpec, hookimpl
+from mlbuffet.cli import main
+
+
+@dataclass
+class Result:
+    status: int | str | None
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runtimes: Runtimes) -> Run:
+    """Run the command line in this process, with the runtimes of the tests installed."""
+
+    def discover(self: Runtimes) -> None:
+        for runtime in runtimes:
+            self.register(runtime.plugin, name=runtime.name)
+        self.broken["torn"] = ImportError("No module named 'torch'")
+
+    monkeypatch.setattr(Runtimes, "discover", discover)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run_main(*arguments: object, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "argv", ["mlbuffet", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return Result(exit_.value.code, out, err)
+
+    return run_main
+
+
+def test_without_a_command_the_help_is_shown(run: Run) -> None:
+    for arguments in ([], ["--help"], ["-h"]):
+        result = run(*arguments)
+        assert result.status == 0
+        assert all(command in result.out for command in ("serve", "predict", "inspect", "runtimes"))
+    assert run("--version").out == "mlbuffet 1.0.0\n"
+
+
+def test_runtimes_are_listed_with_what_they_accept_and_the_broken_ones(run: Run) -> None:
+    table = run("runtimes")
+    assert table.status == 0
+    assert "A .half file." in table.out
+    assert "ImportError: No module named 'torch'" in table.out
+    listed = json.loads(run("runtimes", "--json").out)
+    assert listed["runtimes"][0] == {"name": "half", "distribution": None, "version": None, "accepts": "A .half file."}
+    assert listed["broken"] == [{"name": "torn", "reason": "ImportError: No module named 'torch'"}]
+
+
+def test_a_model_is_inspected(run: Run, half: Path) -> None:
+    table = run("inspect", half)
+    assert table.status == 0
+    assert "serving_default (default)" in table.out
+    assert "float32" in table.out
+    described = json.loads(run("inspect", half, "--json").out)
+    x, y, z = ({"name": name, "dtype": "float32", "shape": [None]} for name in "xyz")
+    assert described == {
+        "path": str(half),
+        "runtime": "half",
+        "platform": "half",
+        "default": "serving_default",
+        "signatures": {
+            "serving_default": {"method": "predict", "inputs": [x], "outputs": [y]},
+            "both": {"method": "predict", "inputs": [x], "outputs": [y, z]},
+        },
+    }
+
+
+def test_a_model_without_a_default_says_so(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    class Classifier:
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".classes"
+
+        @hookimpl
+        def load(self) -> object:
+            return object()
+
+        @hookimpl
+        def signature(self) -> Signatures:
+            text = TensorSpec("inputs", object, None)
+            return Signatures({"[b]classes": Signature([text], [], method="classify")}, default=None)
+
+        @hookimpl
+        def predict(self) -> dict[str, object]:
+            return {}
+
+    runtimes.register(Classifier, name="classifier")
+    (tmp_path / "a.classes").touch()
+    shown = run("inspect", tmp_path / "a.classes").out
+    assert "There is no default signature: a call must name one." in shown
+    assert all(word in shown for word in ("[b]classes", "classify", "bytes", "any rank"))
+
+
+def test_inputs_are_read_from_json_npz_and_stdin(run: Run, half: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"x": [1, 2, NaN]}')
+    np.savez(tmp_path / "in.npz", x=np.array([1, 2, np.nan], np.float32))
+    for file in ("in.json", "in.npz"):
+        assert run("predict", half, "--inputs", tmp_path / file).out == '{"y":[2.5,3.0,NaN]}\n'
+    assert run("predict", half, "--inputs", "-", stdin=b'{"x": [1]}').out == '{"y":[2.5]}\n'
+
+
+def test_a_signature_and_a_runtime_can_be_named(run: Run, half: Path, tmp_path: Path) -> None:
+    other = tmp_path / "model.bin"
+    other.write_text("half")
+    (tmp_path / "in.json").write_text('{"x": [1]}')
+    result = run("predict", other, "--inputs", tmp_path / "in.json", "--runtime", "half", "--signature", "both")
+    assert json.loads(result.out) == {"y": [2.5], "z": [2.0]}
+    assert json.loads(run("inspect", other, "--runtime", "half", "--json").out)["runtime"] == "half"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["nope"], 2, "No such command 'nope'."),
+        (["predict"], 2, "Missing argument 'PATH'."),
+        (["predict", "{half}"], 2, "Missing option '--inputs'."),
+        (["predict", "{half}", "--inputs", "{tmp}/no.json"], 2, "No such file or directory"),
+        (["predict", "{half}", "--inptus", "-"], 2, "No such option: --inptus"),
+        (["predict", "{tmp}/no.half", "--inputs", "-"], 1, "there is no file or folder at"),
+        (["predict", "{tmp}", "--inputs", "-"], 1, "no installed runtime accepts"),
+        (["predict", "{half}", "--inputs", "-", "--signature", "no"], 1, "name one of: serving_default, both"),
+        (
+            ["predict", "{half}", "--inputs", "-", "--runtime", "no"],
+            1,
+            "there is no runtime 'no'; installed: half, echo",
+        ),
+        (["predict", "{half}", "--inputs", "-", "--runtime", "torn"], 1, "'torn' is installed but broken: ImportError"),
+        (["inspect", "{corrupt}"], 1, "ValueError: cannot read"),
+        (["inspect", "{tmp}/no.half"], 1, "there is no file or folder at"),
+        (["serve", "{tmp}/no"], 1, "there is no file or folder at"),
+        (["serve", "{empty}"], 1, "there is no model in"),
+        (["serve", "{half}", "{half}"], 1, "two artifacts are version 1 of the model 'half'"),
+        (["serve", "{half}", "--port", "70000"], 2, "Invalid value for '--port'"),
+        (["serve", "{half}", "--host", "198.51.100.1"], 2, "cannot listen on 198.51.100.1:8000"),
+    ],
+)
+def test_a_wrong_use_or_a_bad_model_is_one_line_on_stderr(
+    run: Run, half: Path, tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "corrupt.half").write_text("torn")
+    places = {"half": half, "tmp": tmp_path, "corrupt": tmp_path / "corrupt.half", "empty": tmp_path / "empty"}
+    result = run(*(argument.format_map(places) for argument in arguments), stdin=b'{"x": [1]}')
+    assert result.status == status
+    assert result.out == ""
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert message in result.err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b"[1]", "Expected `object`, got `array`"),
+        (b'{"x": ["a"]}', "input 'x' holds 'a' at [0]"),
+        (b"PK\x03\x04 torn", "not a whole .npz"),
+        (b'{"w": 1}', "input 'x' is missing"),
+    ],
+)
+def test_inputs_that_are_wrong_say_how(run: Run, half: Path, content: bytes, message: str) -> None:
+    result = run("predict", half, "--inputs", "-", stdin=content)
+    assert result.status == 1
+    assert message in result.err
+
+
+def test_an_npz_of_python_objects_is_not_unpickled(run: Run, half: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", x=np.array([object], object))
+    assert "plain arrays" in run("predict", half, "--inputs", tmp_path / "in.npz").err
+
+
+def test_outputs_that_are_no_text_are_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "b.echo").write_text("object")
+    np.savez(tmp_path / "in.npz", x=np.array([b"\xff"]))
+    result = run("predict", tmp_path / "b.echo", "--inputs", tmp_path / "in.npz", "--signature", "object")
+    assert (result.status, "output 'x' holds bytes that are not UTF-8" in result.err) == (1, True)
+
+
+def test_debug_shows_the_traceback(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    result = run("inspect", tmp_path / "no.half", "--debug")
+    assert "error: there is no file" in result.err
+    assert caplog.records[-1].exc_info
+    run("inspect", tmp_path / "no.half")
+    assert len(caplog.records) == 1
+
+
+def test_an_interrupted_command_ends_quietly(run: Run, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlbuffet.cli.commands.load", interrupted)
+    assert run("inspect", half) == Result(130, "", "")
+
+
+def test_the_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", ["mlbuffet", "--version"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("mlbuffet", run_name="__main__")
+    assert exit_.value.code == 0
+    assert "1.0.0" in capsys.readouterr().out

@@ -1,0 +1,133 @@
+"""``mlbuffet serve`` as a process of its own: progress, a table, answers, and a clean end."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process in which the runtime ``half`` is installed."""
+    info = tmp_path / "site" / "half-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mlbuffet]\nhalf = small_runtimes:HalfPlusTwo\nlost = no_such_module\n")
+    places = [str(info.parent), str(Path(__file__).parents[1])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "300"}
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    root = tmp_path / "models"
+    root.mkdir()
+    for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
+        (root / name).write_text(text)
+    return root
+
+
+def serve(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def read_until(process: subprocess.Popen[str], last: str) -> str:
+    assert process.stdout
+    text = ""
+    while last not in text:
+        line = process.stdout.readline()
+        assert line, f"the server ended: {text} {process.communicate()}"
+        text += line
+    return text
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_models_are_served_until_a_signal_ends_it(
+    environment: dict[str, str], models: Path, stop: signal.Signals, status: int
+) -> None:
+    process = serve(environment, models)
+    shown = read_until(process, "serving on")
+    address = re.findall(r"http://127\.0\.0\.1:\d+", shown)[0]
+    tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
+    answer = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [tensor]})
+    assert answer.json()["outputs"][0]["data"] == [2.5]
+    assert httpx.get(f"{address}/v2/models/bad").status_code == 503
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == status
+    assert re.search(r"good +1 +half +READY +\d\.\d\d s +serving_default, both", shown)
+    assert re.search(r"bad +1 +FAILED .*ValueError: cannot read", shown)
+    assert "loading good (version 1) ..." in err
+    assert "the plugin 'lost' is broken and left out: ModuleNotFoundError" in err
+    assert "Traceback" not in err
+
+
+def test_a_machine_reads_what_is_served_as_json(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--json")
+    listed = json.loads(read_until(process, "\n}\n"))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    bad, good = listed["models"]
+    assert listed["address"].startswith("http://127.0.0.1:")
+    assert (good["name"], good["version"], good["state"], good["runtime"]) == ("good", 1, "READY", "half")
+    assert good["signatures"] == ["serving_default", "both"]
+    assert (bad["state"], "ValueError: cannot read" in bad["reason"]) == ("FAILED", True)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["bad.half"], "error: '{models}/bad.half' cannot be loaded by the runtime 'half': ValueError"),
+        (["bad.half", "worse.half"], "error: not one of the models could be loaded: '{models}/bad.half'"),
+    ],
+)
+def test_where_nothing_loads_there_is_nothing_to_serve(
+    environment: dict[str, str], models: Path, names: list[str], message: str
+) -> None:
+    (models / "worse.half").write_text("corrupt")
+    process = serve(environment, *(models / name for name in names))
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert out == ""
+    assert message.format(models=models) in err
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:
+    first = serve(environment, models)
+    port = re.findall(r"http://127\.0\.0\.1:(\d+)", read_until(first, "serving on"))[0]
+    second = serve(environment, models, "--port", port)
+    _, err = second.communicate(timeout=10)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=10)
+    assert second.returncode == 2
+    assert err.splitlines()[-1] == f"error: Invalid value: cannot listen on 127.0.0.1:{port}: address already in use"
+
+
+def test_a_person_at_a_terminal_sees_a_bar_while_models_load(environment: dict[str, str], models: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", models],
+        env={**environment, "TERM": "xterm"},
+        stdout=theirs,
+        stderr=theirs,
+        stdin=theirs,
+    )
+    seen = b""
+    deadline = time.monotonic() + 20
+    while b"serving on" not in seen and time.monotonic() < deadline:
+        seen += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    os.close(ours)
+    os.close(theirs)
+    assert "━".encode() in seen
+    assert b"loading good (version 1)" in seen

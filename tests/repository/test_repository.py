@@ -1,0 +1,89 @@
+"""Versions are loaded, found by name and number, and released together."""
+
+from pathlib import Path
+
+import pytest
+
+from mlbuffet import DuplicateModel, ModelClosed, ModelNotFound, ModelNotReady, Runtimes
+from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredVersion
+
+
+@pytest.fixture
+def repository(tmp_path: Path, runtimes: Runtimes) -> ModelRepository:
+    """Versions 1, 2 and 10 of the model ``m``, of which the last is corrupt, and the corrupt model ``bad``."""
+    repository = ModelRepository(runtimes)
+    for name, version, text in (("m", 10, "corrupt"), ("m", 2, "half"), ("m", 1, "half"), ("bad", 1, "corrupt")):
+        path = tmp_path / f"{name}-{version}.half"
+        path.write_text(text)
+        repository.add(StoredVersion(name, version, path))
+    return repository
+
+
+@pytest.fixture
+def loaded(repository: ModelRepository) -> ModelRepository:
+    repository.load_all(lambda _: None)
+    return repository
+
+
+def test_each_version_is_announced_when_its_loading_begins_and_ends(repository: ModelRepository) -> None:
+    heard: list[tuple[str, int, State]] = []
+    repository.load_all(lambda version: heard.append((version.name, version.version, version.state)))
+    assert heard == [
+        ("bad", 1, State.LOADING),
+        ("bad", 1, State.FAILED),
+        ("m", 1, State.LOADING),
+        ("m", 1, State.READY),
+        ("m", 2, State.LOADING),
+        ("m", 2, State.READY),
+        ("m", 10, State.LOADING),
+        ("m", 10, State.FAILED),
+    ]
+
+
+def test_the_latest_version_that_is_ready_answers(loaded: ModelRepository) -> None:
+    assert loaded.get("m").version == 2
+    assert loaded.get("m", 1).version == 1
+    assert loaded.get("m").model.predict({"x": [2]})["y"].tolist() == [3]
+    assert loaded.ready_versions("m") == [1, 2]
+
+
+def test_a_version_that_failed_gives_its_reason_without_its_path(loaded: ModelRepository, tmp_path: Path) -> None:
+    for version in (loaded.get("bad"), loaded.get("m", 10)):
+        with pytest.raises(ModelNotReady, match="the model cannot be loaded") as caught:
+            assert version.model
+        assert str(tmp_path) not in str(caught.value)
+        assert str(tmp_path) in str(version.error)
+
+
+def test_a_version_that_is_not_loaded_yet_is_not_ready(repository: ModelRepository) -> None:
+    with pytest.raises(ModelNotReady, match="version 10 of the model 'm' is not ready: it is being loaded"):
+        assert repository.get("m").model
+
+
+def test_names_and_versions_that_are_not_there_are_not_found(loaded: ModelRepository) -> None:
+    with pytest.raises(ModelNotFound, match="there is no model 'x'"):
+        loaded.get("x")
+    with pytest.raises(ModelNotFound, match="no version 3 of the model 'm'; there are: 1, 2, 10"):
+        loaded.get("m", 3)
+
+
+def test_loading_counts_as_attempted_when_the_last_version_is_through(repository: ModelRepository) -> None:
+    attempted: list[bool] = []
+    repository.load_all(lambda _: attempted.append(repository.attempted))
+    assert attempted == [False] * 7 + [True]
+
+
+def test_two_artifacts_for_one_version_are_refused(repository: ModelRepository, tmp_path: Path) -> None:
+    with pytest.raises(DuplicateModel, match=r"m-1\.half' and '.*again\.half"):
+        repository.add(StoredVersion("m", 1, tmp_path / "again.half"))
+
+
+def test_a_closed_repository_has_released_its_models_and_loads_no_more(repository: ModelRepository) -> None:
+    def close_after_the_first(version: ModelVersion) -> None:
+        if version.state is State.READY:
+            repository.close()
+
+    repository.load_all(close_after_the_first)
+    assert [version.state for version in repository] == [State.FAILED, State.READY, State.WAITING, State.WAITING]
+    with pytest.raises(ModelClosed):
+        repository.get("m", 1).model.predict({"x": [2]})

@@ -1,0 +1,227 @@
+"""Open Inference Protocol v2 over a real socket: addresses, statuses and answers."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+X = {"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 2, 5]}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``half`` in versions 1 and 2, ``flat``, ``dtypes`` without a default signature, and ``bad``, which fails."""
+    root = tmp_path_factory.mktemp("models")
+    for name, text in {
+        "half/1/model.half": "half",
+        "half/2/model.half": "half",
+        "flat.half": "half",
+        "dtypes.echo": "float32 int64 bool object uint8 float64 float16 complex64",
+        "bad.half": "corrupt",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.fixture(scope="module")
+def client(serve: Callable[[Path], AbstractContextManager[httpx.Client]], models: Path) -> Iterator[httpx.Client]:
+    with serve(models) as client:
+        yield client
+
+
+def infer(client: httpx.Client, model: str, *inputs: dict[str, Any], **members: Any) -> httpx.Response:
+    return client.post(f"/v2/models/{model}/infer", json={"inputs": inputs, **members})
+
+
+def test_health_and_server_metadata(client: httpx.Client) -> None:
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
+    for path in ("/v2", "/v2/"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == {"name": "mlbuffet", "version": "1.0.0", "extensions": []}
+
+
+def test_model_metadata_lists_versions_tensors_and_signatures(client: httpx.Client) -> None:
+    metadata = client.get("/v2/models/half").json()
+    signatures = json.loads(metadata.pop("properties")["signatures"])
+    x, y = ({"name": name, "datatype": "FP32", "shape": [-1]} for name in "xy")
+    assert metadata == {"name": "half", "versions": ["1", "2"], "platform": "half", "inputs": [x], "outputs": [y]}
+    assert list(signatures) == ["serving_default", "both"]
+    assert [tensor["name"] for tensor in signatures["both"]["outputs"]] == ["y", "z"]
+    assert signatures["both"]["method"] == "predict"
+    assert client.get("/v2/models/half/versions/1").json()["name"] == "half"
+
+
+def test_a_model_without_a_default_signature_shows_none(client: httpx.Client) -> None:
+    metadata = client.get("/v2/models/dtypes").json()
+    assert (metadata["inputs"], metadata["outputs"]) == ([], [])
+    assert "default_signature" not in metadata["properties"]
+
+
+@pytest.mark.parametrize(("address", "version"), [("half", "2"), ("half/versions/1", "1"), ("flat", "1")])
+def test_a_model_answers_with_and_without_a_version(client: httpx.Client, address: str, version: str) -> None:
+    answer = infer(client, address, X, id="7")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "id": "7",
+        "model_name": address.partition("/")[0],
+        "model_version": version,
+        "outputs": [{"name": "y", "shape": [3], "datatype": "FP32", "data": [2.5, 3.0, 4.5]}],
+    }
+
+
+def test_a_signature_and_outputs_are_chosen_by_the_request(client: httpx.Client) -> None:
+    asked = {"parameters": {"signature_name": "both"}, "outputs": [{"name": "z"}, {"name": "y"}]}
+    outputs = infer(client, "half", X, **asked).json()["outputs"]
+    assert [(output["name"], output["data"]) for output in outputs] == [("z", [2, 4, 10]), ("y", [2.5, 3, 4.5])]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype", "data"),
+    [
+        ("FP32", "float32", [0.1, -1e-30]),
+        ("FP64", "float64", [0.1, 1e300]),
+        ("INT64", "int64", [-(2**63), 2**63 - 1]),
+        ("UINT8", "uint8", [0, 255]),
+        ("BOOL", "bool", [True, False]),
+        ("BYTES", "object", ["é", ""]),
+    ],
+)
+def test_values_come_back_as_they_were(client: httpx.Client, datatype: str, dtype: str, data: list[Any]) -> None:
+    tensor = {"name": "x", "shape": [1, 2], "datatype": datatype, "data": [data]}
+    answer = infer(client, "dtypes", tensor, parameters={"signature_name": dtype}).json()
+    assert answer["outputs"] == [{**tensor, "data": data}]
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "message"),
+    [
+        ("half", {"inputs": []}, "input 'x' is missing; the model takes x: float32 (any,)"),
+        ("half", {"inputs": [X, {**X, "name": "w"}]}, "there is no input 'w'"),
+        ("half", {"inputs": [X, X]}, "input 'x' is given twice"),
+        ("half", {"inputs": [X], "outputs": [{"name": "w"}]}, "there is no output 'w'"),
+        ("half", {"inputs": [X], "outputs": [{"name": "y"}] * 2}, "output 'y' is requested twice"),
+        ("half", {"inputs": [{**X, "datatype": "FP64"}]}, "input 'x' has dtype float64; the model takes float32"),
+        ("half", {"inputs": [{**X, "shape": [3, 1]}]}, "input 'x' has shape (3, 1); the model takes (any,)"),
+        ("half", {"inputs": [X], "parameters": {"signature_name": "w"}}, "name one of: serving_default, both"),
+        ("dtypes", {"inputs": [X]}, "the model has no default signature; name one of: float32, int64"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_400_with_the_reason(
+    client: httpx.Client, model: str, body: dict[str, Any], message: str
+) -> None:
+    answer = client.post(f"/v2/models/{model}/infer", json=body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/json"
+    assert message in answer.json()["error"]
+    assert infer(client, "half", X).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"not json", b"\xff", b"[" * 250_000, b'{"inputs": [' + b"[" * 99_999]
+)
+def test_a_body_that_is_no_request_is_400(client: httpx.Client, body: bytes) -> None:
+    answer = client.post("/v2/models/half/infer", content=body)
+    assert answer.status_code == 400
+    assert "JSON" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("verb", ["", "/ready", "/infer"])
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("nope", 404),
+        ("half/versions/9", 404),
+        ("half/versions/0", 400),
+        ("half/versions/-1", 400),
+        ("half/versions/1.0", 400),
+        ("half/versions/01", 400),
+        ("half/versions/1_0", 400),
+        ("half/versions/%D9%A1", 400),
+        ("half/versions/" + "9" * 30, 400),
+        ("..", 404),
+        ("%2e%2e", 404),
+        ("a%2fb", 404),
+        ("a%00b", 404),
+        ("a%0d%0ab", 404),
+        ("n" * 256, 404),
+    ],
+)
+def test_an_address_that_is_not_there_is_refused(client: httpx.Client, address: str, verb: str, status: int) -> None:
+    # http.client sends the path as it is, where other clients would normalise it
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 0, timeout=10)
+    connection.request(
+        "POST" if verb == "/infer" else "GET", f"/v2/models/{address}{verb}", json.dumps({"inputs": [X]})
+    )
+    answer = connection.getresponse()
+    assert answer.status == status
+    assert json.loads(answer.read())["error"]
+    connection.close()
+
+
+def test_a_wrong_method_is_405_and_names_the_right_one(client: httpx.Client) -> None:
+    answer = client.get("/v2/models/half/infer")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json() == {"error": "GET /v2/models/half/infer: method not allowed"}
+    assert client.delete("/v2/models/half").status_code == 405
+
+
+def test_an_unknown_route_is_404_in_json(client: httpx.Client) -> None:
+    answer = client.get("/v3")
+    assert (answer.status_code, answer.json()) == (404, {"error": "GET /v3: not found"})
+
+
+@pytest.mark.parametrize("verb", ["", "/ready", "/infer"])
+def test_a_model_that_failed_is_503_with_a_reason_without_its_path(
+    client: httpx.Client, models: Path, verb: str
+) -> None:
+    answer = infer(client, "bad", X) if verb == "/infer" else client.get(f"/v2/models/bad{verb}")
+    assert answer.status_code == 503
+    assert "the model cannot be loaded" in answer.json()["error"]
+    assert str(models) not in answer.text
+
+
+def test_a_model_is_ready_where_it_answers(client: httpx.Client) -> None:
+    assert client.get("/v2/models/half/ready").json() == {"name": "half", "ready": True}
+    assert client.get("/v2/models/half/versions/2/ready").json() == {"name": "half", "ready": True}
+
+
+def test_an_output_that_json_cannot_hold_is_400(client: httpx.Client) -> None:
+    tensor = {**X, "datatype": "FP16"}
+    answer = infer(client, "dtypes", tensor, parameters={"signature_name": "float16"})
+    assert (answer.status_code, "binary form" in answer.json()["error"]) == (400, True)
+
+
+def test_a_failure_of_the_runtime_is_500_and_its_text_stays_in_the_log(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = infer(client, "half", {**X, "data": [1, 666, 3]})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "error": "the model failed to compute signature 'serving_default'; the server's log has the cause"
+    }
+    assert "a secret of the inside" in caplog.text
+    assert infer(client, "half", X).status_code == 200
+
+
+def test_a_defect_of_the_server_is_500_and_its_text_stays_in_the_log(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("mlbuffet.server.open_inference.encode_response", lambda *_: 1 / 0)
+        answer = infer(client, "half", X)
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "internal error; the server's log has the cause"}
+    deadline = time.monotonic() + 5  # uvicorn logs it after the answer
+    while "ZeroDivisionError" not in caplog.text:
+        assert time.monotonic() < deadline
+    assert infer(client, "half", X).status_code == 200

@@ -1,0 +1,65 @@
+"""Two runtimes small enough to be read at a glance."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
+
+
+class HalfPlusTwo:
+    """TensorFlow Serving's example model: y = x / 2 + 2, from a file that says ``half``; it fails at 666."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """A .half file."""
+        return path.suffix == ".half" and path.is_file()
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> float:
+        if path.read_text() != "half":
+            raise ValueError(f"cannot read {path}")
+        return 2.0
+
+    @hookimpl
+    def signature(self, model: float) -> Signatures:
+        x, y, z = (TensorSpec(name, np.float32, (None,)) for name in "xyz")
+        return Signatures({"serving_default": Signature([x], [y]), "both": Signature([x], [y, z])})
+
+    @hookimpl
+    def predict(self, model: float, signature: str, inputs: Tensors) -> Tensors:
+        if 666 in inputs["x"]:
+            raise ValueError("a secret of the inside")
+        y = inputs["x"] / 2 + model
+        return {"y": y} if signature == "serving_default" else {"y": y, "z": inputs["x"] * 2}
+
+
+class Echo:
+    """Gives back its input ``x``; a signature for each dtype that its file names, and no default."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".echo"
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> list[str]:
+        return path.read_text().split()
+
+    @hookimpl
+    def signature(self, model: list[str]) -> Signatures:
+        specs = {name: [TensorSpec("x", name, None)] for name in model}
+        return Signatures({name: Signature(spec, spec) for name, spec in specs.items()}, default=None)
+
+    @hookimpl
+    def predict(self, model: list[str], signature: str, inputs: Tensors) -> Tensors:
+        return {"x": inputs["x"].copy()}
+
+
+def small_runtimes() -> Runtimes:
+    """Both of them, registered, and none that is installed."""
+    runtimes = Runtimes()
+    runtimes.register(HalfPlusTwo, name="half")
+    runtimes.register(Echo, name="echo")
+    return runtimes
