@@ -1,0 +1,119 @@
+"""Documents say what the code does: nothing is missing in them, and what they show runs."""
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from mlbuffet import Runtimes, errors, hookspecs
+from mlbuffet.cli.commands import app
+from mlbuffet.errors import MLBuffetError
+from mlbuffet.repository import ModelRepository
+from mlbuffet.server import create_app
+from mlbuffet.server.errors import STATUS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def document(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def test_every_hook_is_documented_with_its_arguments() -> None:
+    text = document("hooks.md")
+    for specification in (hookspecs.RuntimePlugin, hookspecs.OptionalHooks):
+        hooks = {name: hook for name, hook in vars(specification).items() if hasattr(hook, "mlbuffet_spec")}
+        assert hooks
+        for name, hook in hooks.items():
+            (shown,) = re.findall(rf"`{name}\((.*?)\) ->", text)
+            arguments = re.sub(r": [\w\[\], ]+?(?=, \w+[:,]|, \w+$|$)", "", shown).split(", ")
+            assert arguments == list(inspect.signature(hook).parameters)[1:]
+
+
+def test_every_error_is_documented_with_its_status() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*?\| (\d*) ?\|", document("errors.md"), re.MULTILINE))
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    assert rows.keys() == {name for name, kind in kinds.items() if issubclass(kind, MLBuffetError)} - {"MLBuffetError"}
+    for kind, status in STATUS.items():
+        assert rows[kind.__name__] == str(status)
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = document("cli.md")
+    group = typer.main.get_command(app)
+    commands = group.commands  # type: ignore[attr-defined]  # a Typer with several commands is a group of them
+    assert set(re.findall(r"^## mlbuffet (\w+)", text, re.MULTILINE)) == set(commands)
+    for name, command in commands.items():
+        section = text.split(f"## mlbuffet {name}")[1].split("\n## ")[0]
+        for parameter in command.params:
+            assert all(option in section for option in parameter.opts if option.startswith("--")), (
+                name,
+                parameter.name,
+            )
+
+
+def test_every_route_is_documented() -> None:
+    text = document("http.md")
+    for route in create_app(ModelRepository(Runtimes())).routes:
+        path = route.path  # type: ignore[attr-defined]  # all of them are routes with a path
+        assert path.replace("/versions/{version}", "") in text
+    assert "/v2/models/{model}/versions/{version}" in text
+
+
+PAGES = [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), *ROOT.glob("plugins/*/README.md"), *ROOT.glob("benchmarks/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``make demo`` left the iris model."""
+    folder = tmp_path_factory.mktemp("demo")
+    script = ROOT / "examples" / "train_iris_onnx.py"
+    subprocess.run([sys.executable, script, folder / "build/demo/models/iris/1"], check=True, capture_output=True)
+    return folder
+
+
+def blocks(language: str) -> Iterator[str]:
+    yield from re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_of_the_readme_runs(demo: Path) -> None:
+    (code,) = blocks("python")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=demo, check=True, capture_output=True, text=True)
+    assert "onnx" in ran.stdout
+    assert "[b'setosa']" in ran.stdout
+
+
+def test_the_commands_of_the_readme_run(demo: Path) -> None:
+    serve, curls, commands = blocks("sh")
+    mlbuffet = f"{shlex.quote(sys.executable)} -m mlbuffet"
+    server = subprocess.Popen(
+        shlex.split(serve.replace("mlbuffet", mlbuffet, 1).replace("8000", "0")),
+        cwd=demo,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout
+    shown = ""
+    while "serving on" not in shown:
+        shown += server.stdout.readline()
+    port = re.findall(r"127\.0\.0\.1:(\d+)", shown)[0]
+    script = "set -e\n" + curls.replace("8000", port) + commands.replace("mlbuffet ", f"{mlbuffet} ")
+    ran = subprocess.run(["bash", "-c", script], cwd=demo, capture_output=True, text=True, check=True)
+    server.terminate()
+    server.communicate(timeout=10)
+    assert '"platform":"onnx_onnxv1"' in ran.stdout
+    assert ran.stdout.count('"setosa"') == 2
+    assert "mlbuffet-onnx" in ran.stdout

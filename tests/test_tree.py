@@ -1,0 +1,58 @@
+"""The tree keeps the shape that makes it work."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_no_folder_shadows_a_framework() -> None:
+    for folder in ("core", "plugins", "plugins/tensorflow", "plugins/onnx"):
+        assert not (ROOT / folder / "__init__.py").exists()
+    assert not (ROOT / "tests" / "tensorflow").exists()
+    assert not (ROOT / "tests" / "onnx").exists()
+
+
+def test_the_runtimes_arrive_by_their_entry_points_alone() -> None:
+    names = {entry_point.name for entry_point in entry_points(group="mlbuffet")}
+    assert {"onnx", "tensorflow"} <= names
+    for path in (ROOT / "core").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) (mlbuffet_|tensorflow|onnx)", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("plugin", ["onnx", "tensorflow"])
+def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
+    project = tomllib.loads((ROOT / "plugins" / plugin / "pyproject.toml").read_text())["project"]
+    assert "mlbuffet>=1,<2" in project["dependencies"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mlbuffet",
+        "import mlbuffet; mlbuffet.Runtimes().discover()",
+        "import mlbuffet; r = mlbuffet.Runtimes(); r.discover(); p = __import__('pathlib').Path; "
+        "assert not any(x.accepts(path) for x in r for path in (p('.'), p('a.onnx'), p('saved_model.pb')))",
+        "import mlbuffet.server, mlbuffet.cli.serving",
+    ],
+)
+def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
+    check = (
+        "; import sys; print([m for m in ('tensorflow', 'keras', 'onnxruntime', 'onnx', 'pytest') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_nothing_tracked_names_this_machine_or_an_index() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    words = [str(ROOT), "pypi" + ".org", "pythonhosted" + ".org"]
+    for name in tracked:
+        text = (ROOT / name).read_text(errors="replace") if (ROOT / name).is_file() else ""
+        assert not [word for word in words if word in text], name
