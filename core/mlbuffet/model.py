@@ -106,13 +106,13 @@ class Model:
 
     def _checked(self, results: Any, name: str, declared: Signature, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
         """A runtime's answer held against its own signature: plugins are strangers."""
-        if not isinstance(results, Mapping):
+        if type(results) is not dict and not isinstance(results, Mapping):  # asking the ABC takes 0.3 us
             self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
         if results.keys() != declared.outputs.keys():
             self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}")
         for output, spec in declared.outputs.items():
             array = results[output]
-            if not isinstance(array, np.ndarray) or array.dtype != spec.dtype:
+            if type(array) is not np.ndarray or array.dtype != spec.dtype:
                 kind = getattr(array, "dtype", None) or type(array).__name__
                 self._fail(name, f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}")
         return {output: results[output] for output in wanted}

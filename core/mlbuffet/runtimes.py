@@ -151,7 +151,15 @@ class Runtimes:
         rivals = [rival.plugin for rival in self if rival.plugin is not plugin]
         caller = self._manager.subset_hook_caller(hook, rivals)
         match caller.get_hookimpls():
-            case [alone] if caller.spec and set(alone.argnames) == set(caller.spec.argnames):
-                function: Callable[..., Any] = alone.function
-                return function
+            case [alone] if caller.spec and alone.plugin is plugin:
+                return _called_directly(alone, caller.spec.argnames)
         return caller
+
+
+def _called_directly(implementation: pluggy.HookImpl, arguments: tuple[str, ...]) -> Callable[..., Any]:
+    """The function of an implementation, to be called with all arguments of its hook even where it takes only some."""
+    function: Callable[..., Any] = implementation.function
+    if set(implementation.argnames) == set(arguments):
+        return function
+    wanted = implementation.argnames
+    return lambda **given: function(**{name: given[name] for name in wanted})
