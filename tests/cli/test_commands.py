@@ -65,6 +65,11 @@ def test_runtimes_are_listed_with_what_they_accept_and_the_broken_ones(run: Run)
     assert listed["broken"] == [{"name": "torn", "reason": "ImportError: No module named 'torch'"}]
 
 
+def test_without_any_runtime_the_way_to_one_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Runtimes, "discover", lambda _: None)
+    assert "pip install mlbuffet-onnx" in run("runtimes").out
+
+
 def test_a_model_is_inspected(run: Run, half: Path) -> None:
     table = run("inspect", half)
     assert table.status == 0

@@ -31,9 +31,10 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         table.add_row(*(escape(value or "") for value in row.values()))
     for fault in broken:
         table.add_row(f"[red]{escape(fault['name'])}", "[red]broken", "", f"[red]{escape(fault['reason'])}")
-    if not working and not broken:
-        table.caption = "no runtime is installed; one comes with, for instance, pip install mlbuffet-onnx"
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if not working:
+        console.print("There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx")
 
 
 def show_model(model: Model, *, as_json: bool) -> None:
