@@ -1,1 +1,1 @@
-"""x."""
+"""ONNX Runtime for MLBuffet."""

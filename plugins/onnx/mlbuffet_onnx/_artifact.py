@@ -1,0 +1,71 @@
+"""Which file of an artifact holds the ONNX model."""
+
+from pathlib import Path
+
+from mlbuffet_onnx._protobuf import BYTES, VARINT, Truncated, fields
+
+SUFFIX = ".onnx"
+PREFERRED = "model.onnx"
+
+_IR_VERSION = 1
+_HEADER_BYTES = 1024
+_MODEL_FIELDS = {
+    (_IR_VERSION, VARINT),
+    (2, BYTES),  # producer_name
+    (3, BYTES),  # producer_version
+    (4, BYTES),  # domain
+    (5, VARINT),  # model_version
+    (6, BYTES),  # doc_string
+    (7, BYTES),  # graph
+    (8, BYTES),  # opset_import
+    (14, BYTES),  # metadata_props
+    (20, BYTES),  # training_info
+    (25, BYTES),  # functions
+    (26, BYTES),  # configuration
+}
+_NAMES = (2, 3, 4)
+_NEWEST_IR_VERSION = 1000  # no limit of ours: the present one is 14, and anything much higher is noise
+
+
+def model_file(path: Path) -> Path | None:
+    """The file that ``path`` is, or the one to take in the folder that it is.
+
+    Of a folder's several ``.onnx`` files that is ``model.onnx``, else none.
+    """
+    if not path.is_dir():
+        return path
+    models = [file for file in path.iterdir() if _is_named_so(file) and file.is_file()]
+    if len(models) > 1:
+        models = [file for file in models if file.name.lower() == PREFERRED]
+    return models[0] if len(models) == 1 else None
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether ``path`` is a file called ``*.onnx`` that begins, as far as its first bytes tell, with an ONNX model."""
+    if not (_is_named_so(path) and path.is_file()):
+        return False
+    with path.open("rb") as file:
+        return begins_as_model(file.read(_HEADER_BYTES))
+
+
+def begins_as_model(header: bytes) -> bool:
+    """Whether ``header`` is the beginning of an ``onnx.ModelProto``: all fields that begin in it are fields of one."""
+    seen = set()
+    try:
+        for field in fields(header, 0, len(header)):
+            if (field.number, field.wire_type) not in _MODEL_FIELDS:
+                return False
+            if field.number == _IR_VERSION and not 0 < field.value < _NEWEST_IR_VERSION:
+                return False
+            if field.number in _NAMES and field.end - field.start > _HEADER_BYTES:
+                return False
+            seen.add(field.number)
+    except Truncated:
+        pass
+    except ValueError:
+        return False
+    return bool(seen)
+
+
+def _is_named_so(path: Path) -> bool:
+    return path.suffix.lower() == SUFFIX and not path.name.startswith(".")

@@ -1,0 +1,107 @@
+"""What onnxruntime's errors mean, for the person who loads a model and for the one who calls it."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from mlbuffet.errors import InvalidInput, LoadFailed
+from mlbuffet.tensors import Tensors, shape_text
+
+ERRORS = (
+    native.EPFail,
+    native.EngineError,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoModel,
+    native.NoSuchFile,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+"""What onnxruntime raises; the classes share no base but ``Exception``."""
+
+_THIS = f"onnxruntime {onnxruntime.__version__}"
+_LOAD_REASONS = {
+    r"Opset (?P<came>\d+) is under development.*for domain (?P<domain>\S+) is till opset (?P<newest>\d+)": (
+        "it uses opset {came} of {domain}, and {this} knows opsets up to {newest}; "
+        "install a newer onnxruntime, or export the model for opset {newest}"
+    ),
+    r"Unsupported model IR version: (?P<came>\d+), max supported IR version: (?P<newest>\d+)": (
+        "it is in version {came} of the ONNX format, and {this} reads versions up to {newest}; "
+        "install a newer onnxruntime, or save the model with an older onnx package"
+    ),
+    r"External data path does not exist|cannot get file size|External initializer: .* can not be read in full": (
+        "a file with its weights is missing beside it, or cut short; put the .onnx file and the files of weights that "
+        "were saved with it into one folder"
+    ),
+    r"External data path escapes model directory": (
+        "it names a file with its weights that lies outside of its folder; "
+        "put the weights into the folder and save the model with their new place"
+    ),
+    r"Protobuf parsing failed|No graph was found in the protobuf|ModelProto does not have a graph": (
+        "it is damaged or cut short, so that no ONNX graph can be read from it; copy or export it again"
+    ),
+    r"(?:Could not find an implementation|Failed to find kernel) for (?P<operator>[^\s(]+)\((?P<version>\d+)\)": (
+        "{this} has no implementation of the operator {operator} (version {version}) for the types of tensors it is "
+        "used with; export the model with other types or operators, or name a provider that has it"
+    ),
+    r"No Op registered for (?P<operator>\S+) with domain_version of (?P<version>\d+)": (
+        "there is no operator {operator} in opset {version}; export the model again, for the opset it was written for"
+    ),
+    r"No opset import for domain '(?P<domain>.*)'|Fatal error: (?P<operator>\S+)\(-?\d+\) is not a registered": (
+        "it uses an operator that {this} does not bring; export the model with operators of the ONNX standard"
+    ),
+    r"MLDataType for: (?P<type>.*) is not currently registered": (
+        "it has a {type}, a type that {this} cannot hold; export it with another"
+    ),
+    r"INVALID_GRAPH|Invalid model": (
+        "its graph breaks the rules of ONNX; check it with onnx.checker and export it again"
+    ),
+}  # fmt: skip
+
+
+def load_failure(error: Exception) -> LoadFailed | None:
+    """``error`` of creating a session as a `LoadFailed` that says what to do, unless its text is unknown."""
+    text = str(error).strip()
+    for pattern, reason in _LOAD_REASONS.items():
+        if match := re.search(pattern, text, re.DOTALL):
+            sentence = reason.format(this=_THIS, **match.groupdict())
+            return LoadFailed(sentence, detail=f"{sentence}. {text}")
+    return None
+
+
+def run_failure(error: Exception, inputs: Tensors, symbols: Mapping[str, Sequence[str]]) -> InvalidInput | None:
+    """``error`` of a run as an `InvalidInput`, if the fault is the caller's for certain.
+
+    ``symbols`` are the names that the inputs' dimensions have in the model: dimensions of one name should be equal,
+    which onnxruntime does not check before an operator stumbles.
+    """
+    return _unequal(inputs, symbols) or _refused(error, inputs)
+
+
+def _unequal(inputs: Tensors, symbols: Mapping[str, Sequence[str]]) -> InvalidInput | None:
+    seen: dict[str, tuple[str, int]] = {}
+    for name, array in inputs.items():
+        for symbol, size in zip(symbols.get(name, ()), array.shape, strict=False):
+            first, expected = seen.setdefault(symbol, (name, size))
+            if symbol and size != expected:
+                return InvalidInput(
+                    f"input {name!r} has {size} for the dimension {symbol!r}, and input {first!r} has {expected}; "
+                    "the model takes tensors in which they are equal"
+                )
+    return None
+
+
+def _refused(error: Exception, inputs: Tensors) -> InvalidInput | None:
+    """An operator calls an argument invalid: an index out of range, sizes that do not go together."""
+    match = re.search(r"while running (\w+) node", str(error))
+    if not (isinstance(error, native.InvalidArgument) and match):
+        return None
+    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
+    return InvalidInput(
+        f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "
+        "a value is out of its range, or sizes do not go together"
+    )

@@ -1,0 +1,71 @@
+"""What native code writes to the process's stderr for a while, as records of Python's logging."""
+
+import logging
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+logger = logging.getLogger("mlbuffet_onnx")
+
+_STDERR = 2
+_ALONE = threading.Lock()  # the descriptor is the process's, so the lock over it has to be, too
+_LEVELS = {
+    b"V": logging.DEBUG,
+    b"I": logging.INFO,
+    b"W": logging.WARNING,
+    b"E": logging.ERROR,
+    b"F": logging.CRITICAL,
+}
+_MESSAGE = re.compile(
+    rb"(?P<colour>\x1b\[[0-9;]+m)?\d[-\d]+ [\d:.]+ "  # the time
+    rb"\[(?P<severity>[VIWEF]):onnxruntime:[^\]\n]*\] "  # and the place in the source
+    rb"(?P<text>.*?)(?(colour)\x1b\[m)\n",
+    re.DOTALL,
+)
+
+
+@contextmanager
+def stderr_to_logging() -> Iterator[None]:
+    """What onnxruntime writes to file descriptor 2 meanwhile is logged, and all else is written there at the end.
+
+    Its Python interface has no place for a callback. The descriptor leads to a file meanwhile, not to a pipe: a pipe
+    may fill up, and breaks for a child process that outlives it.
+    """
+    with tempfile.TemporaryFile() as written:
+        try:
+            with _ALONE, _redirected(written):
+                yield
+        finally:
+            written.seek(0)
+            _pass_on(written.read())
+
+
+@contextmanager
+def _redirected(target: BinaryIO) -> Iterator[None]:
+    try:
+        original = os.dup(_STDERR)
+    except OSError:  # the process has closed its stderr
+        yield
+        return
+    os.dup2(target.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(original, _STDERR)
+        os.close(original)
+
+
+def _pass_on(written: bytes) -> None:
+    foreign = _MESSAGE.sub(_log, written)
+    if foreign:
+        with suppress(OSError), os.fdopen(_STDERR, "wb", closefd=False) as stderr:
+            stderr.write(foreign)
+
+
+def _log(message: re.Match[bytes]) -> bytes:
+    logger.log(_LEVELS[message["severity"]], "onnxruntime: %s", message["text"].decode(errors="replace").strip())
+    return b""

@@ -1,0 +1,50 @@
+"""The runtime of ONNX models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import hookimpl
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_onnx._artifact import is_onnx, model_file
+from mlbuffet_onnx._stderr import stderr_to_logging
+
+if TYPE_CHECKING:
+    from mlbuffet_onnx._model import OnnxModel
+
+
+class OnnxRuntime:
+    """Runs ONNX models with ONNX Runtime."""
+
+    platform = "onnx_onnxv1"
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """An ONNX model: a .onnx file, or a folder with one .onnx file (of several, model.onnx)"""
+        try:
+            file = model_file(path)
+            return file is not None and is_onnx(file)
+        except OSError:  # what cannot be read is no model
+            return False
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> "OnnxModel":
+        """A session of onnxruntime with the model."""
+        file = model_file(path)
+        if file is None:
+            raise LoadFailed("the folder must hold one .onnx file, or of several one that is called model.onnx")
+        with stderr_to_logging():  # onnxruntime may complain of the machine as soon as it is imported
+            from mlbuffet_onnx._model import OnnxModel
+            from mlbuffet_onnx._options import parse_options
+        return OnnxModel(file, parse_options(options))
+
+    @hookimpl
+    def signature(self, model: "OnnxModel") -> Signatures:
+        """The one signature, named as TensorFlow names it."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "OnnxModel", signature: str, inputs: Tensors) -> Tensors:  # noqa: ARG002 there is only one
+        """All outputs of the graph."""
+        return model.predict(inputs)
