@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import create_app
+from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, listen
 from small_runtimes import small_runtimes
 
@@ -57,17 +57,17 @@ def run_app() -> Callable[[Starlette], AbstractContextManager[httpx.Client]]:
 @pytest.fixture(scope="session")
 def serve(
     run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]],
-) -> Callable[[Path], AbstractContextManager[httpx.Client]]:
+) -> Callable[..., AbstractContextManager[httpx.Client]]:
     """A function that serves the models at a path, and gives a client once all were tried."""
 
     @contextmanager
-    def served(path: Path) -> Iterator[httpx.Client]:
+    def served(path: Path, settings: ServerSettings | None = None) -> Iterator[httpx.Client]:
         runtimes = small_runtimes()
         repository = ModelRepository(runtimes)
         for stored in find_versions(path, runtimes):
             repository.add(stored)
         loaded = Event()
-        with run_app(create_app(repository, on_loaded=loaded.set)) as client:
+        with run_app(create_app(repository, settings, on_loaded=loaded.set)) as client:
             assert loaded.wait(30)
             yield client
 

@@ -1,10 +1,12 @@
 """Versions are loaded, found by name and number, and released together."""
 
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from mlbuffet import DuplicateModel, ModelClosed, ModelNotFound, ModelNotReady, Runtimes
+from mlbuffet import DuplicateModel, LoadFailed, ModelClosed, ModelNotFound, ModelNotReady, Runtimes
 from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredVersion
 
 
@@ -44,7 +46,6 @@ def test_the_latest_version_that_is_ready_answers(loaded: ModelRepository) -> No
     assert loaded.get("m").version == 2
     assert loaded.get("m", 1).version == 1
     assert loaded.get("m").model.predict({"x": [2]})["y"].tolist() == [3]
-    assert loaded.ready_versions("m") == [1, 2]
 
 
 def test_a_version_that_failed_gives_its_reason_without_its_path(loaded: ModelRepository, tmp_path: Path) -> None:
@@ -84,6 +85,36 @@ def test_a_closed_repository_has_released_its_models_and_loads_no_more(repositor
             repository.close()
 
     repository.load_all(close_after_the_first)
-    assert [version.state for version in repository] == [State.FAILED, State.READY, State.WAITING, State.WAITING]
+    assert [version.state for version in repository] == [State.UNLOADED] * 4
+    with pytest.raises(ModelNotReady, match="it was unloaded"):
+        assert repository.get("m", 1).model
+
+
+def test_a_model_is_unloaded_and_loaded_again(loaded: ModelRepository) -> None:
+    model = loaded.get("m", 1).model
+    loaded.unload("m")
     with pytest.raises(ModelClosed):
-        repository.get("m", 1).model.predict({"x": [2]})
+        model.predict({"x": [2]})
+    assert [version.state for version in loaded.versions("m")] == [State.UNLOADED] * 3
+    with pytest.raises(LoadFailed, match=r"m-10\.half"):
+        loaded.load("m")
+    assert [version.state for version in loaded.versions("m")] == [State.READY, State.READY, State.FAILED]
+    again = loaded.get("m").model
+    with pytest.raises(LoadFailed):
+        loaded.load("m")
+    assert loaded.get("m").model is again
+
+
+def test_a_version_is_unloaded_after_the_last_call_that_uses_it(loaded: ModelRepository) -> None:
+    version = loaded.get("m", 1)
+    with version.in_use() as model, version.in_use():
+        unloading = Thread(target=version.unload)
+        unloading.start()
+        while version.state is State.READY:
+            time.sleep(0.001)
+        with pytest.raises(ModelNotReady, match="it was unloaded"), version.in_use():
+            pass
+        assert model.predict({"x": [2]})["y"].tolist() == [3]
+    unloading.join(10)
+    with pytest.raises(ModelClosed):
+        model.predict({"x": [2]})

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from mlbuffet import ModelClosed, Runtimes, hookimpl
+from mlbuffet import ModelNotReady, Runtimes, hookimpl
 from mlbuffet.repository import ModelRepository, StoredVersion
 from mlbuffet.server import create_app
 from small_runtimes import HalfPlusTwo
@@ -41,5 +41,5 @@ def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(half: 
         assert loaded.wait(10)
         assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
         assert client.get("/v2/models/half/ready").status_code == 200
-    with pytest.raises(ModelClosed):
-        repository.get("half").model.predict({"x": [1]})
+    with pytest.raises(ModelNotReady, match="it was unloaded"):
+        assert repository.get("half").model

@@ -1,16 +1,29 @@
 """Open Inference Protocol v2 over a real socket: addresses, statuses and answers."""
 
+import gzip
 import http.client
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from mlbuffet.server import ServerSettings
+
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+]
 X = {"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 2, 5]}
 
 
@@ -31,8 +44,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(serve: Callable[[Path], AbstractContextManager[httpx.Client]], models: Path) -> Iterator[httpx.Client]:
-    with serve(models) as client:
+def client(serve: Callable[..., AbstractContextManager[httpx.Client]], models: Path) -> Iterator[httpx.Client]:
+    with serve(models, ServerSettings(max_body=65_536, allow_changes=True)) as client:
         yield client
 
 
@@ -47,7 +60,7 @@ def test_health_and_server_metadata(client: httpx.Client) -> None:
         answer = client.get(path)
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/json"
-        assert answer.json() == {"name": "mlbuffet", "version": "1.0.0", "extensions": []}
+        assert answer.json() == {"name": "mlbuffet", "version": "1.0.0", "extensions": EXTENSIONS}
 
 
 def test_model_metadata_lists_versions_tensors_and_signatures(client: httpx.Client) -> None:
@@ -127,7 +140,7 @@ def test_a_request_that_does_not_fit_is_400_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"null", b"[]", b"not json", b"\xff", b"[" * 250_000, b'{"inputs": [' + b"[" * 99_999]
+    "body", [b"", b"null", b"[]", b"not json", b"\xff", b"[" * 60_000, b'{"inputs": [' + b"[" * 50_000]
 )
 def test_a_body_that_is_no_request_is_400(client: httpx.Client, body: bytes) -> None:
     answer = client.post("/v2/models/half/infer", content=body)
@@ -217,7 +230,7 @@ def test_a_defect_of_the_server_is_500_and_its_text_stays_in_the_log(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("mlbuffet.server.open_inference.encode_response", lambda *_: 1 / 0)
+        patched.setattr("mlbuffet.server.open_inference.endpoints.encode_response", lambda *_: 1 / 0)
         answer = infer(client, "half", X)
     assert answer.status_code == 500
     assert answer.json() == {"error": "internal error; the server's log has the cause"}
@@ -225,3 +238,148 @@ def test_a_defect_of_the_server_is_500_and_its_text_stays_in_the_log(
     while "ZeroDivisionError" not in caplog.text:
         assert time.monotonic() < deadline
     assert infer(client, "half", X).status_code == 200
+
+
+def test_raw_buffers_travel_both_ways(client: httpx.Client) -> None:
+    tensor = {"name": "x", "shape": [3], "datatype": "FP32", "parameters": {"binary_data_size": 12}}
+    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    body = header + np.array([1, 2, 5], np.float32).tobytes()
+    answer = client.post(
+        "/v2/models/half/infer", content=body, headers={"Inference-Header-Content-Length": str(len(header))}
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
+    length = int(answer.headers["inference-header-content-length"])
+    assert json.loads(answer.content[:length])["outputs"][0]["parameters"] == {"binary_data_size": 12}
+    assert np.frombuffer(answer.content[length:], np.float32).tolist() == [2.5, 3.0, 4.5]
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_requests_and_answers_are_compressed(
+    client: httpx.Client, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    body = json.dumps({"inputs": [{**X, "shape": [1000], "data": list(range(1000, 2000))}]}).encode()
+    headers = {"Content-Encoding": encoding, "Accept-Encoding": encoding}
+    answer = client.post("/v2/models/half/infer", content=pack(body), headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-encoding"] == encoding
+    assert int(answer.headers["content-length"]) < len(answer.content) / 2
+    assert answer.json()["outputs"][0]["data"][-1] == 1001.5
+    plain = client.post("/v2/models/half/infer", content=body, headers={"Accept-Encoding": "gzip;q=0, br"})
+    assert "content-encoding" not in plain.headers
+    short = client.post("/v2/models/half/infer", json={"inputs": [X]}, headers={"Accept-Encoding": encoding})
+    assert "content-encoding" not in short.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "message"),
+    [
+        (b"not gzip", "gzip", 400, "not valid gzip"),
+        (gzip.compress(b"{}")[:-1], "gzip", 400, "not valid gzip: it is cut"),
+        (gzip.compress(b"{}") + b"x", "gzip", 400, "something follows it"),
+        (gzip.compress(b" " * 100_000), "gzip", 413, "larger than 65536 bytes"),
+        (b"{}", "br", 415, "'br' is not known; there are: gzip, deflate"),
+        (b" " * 65_537, "identity", 413, "larger than 65536 bytes"),
+    ],
+)
+def test_a_body_that_cannot_be_unpacked_or_is_too_large_is_refused(
+    client: httpx.Client, body: bytes, encoding: str, status: int, message: str
+) -> None:
+    answer = client.post("/v2/models/half/infer", content=body, headers={"Content-Encoding": encoding})
+    assert (answer.status_code, message in answer.json()["error"]) == (status, True)
+
+
+def test_a_body_of_unknown_length_is_refused_at_the_limit(client: httpx.Client) -> None:
+    answer = client.post("/v2/models/half/infer", content=(b" " * 1000 for _ in range(100)))
+    assert answer.status_code == 413
+
+
+def test_all_models_are_listed(client: httpx.Client) -> None:
+    assert client.get("/v2/models").json() == {"models": ["bad", "dtypes", "flat", "half"]}
+
+
+def test_a_configuration_is_such_as_triton_shows(client: httpx.Client) -> None:
+    x, y = ({"name": name, "data_type": "TYPE_FP32", "dims": [-1]} for name in "xy")
+    expected = {"name": "half", "platform": "half", "backend": "half", "max_batch_size": 0, "input": [x], "output": [y]}
+    assert client.get("/v2/models/half/config").json() == expected
+    assert client.get("/v2/models/half/versions/1/config").json() == expected
+    assert client.get("/v2/models/dtypes/config").json()["input"] == []
+
+
+def test_the_best_classes_can_be_asked_for(client: httpx.Client) -> None:
+    asked = [{"name": "y", "parameters": {"classification": 2}}]
+    (output,) = infer(client, "half", X, outputs=asked).json()["outputs"]
+    assert (output["datatype"], output["shape"], output["data"]) == ("BYTES", [2], ["4.500000:2", "3.000000:1"])
+
+
+def test_answers_and_failures_are_counted(client: httpx.Client) -> None:
+    def counts() -> dict[str, Any]:
+        (entry,) = client.get("/v2/models/half/versions/1/stats").json()["model_stats"]
+        return dict(entry)
+
+    before = counts()
+    infer(client, "half/versions/1", X)
+    infer(client, "half/versions/1", {**X, "datatype": "FP64"})
+    after = counts()
+    assert after["inference_count"] - before["inference_count"] == 1
+    assert after["execution_count"] - before["execution_count"] == 1
+    assert after["last_inference"] > 0
+    for stage in ("success", "fail", "compute_input", "compute_infer", "compute_output"):
+        assert after["inference_stats"][stage]["count"] - before["inference_stats"][stage]["count"] == 1
+        assert after["inference_stats"][stage]["ns"] > before["inference_stats"][stage]["ns"]
+    assert len(client.get("/v2/models/half/stats").json()["model_stats"]) == 2
+    assert len(client.get("/v2/models/stats").json()["model_stats"]) == 5
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready": null}', b'{"ready": false}'])
+def test_the_index_shows_the_state_of_every_version(client: httpx.Client, body: bytes) -> None:
+    bad, *rest = client.post("/v2/repository/index", content=body).json()
+    assert (bad["name"], bad["state"], "cannot be loaded" in bad["reason"]) == ("bad", "UNAVAILABLE", True)
+    assert rest == [
+        {"name": "dtypes", "version": "1", "state": "READY"},
+        {"name": "flat", "version": "1", "state": "READY"},
+        {"name": "half", "version": "1", "state": "READY"},
+        {"name": "half", "version": "2", "state": "READY"},
+    ]
+
+
+def test_the_index_can_leave_out_what_is_not_ready(client: httpx.Client) -> None:
+    ready = client.post("/v2/repository/index", json={"ready": True}).json()
+    assert {entry["state"] for entry in ready} == {"READY"}
+    assert client.post("/v2/repository/index", json={"ready": 1}).status_code == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"parameters": {"unload_dependents": true}}'])
+def test_a_model_is_unloaded_and_loaded_over_http(client: httpx.Client, body: bytes) -> None:
+    assert client.post("/v2/repository/models/flat/unload", content=body).status_code == 200
+    assert client.get("/v2/models/flat/ready").json() == {
+        "error": "version 1 of the model 'flat' is not ready: it was unloaded"
+    }
+    assert infer(client, "flat", X).status_code == 503
+    assert client.post("/v2/repository/models/flat/load", content=body).status_code == 200
+    assert infer(client, "flat", X).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "body", "status", "message"),
+    [
+        ("nope/load", b"", 404, "there is no model 'nope'"),
+        ("nope/unload", b"", 404, "there is no model 'nope'"),
+        ("bad/load", b"", 422, "the model cannot be loaded"),
+        ("flat/load", b'{"parameters": {"config": "{}"}}', 400, "the parameter 'config' is not supported"),
+        ("flat/load", b"[]", 400, "Expected `object`"),
+    ],
+)
+def test_a_change_that_cannot_be_made_says_why(
+    client: httpx.Client, change: str, body: bytes, status: int, message: str
+) -> None:
+    answer = client.post(f"/v2/repository/models/{change}", content=body)
+    assert (answer.status_code, message in answer.json()["error"]) == (status, True)
+
+
+def test_a_server_may_keep_clients_from_changing_models(
+    models: Path, serve: Callable[..., AbstractContextManager[httpx.Client]]
+) -> None:
+    with serve(models, ServerSettings()) as client:
+        for change in ("load", "unload"):
+            assert client.post(f"/v2/repository/models/flat/{change}").status_code == 403
+        assert infer(client, "flat", X).status_code == 200

@@ -10,18 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlbuffet import InvalidInput, TensorSpec
-from mlbuffet.server.open_inference_codec import (
-    DATATYPES,
-    DTYPES,
-    InferCall,
-    decode_request,
-    encode_response,
-    tensor_metadata,
-)
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
+from mlbuffet.server.open_inference import requests, responses
+from mlbuffet.server.open_inference.binary import buffer_from_array
+from mlbuffet.server.open_inference.datatypes import DATATYPES, DTYPES
+from mlbuffet.server.open_inference.metadata import tensor_metadata
+from mlbuffet.server.open_inference.requests import InferCall, OutputForm
 
 JSON_DATATYPES = [datatype for datatype in DTYPES if datatype not in ("FP16", "BF16")]
-ANSWER = InferCall({}, None, None, None)
+X = TensorSpec("x", np.float32, (None, 2))
+SIGNATURES = Signatures({"serving_default": Signature([X], [X])})
+
+
+def decode_request(body: bytes, header_length: object = None, signatures: Signatures = SIGNATURES) -> InferCall:
+    return requests.decode_request(body, None if header_length is None else str(header_length), signatures)
+
+
+def encode_response(call: InferCall, outputs: dict[str, Any]) -> bytes:
+    return responses.encode_response(call, "m", 1, outputs).body
 
 
 def request(**tensor: Any) -> bytes:
@@ -38,7 +44,7 @@ def test_a_request_becomes_named_arrays_and_what_is_asked_of_them() -> None:
     )
     np.testing.assert_array_equal(call.inputs["x"], np.array([[1, 2.5], [np.nan, -np.inf]], np.float32), strict=True)
     assert call.inputs["t"].tolist() == ["é".encode()]
-    assert (call.signature, call.outputs, call.id) == ("embed", ["b", "a"], "7")
+    assert (call.signature, call.output_names, call.id) == ("embed", ["b", "a"], "7")
 
 
 def test_null_is_absent() -> None:
@@ -78,9 +84,10 @@ def test_scalars_and_empty_tensors_travel(shape: list[int], data: list[Any]) -> 
         ({"shape": [True]}, "Expected `int`, got `bool`"),
         ({"shape": None}, "Expected `array`, got `null`"),
         ({"shape": [1] * 65}, "has 65 dimensions; a tensor has at most 64"),
-        ({"shape": [16, 2**60 + 2]}, "has 1 elements; its shape .* holds 18446744073709551648"),
-        ({"shape": [2**32, 2**32], "data": []}, "has 0 elements; its shape"),
-        ({"shape": [0, 2**62], "data": []}, "which is too large"),
+        ({"shape": [16, 2**60 + 2]}, "which is too large for any tensor"),
+        ({"shape": [2**30, 2**30], "data": []}, "has 0 elements; its shape"),
+        ({"shape": [2**32, 2**32], "data": []}, "which is too large for any tensor"),
+        ({"shape": [0, 2**62], "data": []}, "which is too large for any tensor"),
         ({"shape": [3]}, r"input 'x' has 1 elements; its shape \[3\] holds 3"),
         ({"data": [1, 2]}, r"input 'x' has 2 elements; its shape \[1\] holds 1"),
         ({"shape": [3], "data": [[1, 2], [3]]}, "ragged"),
@@ -94,11 +101,15 @@ def test_scalars_and_empty_tensors_travel(shape: list[int], data: list[Any]) -> 
         ({"data": [-1], "datatype": "UINT8"}, "out of the range of uint8"),
         ({"data": [2], "datatype": "BOOL"}, "bool takes true or false"),
         ({"data": [2], "datatype": "BYTES"}, "bytes takes text"),
-        ({"data": None}, "input 'x' has no 'data', which is a list"),
-        ({"data": 1}, "input 'x' has no 'data', which is a list"),
+        ({"data": None}, "input 'x' has neither 'data', a list, nor the parameter 'binary_data_size'"),
+        ({"data": 1}, "input 'x' has neither 'data', a list"),
         ({"datatype": "FP16"}, "FP16 cannot travel as JSON, use the binary form"),
         ({"datatype": "BF16"}, "BF16 cannot travel as JSON, use the binary form"),
-        ({"parameters": {"binary_data_size": 4}}, "input 'x' is binary"),
+        ({"parameters": {"binary_data_size": 4}}, "input 'x' has both 'data' and 'binary_data_size'"),
+        ({"data": None, "parameters": {"binary_data_size": 4}}, "input 'x' has 4 bytes; the body has 0 left"),
+        ({"data": None, "parameters": {"binary_data_size": -4}}, "is -4; it is a number of bytes"),
+        ({"data": None, "parameters": {"binary_data_size": True}}, "is True; it is a number of bytes"),
+        ({"parameters": {"shared_memory_region": "r"}}, "input 'x' is in shared memory"),
         ({"name": 1}, "Expected `str`, got `int`"),
     ],
 )
@@ -113,7 +124,17 @@ def test_a_tensor_that_is_wrong_is_refused_with_its_fault(tensor: dict[str, Any]
         (b"{}", "missing required field `inputs`"),
         (b'{"inputs": null}', "Expected `array`, got `null`"),
         (b'{"inputs": [1]}', "Expected `object`, got `int`"),
-        (b'{"inputs": [], "parameters": {"signature_name": 1}}', "'signature_name' must be a string"),
+        (b'{"inputs": [], "parameters": {"signature_name": 1}}', "'signature_name' is 1; it is a string"),
+        (b'{"inputs": [], "parameters": {"binary_data_output": 1}}', "'binary_data_output' is 1; it is true or false"),
+        (b'{"inputs": [], "outputs": [{"name": "y"}, {"name": "y"}]}', "output 'y' is requested twice"),
+        (
+            b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 0}}]}',
+            "'classification' of output 'y' is 0; it is a number from 1",
+        ),
+        (
+            b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"shared_memory_region": "r"}}]}',
+            "output 'y' is wanted in shared memory",
+        ),
         (b'{"inputs": [], "id": 1}', "Expected `str | null`, got `int`"),
         (request()[:-2] + b"," + request()[12:], "input 'x' is given twice"),
     ],
@@ -124,15 +145,15 @@ def test_a_request_of_the_wrong_form_is_refused(body: bytes, message: str) -> No
 
 
 def test_a_response_leaves_out_what_is_absent() -> None:
-    body = encode_response(ANSWER, "half", 1, {"y": np.array([[2.5, np.nan]], np.float32)})
+    body = encode_response(InferCall({}), {"y": np.array([[2.5, np.nan]], np.float32)})
     assert body == (
-        b'{"model_name":"half","model_version":"1",'
+        b'{"model_name":"m","model_version":"1",'
         b'"outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[2.5,NaN]}]}'
     )
 
 
 def test_a_response_echoes_the_id() -> None:
-    assert json.loads(encode_response(InferCall({}, None, None, ""), "m", 1, {}))["id"] == ""
+    assert json.loads(encode_response(InferCall({}, id=""), {}))["id"] == ""
 
 
 @pytest.mark.parametrize(
@@ -146,19 +167,21 @@ def test_a_response_echoes_the_id() -> None:
 )
 def test_an_output_that_json_cannot_hold_is_refused(array: np.ndarray, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        encode_response(ANSWER, "m", 1, {"y": array})
+        encode_response(InferCall({}), {"y": array})
 
 
 def arrays_of(datatype: str) -> st.SearchStrategy[Any]:
     shapes = hnp.array_shapes(min_dims=0, min_side=0, max_side=3)
     if datatype == "BYTES":
         return hnp.arrays(object, shapes, elements=st.text().map(str.encode), fill=st.nothing())
+    if datatype == "BF16":
+        return hnp.arrays(np.uint16, shapes).map(lambda array: array.view(ml_dtypes.bfloat16))
     return hnp.arrays(DTYPES[datatype], shapes)
 
 
 @given(st.sampled_from(JSON_DATATYPES).flatmap(arrays_of))
 def test_every_array_comes_back_from_a_response_sent_as_a_request(array: np.ndarray) -> None:
-    response = encode_response(ANSWER, "m", 1, {"x": array}).replace(b'"outputs"', b'"inputs"', 1)
+    response = encode_response(InferCall({}), {"x": array}).replace(b'"outputs"', b'"inputs"', 1)
     back = decode_request(response).inputs["x"]
     np.testing.assert_array_equal(back, array, strict=True)
 
@@ -182,3 +205,175 @@ def test_metadata_shows_free_dimensions_as_minus_one() -> None:
         {"name": "c", "datatype": "COMPLEX64", "shape": [-1]},
     ]
     assert set(DATATYPES.values()) == set(DTYPES)
+
+
+def binary_request(array: np.ndarray, *, buffer: bytes | None = None, **tensor: Any) -> tuple[bytes, int]:
+    """A request whose input ``x`` is the raw form of ``array``, or ``buffer``; and the length of its JSON."""
+    raw = bytes(buffer_from_array(array)) if buffer is None else buffer
+    whole = {"name": "x", "shape": array.shape, "datatype": DATATYPES[array.dtype], **tensor}
+    header = json.dumps({"inputs": [{**whole, "parameters": {"binary_data_size": len(raw)}}]}).encode()
+    return header + raw, len(header)
+
+
+@pytest.mark.parametrize(
+    ("array", "raw"),
+    [
+        (np.array([1, 258], np.uint16), b"\x01\x00\x02\x01"),
+        (np.array([1.5], ">f4"), b"\x00\x00\xc0\x3f"),
+        (np.array([1.5], ml_dtypes.bfloat16), b"\xc0\x3f"),
+        (np.array([True, False]), b"\x01\x00"),
+        (np.array([b"a\x00b", b""], object), b"\x03\x00\x00\x00a\x00b\x00\x00\x00\x00"),
+        (np.arange(4, dtype=np.int8).reshape(2, 2).T, b"\x00\x02\x01\x03"),
+        (np.zeros((0, 3)), b""),
+        (np.array(7, np.int8), b"\x07"),
+    ],
+)
+def test_raw_buffers_are_little_endian_row_major_and_unpadded(array: np.ndarray, raw: bytes) -> None:
+    assert bytes(buffer_from_array(array)) == raw
+
+
+@given(st.sampled_from(list(DTYPES)).flatmap(arrays_of))
+def test_every_array_comes_back_from_its_raw_form(array: np.ndarray) -> None:
+    back = decode_request(*binary_request(array)).inputs["x"]
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    assert bytes(buffer_from_array(back)) == bytes(buffer_from_array(array))
+
+
+def test_inputs_in_json_and_in_raw_form_mix() -> None:
+    header = json.dumps(
+        {
+            "inputs": [
+                {"name": "a", "shape": [1], "datatype": "INT8", "parameters": {"binary_data_size": 1}},
+                {"name": "b", "shape": [1], "datatype": "INT8", "data": [2]},
+                {"name": "c", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": 8}},
+                {"name": "d", "shape": [0], "datatype": "FP32", "data": None, "parameters": {"binary_data_size": 0}},
+            ]
+        }
+    ).encode()
+    inputs = decode_request(header + b"\x01" + np.float64(0.1).tobytes(), len(header)).inputs
+    assert {name: array.tolist() for name, array in inputs.items()} == {"a": [1], "b": [2], "c": [0.1], "d": []}
+
+
+@pytest.mark.parametrize(
+    ("array", "changes", "message"),
+    [
+        (np.zeros(2, np.float32), {"shape": [3]}, r"has 8 bytes; FP32 of shape \[3\] takes 12"),
+        (np.zeros(2, np.float32), {"buffer": b"1234567"}, "has 7 bytes"),
+        (np.zeros(1, np.bool_), {"buffer": b"\x02"}, "holds a byte that is neither 0 nor 1"),
+        (np.array([b"ab"], object), {"buffer": b"\x03\x00\x00\x00ab"}, "ends within element 0"),
+        (np.array([b"ab"] * 2, object), {"buffer": b"\x02\x00\x00\x00abc\x00"}, "before the length of element 1"),
+        (np.array([b"ab"], object), {"buffer": b"\x01\x00\x00\x00ab"}, "1 bytes after its last element"),
+        (np.array([b"ab"], object), {"shape": [2**40]}, "too few for 1099511627776 elements"),
+    ],
+)
+def test_a_raw_buffer_that_does_not_hold_its_tensor_is_refused(
+    array: np.ndarray, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        decode_request(*binary_request(array, **changes))
+
+
+@pytest.mark.parametrize("length", ["-1", "1_0", "", " 5", "+5", "٥", "9999", "1e1", "9" * 30])
+def test_a_header_length_is_a_number_within_the_body(length: str) -> None:
+    with pytest.raises(InvalidInput, match="it is the number of bytes of JSON, of 85 at most"):
+        decode_request(request().ljust(85), length)
+
+
+def test_bytes_that_no_input_takes_are_refused() -> None:
+    body, length = binary_request(np.zeros(2))
+    with pytest.raises(InvalidInput, match="the body has 1 bytes after the buffers"):
+        decode_request(body + b"x", length)
+    with pytest.raises(InvalidInput, match="not valid JSON"):
+        decode_request(body, length - 1)
+
+
+def one_input(spec: TensorSpec) -> Signatures:
+    return Signatures({"serving_default": Signature([spec], [])})
+
+
+@pytest.mark.parametrize(
+    ("spec", "body", "expected"),
+    [
+        (TensorSpec("x", np.int16, (None, 2)), b"\1\0\2\0\3\0\4\0", [[1, 2], [3, 4]]),
+        (TensorSpec("x", np.int16, (2,)), b"\1\0\2\0", [1, 2]),
+        (TensorSpec("x", object, (1,)), b"text\0", [b"text\0"]),
+        (TensorSpec("x", object, (None, 1)), b"", [[b""]]),
+        (TensorSpec("x", np.int16, (None, 0)), b"", []),
+    ],
+)
+def test_a_raw_request_is_the_only_input(spec: TensorSpec, body: bytes, expected: list[Any]) -> None:
+    call = decode_request(body, 0, one_input(spec))
+    assert call.inputs["x"].tolist() == expected
+    assert call.form("y").binary
+
+
+@pytest.mark.parametrize(
+    ("signatures", "message"),
+    [
+        (one_input(TensorSpec("x", np.int16, (None, None))), "one free dimension at most"),
+        (one_input(TensorSpec("x", np.int16, None)), "one free dimension at most"),
+        (one_input(TensorSpec("x", np.complex64, (1,))), "one free dimension at most"),
+        (Signatures({"serving_default": Signature([X, TensorSpec("y", np.int8, ())], [])}), "models with one input"),
+        (one_input(TensorSpec("x", np.int16, (None, 2))), "has 3 bytes"),
+        (Signatures({"a": Signature([X], [])}, default=None), "no default signature"),
+    ],
+)
+def test_a_raw_request_that_does_not_fit_is_refused(signatures: Signatures, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        decode_request(b"abc", 0, signatures)
+
+
+def test_outputs_are_sent_as_each_was_asked_for() -> None:
+    call = decode_request(
+        b'{"inputs": [], "parameters": {"binary_data_output": true}, "outputs": [{"name": "a"},'
+        b' {"name": "b", "parameters": {"binary_data": false}}, {"name": "c", "parameters": {"classification": 2}}]}'
+    )
+    assert call.outputs == {
+        "a": OutputForm(binary=True),
+        "b": OutputForm(),
+        "c": OutputForm(binary=True, classes=2),
+    }
+
+
+def test_raw_and_json_outputs_mix_in_one_response() -> None:
+    call = InferCall({}, outputs={"a": OutputForm(binary=True), "b": OutputForm(), "c": OutputForm(binary=True)})
+    outputs = {"a": np.array([1, 2], np.int8), "b": np.array([3]), "c": np.array([1.5], np.float16)}
+    response = responses.encode_response(call, "m", 1, outputs)
+    assert response.header_length is not None
+    assert response.body[response.header_length :] == b"\1\2\0\x3e"
+    assert json.loads(response.body[: response.header_length])["outputs"] == [
+        {"name": "a", "datatype": "INT8", "shape": [2], "parameters": {"binary_data_size": 2}},
+        {"name": "b", "datatype": "INT64", "shape": [1], "data": [3]},
+        {"name": "c", "datatype": "FP16", "shape": [1], "parameters": {"binary_data_size": 2}},
+    ]
+    assert responses.encode_response(InferCall({}), "m", 1, {}).header_length is None
+
+
+@pytest.mark.parametrize(
+    ("array", "count", "expected"),
+    [
+        (np.array([0.1, 0.7, 0.2], np.float32), 2, [b"0.700000:1", b"0.200000:2"]),
+        (np.array([[0.1, 0.7], [0.9, 0.1]]), 1, [[b"0.700000:1"], [b"0.900000:0"]]),
+        (np.array([[3, 5, 4]]), 9, [[b"5:1", b"4:2", b"3:0"]]),
+        (np.array([[[1, 2], [3, 4]]], ml_dtypes.bfloat16), 1, [[b"4.000000:3"]]),
+        (np.array([0.5, 0.5]), 2, [b"0.500000:0", b"0.500000:1"]),
+        (np.zeros((0, 3)), 1, []),
+    ],
+)
+def test_the_best_classes_are_written_as_value_and_index(array: np.ndarray, count: int, expected: list[Any]) -> None:
+    assert responses.best_classes(array, count, "y").tolist() == expected
+
+
+@pytest.mark.parametrize("array", [np.array(1.0), np.array([b"a"], object), np.zeros(2, np.complex64)])
+def test_what_is_no_scores_has_no_best_classes(array: np.ndarray) -> None:
+    with pytest.raises(InvalidInput, match=r"output 'y' .* is no scores of classes"):
+        responses.best_classes(array, 1, "y")
+
+
+@given(st.binary(), st.none() | st.integers(0, 300).map(str) | st.text(max_size=5))
+def test_any_bytes_with_any_header_length_are_a_call_or_invalid_input(body: bytes, length: str | None) -> None:
+    try:
+        assert requests.decode_request(request() + body, length, SIGNATURES).inputs is not None
+    except InvalidInput as error:
+        assert str(error)

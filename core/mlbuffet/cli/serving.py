@@ -13,8 +13,8 @@ from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
 from mlbuffet.repository import ModelRepository, ModelVersion, State, find_versions
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.server import create_app
-from mlbuffet.server.process import Server, address_of, listen
+from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.process import Server, address_of, is_loopback, listen
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ def serve_paths(paths: list[Path], *, host: str, port: int, runtime: str | None,
             else:
                 server.stop()
 
-        server = Server(create_app(repository, on_change=progress.note, on_loaded=loaded))
+        settings = ServerSettings(allow_changes=is_loopback(listener))
+        server = Server(create_app(repository, settings, on_change=progress.note, on_loaded=loaded))
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
             server.run(sockets=[listener])
     failures = [version.error for version in versions if version.error]

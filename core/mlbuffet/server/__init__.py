@@ -1,5 +1,6 @@
 """HTTP for the models of a repository."""
 
 from mlbuffet.server.application import create_app
+from mlbuffet.server.settings import ServerSettings
 
-__all__ = ["create_app"]
+__all__ = ["ServerSettings", "create_app"]

@@ -11,10 +11,12 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion
 from mlbuffet.server import open_inference
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error
+from mlbuffet.server.settings import ServerSettings
 
 
 def create_app(
     repository: ModelRepository,
+    settings: ServerSettings | None = None,
     *,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
@@ -38,7 +40,7 @@ def create_app(
         repository.close()
 
     return Starlette(
-        routes=open_inference.routes(repository),
+        routes=open_inference.routes(repository, settings or ServerSettings()),
         exception_handlers={
             MLBuffetError: answer_mlbuffet_error,
             HTTPException: answer_http_exception,

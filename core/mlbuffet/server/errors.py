@@ -1,6 +1,7 @@
 """Errors as HTTP answers."""
 
 import logging
+from http import HTTPStatus
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -8,16 +9,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlbuffet.errors import (
+    AmbiguousRuntime,
+    ArtifactNotFound,
     InvalidInput,
+    LoadFailed,
     MLBuffetError,
     ModelClosed,
     ModelNotFound,
     ModelNotReady,
+    NoRuntime,
     PredictFailed,
 )
 
 STATUS: dict[type[MLBuffetError], int] = {
     InvalidInput: 400,
+    LoadFailed: 422,
+    NoRuntime: 422,
+    AmbiguousRuntime: 422,
+    ArtifactNotFound: 422,
     ModelNotFound: 404,
     PredictFailed: 500,
     ModelNotReady: 503,
@@ -37,9 +46,10 @@ def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
 
 
 def answer_http_exception(request: Request, error: Exception) -> Response:
-    """No route, or not with this method."""
+    """What HTTP itself refuses: no route, not with this method, a body that is too large."""
     assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path}: {error.detail.lower()}"
+    plain = error.detail == HTTPStatus(error.status_code).phrase
+    message = f"{request.method} {request.url.path}: {error.detail.lower()}" if plain else error.detail
     response = error_response(error.status_code, message)
     response.headers.update(error.headers or {})
     return response

@@ -1,6 +1,7 @@
 """A process that serves: a socket, the application, and a clean end."""
 
 import socket
+from ipaddress import ip_address
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +17,11 @@ def address_of(listener: socket.socket) -> str:
     """The URL at which ``listener`` is reached."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only programs of this machine reach ``listener``."""
+    return ip_address(listener.getsockname()[0]).is_loopback
 
 
 class Server(uvicorn.Server):

@@ -1,1 +1,1 @@
-"""x."""
+"""TensorFlow as a runtime of MLBuffet."""

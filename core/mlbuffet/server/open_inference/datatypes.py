@@ -1,0 +1,30 @@
+"""The datatypes of the protocol as dtypes."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "BYTES": np.dtype(object),
+}
+DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()}
+BINARY_ONLY = ("FP16", "BF16")  # the specification gives them no form in JSON
+
+
+def datatype_of(dtype: np.dtype[Any]) -> str:
+    """The datatype of ``dtype``; one that the protocol lacks is called by numpy's name, such as COMPLEX64."""
+    return DATATYPES.get(dtype, dtype.name.upper())

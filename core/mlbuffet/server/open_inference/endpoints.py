@@ -1,0 +1,207 @@
+"""The endpoints below /v2."""
+
+import re
+from importlib.metadata import version as distribution_version
+from time import perf_counter_ns
+from typing import Any
+
+import msgspec
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.json_text import decode
+from mlbuffet.repository import ModelRepository, ModelVersion, State
+from mlbuffet.server.body import compress, read_body
+from mlbuffet.server.errors import error_response
+from mlbuffet.server.open_inference.metadata import model_config, model_metadata
+from mlbuffet.server.open_inference.requests import decode_request
+from mlbuffet.server.open_inference.responses import encode_response
+from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
+from mlbuffet.server.settings import ServerSettings
+
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+]
+"""The extensions of the protocol that are implemented, as server metadata lists them."""
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_STATES = {State.READY: "READY", State.LOADING: "LOADING", State.FAILED: "UNAVAILABLE", State.UNLOADED: "UNAVAILABLE"}
+
+
+class IndexRequest(msgspec.Struct):
+    """The body of a request for the index of the repository; it may be empty."""
+
+    ready: bool | None = None
+
+
+class ChangeRequest(msgspec.Struct):
+    """The body of a request to load or unload a model; it may be empty."""
+
+    parameters: dict[str, Any] | None = None
+
+
+def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
+    """The routes of the protocol for the models of ``repository``."""
+    endpoints = OpenInference(repository, settings)
+    found = [
+        Route("/v2", endpoints.server_metadata),
+        Route("/v2/", endpoints.server_metadata),
+        Route("/v2/health/live", endpoints.live),
+        Route("/v2/health/ready", endpoints.ready),
+        Route("/v2/models", endpoints.models),
+        Route("/v2/models/stats", endpoints.statistics),
+        Route("/v2/repository/index", endpoints.index, methods=["POST"]),
+        Route("/v2/repository/models/{model}/load", endpoints.load, methods=["POST"]),
+        Route("/v2/repository/models/{model}/unload", endpoints.unload, methods=["POST"]),
+    ]
+    for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        found += [
+            Route(model, endpoints.model_metadata),
+            Route(f"{model}/ready", endpoints.model_ready),
+            Route(f"{model}/config", endpoints.model_config),
+            Route(f"{model}/stats", endpoints.statistics),
+            Route(f"{model}/infer", endpoints.infer, methods=["POST"]),
+        ]
+    return found
+
+
+class OpenInference:
+    """The endpoints, over one repository."""
+
+    def __init__(self, repository: ModelRepository, settings: ServerSettings) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._server = {"name": "mlbuffet", "version": distribution_version("mlbuffet"), "extensions": EXTENSIONS}
+        self._statistics: dict[tuple[str, int], VersionStatistics] = {}
+
+    async def server_metadata(self, request: Request) -> Response:
+        """Name, version and extensions of the server."""
+        return _json(self._server)
+
+    async def live(self, request: Request) -> Response:
+        """200 as soon as the server answers at all."""
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """200 once the loading of every model has been attempted."""
+        if not self._repository.attempted:
+            return error_response(503, "models are being loaded")
+        return _json({"ready": True, "live": True})
+
+    async def models(self, request: Request) -> Response:
+        """The names of all models, as KServe lists them."""
+        return _json({"models": sorted({version.name for version in self._repository})})
+
+    async def model_metadata(self, request: Request) -> Response:
+        """Versions, platform, tensors and signatures of a model."""
+        version = self._version(request)
+        model = version.model
+        ready = [one.version for one in self._repository.versions(version.name) if one.state is State.READY]
+        return _json(model_metadata(version.name, model, ready))
+
+    async def model_config(self, request: Request) -> Response:
+        """The configuration of a model, as Triton shows it."""
+        version = self._version(request)
+        return _json(model_config(version.name, version.model))
+
+    async def model_ready(self, request: Request) -> Response:
+        """200 where the model answers, 503 with the reason where it does not."""
+        version = self._version(request)
+        assert version.model
+        return _json({"name": version.name, "ready": True})
+
+    async def infer(self, request: Request) -> Response:
+        """Run a model on the tensors of the body."""
+        version = self._version(request)
+        statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
+        begin = perf_counter_ns()
+        try:
+            body = await read_body(request, self._settings.max_body)
+            with version.in_use() as model:
+                call = decode_request(body, request.headers.get(HEADER_LENGTH), model.signatures)
+                decoded = perf_counter_ns()
+                outputs = await run_in_threadpool(
+                    model.predict, call.inputs, signature=call.signature, outputs=call.output_names
+                )
+                computed = perf_counter_ns()
+            answer = encode_response(call, version.name, version.version, outputs)
+        except Exception:
+            statistics.failure(perf_counter_ns() - begin)
+            raise
+        statistics.success((begin, decoded, computed, perf_counter_ns()))
+        if answer.header_length is None:
+            return compress(Response(answer.body, media_type="application/json"), request)
+        headers = {HEADER_LENGTH: str(answer.header_length)}
+        return compress(Response(answer.body, media_type="application/octet-stream", headers=headers), request)
+
+    async def statistics(self, request: Request) -> Response:
+        """The counts of one version, of all versions of a model, or of all models."""
+        if "version" in request.path_params:
+            versions = [self._version(request)]
+        elif "model" in request.path_params:
+            versions = self._repository.versions(request.path_params["model"])
+        else:
+            versions = list(self._repository)
+        empty = VersionStatistics()
+        entries = [
+            model_stats(one.name, one.version, self._statistics.get((one.name, one.version), empty)) for one in versions
+        ]
+        return _json({"model_stats": entries})
+
+    async def index(self, request: Request) -> Response:
+        """Every version of every model, with its state; with ``{"ready": true}`` only those that are ready."""
+        body = await read_body(request, self._settings.max_body)
+        asked = decode(body, IndexRequest) if body.strip() else IndexRequest()
+        entries = [
+            {
+                "name": one.name,
+                "version": str(one.version),
+                "state": _STATES[one.state],
+                **({"reason": one.reason} if one.state is not State.READY else {}),
+            }
+            for one in self._repository
+            if one.state is State.READY or not asked.ready
+        ]
+        return Response(orjson.dumps(entries), media_type="application/json")
+
+    async def load(self, request: Request) -> Response:
+        """Load the versions of a model that are not ready."""
+        await self._check_change(request)
+        await run_in_threadpool(self._repository.load, request.path_params["model"])
+        return _json({})
+
+    async def unload(self, request: Request) -> Response:
+        """Release all versions of a model."""
+        await self._check_change(request)
+        await run_in_threadpool(self._repository.unload, request.path_params["model"])
+        return _json({})
+
+    async def _check_change(self, request: Request) -> None:
+        if not self._settings.allow_changes:
+            raise HTTPException(403, "this server does not let clients load or unload models")
+        body = await read_body(request, self._settings.max_body)
+        parameters = (decode(body, ChangeRequest) if body.strip() else ChangeRequest()).parameters or {}
+        if unknown := parameters.keys() - {"unload_dependents"}:
+            raise InvalidInput(f"the parameter {min(unknown)!r} is not supported: a model is loaded as it is on disk")
+
+    def _version(self, request: Request) -> ModelVersion:
+        asked = request.path_params.get("version")
+        if asked is not None and _VERSION.fullmatch(asked) is None:
+            raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
+        return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,0 +1,74 @@
+"""What the protocol says of a model: metadata, and the configuration that Triton's clients read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from mlbuffet.model import Model
+from mlbuffet.server.open_inference.datatypes import datatype_of
+from mlbuffet.tensors import Shape, Signature, TensorSpec
+
+
+def model_metadata(name: str, model: Model, versions: list[int]) -> dict[str, Any]:
+    """The tensors of the default signature, and all signatures as JSON text among the properties."""
+    signatures = {title: _signature(signature) for title, signature in model.signatures.items()}
+    default = model.signatures.default
+    shown = signatures[default] if default is not None else {"inputs": [], "outputs": []}
+    return {
+        "name": name,
+        "versions": [str(number) for number in versions],
+        "platform": model.runtime.platform,
+        "inputs": shown["inputs"],
+        "outputs": shown["outputs"],
+        "properties": {
+            "signatures": orjson.dumps(signatures).decode(),
+            **({"default_signature": default} if default is not None else {}),
+        },
+    }
+
+
+def model_config(name: str, model: Model) -> dict[str, Any]:
+    """The configuration as perf_analyzer reads it; a ``max_batch_size`` of 0 says that shapes are whole."""
+    default = model.signatures.default
+    signature = Signature([], []) if default is None else model.signatures[default]
+    return {
+        "name": name,
+        "platform": model.runtime.platform,
+        "backend": model.runtime.name,
+        "max_batch_size": 0,
+        "input": _config_tensors(signature.inputs),
+        "output": _config_tensors(signature.outputs),
+    }
+
+
+def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
+    """Tensors as model metadata lists them."""
+    return [
+        {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": _dimensions(spec.shape)}
+        for spec in specs.values()
+    ]
+
+
+def _signature(signature: Signature) -> dict[str, Any]:
+    return {
+        "method": signature.method,
+        "inputs": tensor_metadata(signature.inputs),
+        "outputs": tensor_metadata(signature.outputs),
+    }
+
+
+def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
+    return [
+        {"name": spec.name, "data_type": _config_type(datatype_of(spec.dtype)), "dims": _dimensions(spec.shape)}
+        for spec in specs.values()
+    ]
+
+
+def _config_type(datatype: str) -> str:
+    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
+
+
+def _dimensions(shape: Shape) -> list[int]:
+    """-1 is a dimension of any size; ``[-1]`` stands for any rank too, for which the protocol has no word."""
+    return [-1] if shape is None else [-1 if size is None else size for size in shape]

@@ -1,0 +1,229 @@
+"""Inference requests: bytes to named arrays."""
+
+import re
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.conversion import MAX_RANK, array_from_python
+from mlbuffet.errors import InvalidInput
+from mlbuffet.json_text import decode
+from mlbuffet.server.open_inference.binary import array_from_buffer
+from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
+from mlbuffet.tensors import Signatures, Tensors, TensorSpec
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+Parameters = dict[str, Any] | None
+
+
+class RequestInput(msgspec.Struct):
+    """One tensor of a request."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Any = None
+    parameters: Parameters = None
+
+
+class RequestOutput(msgspec.Struct):
+    """One output asked for."""
+
+    name: str
+    parameters: Parameters = None
+
+
+class InferRequest(msgspec.Struct):
+    """The JSON of a request; ``null`` counts as absent, and members that are not known are let through."""
+
+    inputs: list[RequestInput]
+    id: str | None = None
+    parameters: Parameters = None
+    outputs: list[RequestOutput] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputForm:
+    """How an output is to be sent: as a raw buffer or as JSON, and if ``classes`` is not 0, as its best so many."""
+
+    binary: bool = False
+    classes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InferCall:
+    """What a request asks for. ``outputs`` are those asked for in order, or ``None`` for all, in ``default_form``."""
+
+    inputs: Tensors
+    signature: str | None = None
+    outputs: dict[str, OutputForm] | None = None
+    default_form: OutputForm = OutputForm()
+    id: str | None = None
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """What `mlbuffet.Model.predict` is asked for."""
+        return None if self.outputs is None else list(self.outputs)
+
+    def form(self, output: str) -> OutputForm:
+        """How ``output`` is to be sent."""
+        return self.default_form if self.outputs is None else self.outputs[output]
+
+
+def decode_request(body: bytes, header_length: str | None, signatures: Signatures) -> InferCall:
+    """The call that ``body`` describes. Raises `InvalidInput`, which names the tensor and what is wrong with it.
+
+    ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes of the body are JSON, before raw
+    buffers; without it all are. With 0 the body is the raw buffer of the only input of the default signature.
+    """
+    length = len(body) if header_length is None else _parsed_length(header_length, len(body))
+    if length == 0 and header_length is not None:
+        return _raw_call(body, signatures)
+    request = decode(body[:length], InferRequest)
+    parameters = request.parameters or {}
+    default = OutputForm(binary=_flag(parameters, "binary_data_output", default=False))
+    return InferCall(
+        inputs=_inputs(request.inputs, memoryview(body)[length:]),
+        signature=_signature_name(parameters),
+        outputs=_outputs(request.outputs, default),
+        default_form=default,
+        id=request.id,
+    )
+
+
+def _parsed_length(text: str, body_length: int) -> int:
+    if _LENGTH.fullmatch(text) is None or int(text) > body_length:
+        raise InvalidInput(
+            f"Inference-Header-Content-Length is {text!r}; it is the number of bytes of JSON, of {body_length} at most"
+        )
+    return int(text)
+
+
+def _raw_call(body: bytes, signatures: Signatures) -> InferCall:
+    signature = signatures[signatures.resolve(None)]
+    match list(signature.inputs.values()):
+        case [spec] if spec.shape is not None and spec.shape.count(None) <= 1 and spec.dtype in DATATYPES:
+            array = _raw_array(memoryview(body), spec)
+        case _:
+            raise InvalidInput("a raw request is for models with one input that has one free dimension at most")
+    return InferCall({spec.name: array}, default_form=OutputForm(binary=True))
+
+
+def _raw_array(buffer: memoryview, spec: TensorSpec) -> NDArray[Any]:
+    if spec.dtype.kind == "O":  # the body is one element, without its length
+        element = np.empty(1, object)
+        element[0] = bytes(buffer)
+        return element.reshape([1] * len(spec.shape or ()))
+    row = prod(size for size in spec.shape or () if size is not None) * spec.dtype.itemsize
+    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.shape or ()]
+    return array_from_buffer(buffer, spec.dtype, shape, spec.name)
+
+
+def _inputs(tensors: list[RequestInput], buffers: memoryview) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    position = 0
+    for tensor in tensors:
+        if tensor.name in arrays:
+            raise InvalidInput(f"input {tensor.name!r} is given twice")
+        dtype = _checked_dtype(tensor)
+        size = _binary_size(tensor)
+        if size is None:
+            arrays[tensor.name] = _array_from_json(tensor, dtype)
+            continue
+        if size > len(buffers) - position:
+            raise InvalidInput(f"input {tensor.name!r} has {size} bytes; the body has {len(buffers) - position} left")
+        buffer = buffers[position : position + size]
+        arrays[tensor.name] = array_from_buffer(buffer, dtype, tensor.shape, tensor.name)
+        position += size
+    if position != len(buffers):
+        raise InvalidInput(f"the body has {len(buffers) - position} bytes after the buffers of its inputs")
+    return arrays
+
+
+def _checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
+    """The dtype of a tensor whose datatype and shape are such as an array can have."""
+    dtype = DTYPES.get(tensor.datatype)
+    if dtype is None:
+        known = ", ".join(DTYPES)
+        raise InvalidInput(f"input {tensor.name!r} has the unknown datatype {tensor.datatype!r}; there are: {known}")
+    if len(tensor.shape) > MAX_RANK:
+        raise InvalidInput(f"input {tensor.name!r} has {len(tensor.shape)} dimensions; a tensor has at most {MAX_RANK}")
+    if any(not 0 <= size < 2**63 for size in tensor.shape):
+        raise InvalidInput(f"the shape of input {tensor.name!r} has a dimension that is negative or over 64 bits")
+    if prod(size or 1 for size in tensor.shape) * dtype.itemsize >= 2**63:  # Python's integers do not overflow
+        raise InvalidInput(f"input {tensor.name!r} has the shape {tensor.shape}, which is too large for any tensor")
+    return dtype
+
+
+def _binary_size(tensor: RequestInput) -> int | None:
+    """How many bytes the raw buffer of a tensor has, or ``None`` for a tensor in JSON."""
+    parameters = tensor.parameters or {}
+    if parameters.get("shared_memory_region") is not None:
+        raise InvalidInput(f"input {tensor.name!r} is in shared memory, which this server does not read")
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return None
+    if type(size) is not int or size < 0:
+        raise InvalidInput(f"the binary_data_size of input {tensor.name!r} is {size!r}; it is a number of bytes")
+    if tensor.data is not None:
+        raise InvalidInput(f"input {tensor.name!r} has both 'data' and 'binary_data_size'; send one of them")
+    return size
+
+
+def _array_from_json(tensor: RequestInput, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Data may be nested or flat, in row-major order; the shape is the truth."""
+    if tensor.datatype in BINARY_ONLY:
+        raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} cannot travel as JSON, use the binary form")
+    if not isinstance(tensor.data, list):
+        raise InvalidInput(f"input {tensor.name!r} has neither 'data', a list, nor the parameter 'binary_data_size'")
+    array = array_from_python(tensor.data, dtype, tensor.name)
+    if array.size != prod(tensor.shape):
+        raise InvalidInput(
+            f"input {tensor.name!r} has {array.size} elements; its shape {tensor.shape} holds {prod(tensor.shape)}"
+        )
+    return array.reshape(tensor.shape)
+
+
+def _outputs(asked: list[RequestOutput] | None, default: OutputForm) -> dict[str, OutputForm] | None:
+    if not asked:  # an empty list asks for all outputs, as none does: so it is in Triton
+        return None
+    forms: dict[str, OutputForm] = {}
+    for output in asked:
+        if output.name in forms:
+            raise InvalidInput(f"output {output.name!r} is requested twice")
+        parameters = output.parameters or {}
+        if parameters.get("shared_memory_region") is not None:
+            raise InvalidInput(f"output {output.name!r} is wanted in shared memory, which this server does not write")
+        binary = _flag(parameters, "binary_data", default=default.binary)
+        forms[output.name] = OutputForm(binary, _class_count(parameters, output.name))
+    return forms
+
+
+def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise InvalidInput(f"the parameter {name!r} is {value!r}; it is true or false")
+    return value
+
+
+def _class_count(parameters: dict[str, Any], output: str) -> int:
+    count = parameters.get("classification")
+    if count is None:
+        return 0
+    if type(count) is not int or count < 1:
+        raise InvalidInput(f"the parameter 'classification' of output {output!r} is {count!r}; it is a number from 1")
+    return count
+
+
+def _signature_name(parameters: dict[str, Any]) -> str | None:
+    name = parameters.get("signature_name")
+    if name is not None and not isinstance(name, str):
+        raise InvalidInput(f"the parameter 'signature_name' is {name!r}; it is a string")
+    return name

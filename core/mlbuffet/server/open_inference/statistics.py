@@ -1,0 +1,49 @@
+"""How often and how long the versions of models were asked, as Triton's clients read it."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+STAGES = ("compute_input", "compute_infer", "compute_output")
+
+
+@dataclass
+class VersionStatistics:
+    """The counts of one version; written on the event loop alone, and so without a lock."""
+
+    succeeded: int = 0
+    failed: int = 0
+    last_inference: int = 0
+    nanoseconds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("success", "fail", *STAGES), 0))
+
+    def success(self, moments: Iterable[int]) -> None:
+        """Count an answer; ``moments`` are the nanoseconds between which it was decoded, computed and encoded."""
+        begin, decoded, computed, end = moments
+        self.succeeded += 1
+        self.last_inference = time.time_ns() // 1_000_000
+        spent = (end - begin, decoded - begin, computed - decoded, end - computed)
+        for stage, more in zip(("success", *STAGES), spent, strict=True):
+            self.nanoseconds[stage] += more
+
+    def failure(self, nanoseconds: int) -> None:
+        """Count a request that ended in an error."""
+        self.failed += 1
+        self.nanoseconds["fail"] += nanoseconds
+
+
+def model_stats(name: str, version: int, statistics: VersionStatistics) -> dict[str, Any]:
+    """One entry of ``model_stats``; what this server does not do (queues, batches, caches) is counted as nothing."""
+    counts = {"success": statistics.succeeded, "fail": statistics.failed, **dict.fromkeys(STAGES, statistics.succeeded)}
+    return {
+        "name": name,
+        "version": str(version),
+        "last_inference": statistics.last_inference,
+        "inference_count": statistics.succeeded,
+        "execution_count": statistics.succeeded,
+        "inference_stats": {
+            **{stage: {"count": count, "ns": statistics.nanoseconds[stage]} for stage, count in counts.items()},
+            **{stage: {"count": 0, "ns": 0} for stage in ("queue", "cache_hit", "cache_miss")},
+        },
+        "batch_stats": [],
+    }

@@ -1,0 +1,38 @@
+"""The options that a caller or a model.toml may give this runtime."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from mlbuffet.errors import InvalidOptions
+
+Threads = Annotated[int, msgspec.Meta(ge=0, le=4096)]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to load a SavedModel."""
+
+    signature: str | None = None
+    """The default signature; None: ``serving_default``, else the only one."""
+    tags: tuple[str, ...] | None = None
+    """The tags of the graph to serve, all of them; None: the graph tagged ``serve``, else the only one."""
+    intra_op_threads: Threads = 0
+    """Threads within an operation; 0: as many as the machine has cores. TensorFlow keeps one pool for the process, and
+    its first use decides the size: later models share it, whatever they ask for."""
+    inter_op_threads: Threads = 0
+    """Threads for operations of one call side by side, in a pool of the model's own, if more than 1; 0 and 1: a call
+    runs in the thread that makes it, one operation after the other, which is the fastest for small models."""
+
+
+def parse_options(options: Mapping[str, Any]) -> Options:
+    """``options`` as values, or `InvalidOptions`."""
+    try:
+        return msgspec.convert(dict(options), Options)
+    except msgspec.ValidationError as error:
+        raise invalid_options(str(error)) from error
+
+
+def invalid_options(problem: str) -> InvalidOptions:
+    """The error for options that are well formed and do not fit the model."""
+    return InvalidOptions(problem, Options.__struct_fields__)

@@ -1,0 +1,91 @@
+"""TensorFlow, imported and used without a word on the terminal."""
+
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+logger = logging.getLogger("mlbuffet_tensorflow")
+
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_FRAMEWORK_LINE = re.compile(
+    rb"[IWE]\d{4} [\d:. ]+\d+ \S+\.cc:\d+\]|\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log mess"
+)
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What TensorFlow's Python code logs inside goes to our logger, as debugging; what the program's own use of
+    TensorFlow logs meanwhile, in other threads, is left alone.
+    """
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def _reroute(record: logging.LogRecord) -> bool:
+    if not _quiet.get():
+        return True
+    logger.debug("%s: %s", record.name, record.getMessage())
+    return False
+
+
+@contextmanager
+def _stderr_sifted() -> Iterator[None]:
+    """TensorFlow's lines on file descriptor 2 are kept back, and what others write there meanwhile is passed on.
+
+    TensorFlow's libraries log a few lines while they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL
+    (tensorflow/tensorflow#100442).
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # a daemon may have closed it
+        yield
+        return
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            written.seek(0)
+            _sift(written.read())
+
+
+def _sift(text: bytes) -> None:
+    for line in text.splitlines(keepends=True):
+        if _FRAMEWORK_LINE.match(line):
+            logger.debug("%s", line.decode(errors="replace").rstrip())
+        else:
+            os.write(2, line)
+
+
+def _import() -> Any:
+    """TensorFlow; a program that imported it already, or chose a log level, keeps its choice."""
+    if "tensorflow" in sys.modules or os.environ.setdefault(LOG_LEVEL, "3") == "0":
+        import tensorflow
+    else:
+        with _stderr_sifted():
+            import tensorflow
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).addFilter(_reroute)
+    return tensorflow
+
+
+tf = _import()
+
+# ruff: noqa: E402 importing these first would import TensorFlow aloud
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+from tensorflow.python.framework.ops import dismantle_graph
+
+__all__ = ["config_pb2", "dismantle_graph", "quiet", "saved_model_pb2", "tf"]
