@@ -45,7 +45,7 @@ CASES = [
     (IncompleteRuntime("mine", ["predict"]), "'mine' is not a whole runtime: it does not implement predict"),
     (DuplicateRuntime("mine"), "a runtime called 'mine' is registered already"),
     (LoadFailed("it is empty", path=PATH, runtime="onnx"), "by the runtime 'onnx': it is empty"),
-    (LoadFailed("refused", path=PATH, runtime="onnx", detail="bad byte"), "by the runtime 'onnx': bad byte"),
+    (LoadFailed("refused", path=PATH, runtime="onnx", detail="bad byte"), "by the runtime 'onnx': refused (bad byte)"),
     (LoadFailed("it is empty"), "it is empty"),
     (PredictFailed("onnx", "s", "at /secret/x"), "failed to compute signature 's': at /secret/x"),
     (ModelClosed(PATH), "is closed; load it again"),

@@ -188,7 +188,8 @@ class LoadFailed(MLBuffetError):
     """The artifact cannot be loaded.
 
     A plugin raises ``LoadFailed(reason)`` with a sentence of its own, without paths, that says what is wrong and what
-    to do. Anything else it raises becomes a ``LoadFailed`` whose ``detail`` is that text, kept from clients.
+    to do, and where another library has more to say, ``detail`` with its text, which is kept from clients. Anything
+    else that a plugin raises becomes a ``LoadFailed`` with that text as its ``detail``.
     """
 
     def __init__(
@@ -202,11 +203,13 @@ class LoadFailed(MLBuffetError):
 
     def __str__(self) -> str:
         where = f"'{self.path}' cannot be loaded by the runtime {self.runtime!r}: " if self.path else ""
-        return where + (self.detail or self.reason)
+        return where + self.reason + (f" ({self.detail})" if self.detail else "")
 
     @property
     def public(self) -> str:
-        return f"the model cannot be loaded: {self.reason}"
+        return f"the model cannot be loaded: {self.reason}" + (
+            "; the server's log has the cause" if self.detail else ""
+        )
 
 
 class PredictFailed(MLBuffetError):

@@ -92,6 +92,7 @@ class Model:
     def close(self) -> None:
         """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
         self._release()
+        self._handle = None
 
     def __enter__(self) -> "Model":
         return self
@@ -141,6 +142,4 @@ def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:
 
 
 def _load_failed(runtime: Runtime, path: Path, detail: str) -> LoadFailed:
-    return LoadFailed(
-        "the runtime refused it; the server's log has the cause", path=path, runtime=runtime.name, detail=detail
-    )
+    return LoadFailed("the runtime refused it", path=path, runtime=runtime.name, detail=detail)

@@ -85,7 +85,10 @@ def test_a_machine_reads_what_is_served_as_json(environment: dict[str, str], mod
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["bad.half"], "error: '{models}/bad.half' cannot be loaded by the runtime 'half': ValueError"),
+        (
+            ["bad.half"],
+            "error: '{models}/bad.half' cannot be loaded by the runtime 'half': the runtime refused it (ValueError",
+        ),
         (["bad.half", "worse.half"], "error: not one of the models could be loaded: '{models}/bad.half'"),
     ],
 )

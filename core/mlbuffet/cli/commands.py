@@ -20,9 +20,8 @@ app = typer.Typer(
 
 
 def _set_up_logging(debug: bool) -> None:  # noqa: FBT001 typer hands a flag's value over so
-    level = logging.DEBUG if debug else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("mlbuffet").setLevel(level)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(logging.DEBUG if debug else logging.WARNING)  # plugins log under names of their own
 
 
 ArtifactPath = Annotated[Path, typer.Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]

@@ -53,12 +53,12 @@ def _listen(host: str, port: int) -> socket.socket:
 def _repository(paths: list[Path], runtime: str | None) -> ModelRepository:
     runtimes = Runtimes()
     runtimes.discover()
-    for name, error in runtimes.broken.items():
-        logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
     repository = ModelRepository(runtimes, runtime)
     for path in paths:
         for stored in find_versions(path, runtimes, runtime):
             repository.add(stored)
+    for name, error in runtimes.broken.items():
+        logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
     return repository
 
 

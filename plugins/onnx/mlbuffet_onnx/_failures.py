@@ -69,7 +69,7 @@ def load_failure(error: Exception) -> LoadFailed | None:
     for pattern, reason in _LOAD_REASONS.items():
         if match := re.search(pattern, text, re.DOTALL):
             sentence = reason.format(this=_THIS, **match.groupdict())
-            return LoadFailed(sentence, detail=f"{sentence}. {text}")
+            return LoadFailed(sentence, detail=text)
     return None
 
 

@@ -44,7 +44,7 @@ def load_failed(error: Exception) -> LoadFailed | None:
     for pattern, sentence in _AT_LOAD:
         if found := re.search(pattern, str(error)):
             reason = sentence.format(*found.groups(), version=tf.__version__)
-            return LoadFailed(reason, detail=f"{reason} (TensorFlow: {error})")
+            return LoadFailed(reason, detail=str(error))
     return None
 
 
@@ -54,7 +54,7 @@ def not_loadable(error: Exception) -> LoadFailed:
         "its weights can only be found through the Python objects of the file, which this TensorFlow cannot load; save "
         "the model again with model.export(path)"
     )
-    return LoadFailed(reason, detail=f"{reason} (TensorFlow: {type(error).__name__}: {error})")
+    return LoadFailed(reason, detail=f"{type(error).__name__}: {error}")
 
 
 def no_signatures(meta_graph: Any) -> LoadFailed:

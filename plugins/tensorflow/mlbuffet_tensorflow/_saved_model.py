@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from google.protobuf import text_format  # type: ignore[import-untyped]  # it has no types
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no types
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet_tensorflow._options import invalid_options
@@ -56,7 +56,7 @@ def _read(path: Path) -> Any:
             text_format.Parse((path / "saved_model.pbtxt").read_bytes(), message)
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise LoadFailed(
-            "saved_model.pb is damaged or cut short; copy or save the model again", detail=f"saved_model.pb: {error}"
+            "saved_model.pb is damaged or cut short; copy or save the model again", detail=str(error)
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise LoadFailed(

@@ -39,7 +39,7 @@ class TensorFlowRuntime:
         except ImportError as error:
             raise LoadFailed(
                 "TensorFlow cannot be imported here; install it with: pip install 'mlbuffet[tensorflow]'",
-                detail=f"TensorFlow cannot be imported: {error}; install it with: pip install 'mlbuffet[tensorflow]'",
+                detail=str(error),
             ) from error
         return load_saved_model(path, parsed)
 
