@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlbuffet import Runtimes, Signature, Signatures, TensorSpec, hookimpl
+from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.cli import main
+from small_runtimes import HalfPlusTwo
 
 
 @dataclass
@@ -224,3 +225,31 @@ def test_the_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: p
         runpy.run_module("mlbuffet", run_name="__main__")
     assert exit_.value.code == 0
     assert "1.0.0" in capsys.readouterr().out
+
+
+def test_two_models_are_compared(run: Run, half: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.half"
+    other.write_text("half")
+    result = run("verify", half, "--against", other)
+    assert result.status == 0
+    assert "agrees" in result.out
+    result = run(
+        "verify", half, "--against", other, "--signature", "both", "--inputs", "-", "--json", stdin=b'{"x": [1]}'
+    )
+    compared = json.loads(result.out)
+    assert compared["agree"]
+    assert [output["output"] for output in compared["outputs"]] == ["y", "z"]
+
+
+def test_models_that_differ_end_with_exit_code_1(run: Run, half: Path, tmp_path: Path, runtimes: Runtimes) -> None:
+    class OffByOne(HalfPlusTwo):
+        @hookimpl
+        def predict(self, model: float, signature: str, inputs: Tensors) -> Tensors:
+            return {"y": inputs["x"] / 2 + 3}
+
+    runtimes.register(OffByOne, name="off")
+    result = run("verify", half, "--against", half, "--runtime", "half", "--against-runtime", "off")
+    assert (result.status, result.err) == (1, "")
+    assert "1.00e+00" in result.out
+    assert "differs" in result.out
+    assert run("verify", half, "--against", half, "--runtime=half", "--against-runtime=off", "--atol=2").status == 0

@@ -1,4 +1,4 @@
-"""The command line: ``mlbuffet serve | predict | inspect | runtimes``."""
+"""The command line: ``mlbuffet serve | predict | verify | inspect | runtimes``."""
 
 from mlbuffet.cli.commands import main
 

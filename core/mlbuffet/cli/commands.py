@@ -105,6 +105,41 @@ def predict(
 
 
 @app.command()
+def verify(
+    path: ArtifactPath,
+    *,
+    against: Annotated[Path, typer.Option(metavar="OTHER", help="The model's file or folder to compare with.")],
+    inputs: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(
+            metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin; else random ones.", show_default=False
+        ),
+    ] = None,
+    signature: Annotated[str | None, typer.Option(metavar="NAME", help="The signature; else the default.")] = None,
+    seed: Annotated[int, typer.Option(help="What the random inputs follow from.", min=0)] = 0,
+    atol: Annotated[float, typer.Option(help="How far apart numbers may be.", min=0)] = 1e-5,
+    rtol: Annotated[float, typer.Option(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
+    runtime: RuntimeName = None,
+    against_runtime: Annotated[str | None, typer.Option(metavar="NAME", help="The runtime for OTHER.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run two models on the same inputs and show how far their outputs are apart; exit code 1 where too far."""
+    from mlbuffet.cli.files import read_inputs
+    from mlbuffet.cli.reports import show_differences
+    from mlbuffet.comparison import Tolerance, compare, random_inputs
+
+    with load(path, runtime=runtime) as model, load(against, runtime=against_runtime) as other:
+        declared = model.signatures[model.signatures.resolve(signature)]
+        values = random_inputs(declared, seed) if inputs is None else read_inputs(inputs.read())
+        tolerance = Tolerance(absolute=atol, relative=rtol)
+        differences = compare(model, other, values, signature=signature, tolerance=tolerance)
+    show_differences(differences, as_json=as_json)
+    if not all(difference.agrees for difference in differences):
+        raise typer.Exit(1)
+
+
+@app.command()
 def inspect(path: ArtifactPath, *, runtime: RuntimeName = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show a model's runtime and signatures: names, dtypes and shapes of what it takes and gives."""
     from mlbuffet.cli.reports import show_model

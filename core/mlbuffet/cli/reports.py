@@ -1,6 +1,7 @@
 """Models and runtimes as tables for people, or as JSON for machines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.errors import reason_of
 from mlbuffet.model import Model
@@ -76,6 +78,22 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
     console = Console()
     console.print(table)
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it)")
+
+
+def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
+    """How far the outputs of two models are apart."""
+    if as_json:
+        agree = all(difference.agrees for difference in differences)
+        print_json({"agree": agree, "outputs": [asdict(difference) for difference in differences]})
+        return
+    table = _table("output", "of the other", "absolute", "relative", "")
+    for one in differences:
+        numbers = [f"{number:.2e}" if number is not None else "" for number in (one.absolute, one.relative)]
+        verdict = "[green]agrees" if one.agrees else "[red]differs"
+        table.add_row(
+            escape(one.output), escape(one.other), *numbers, verdict + (f": {one.reason}" if one.reason else "")
+        )
+    Console().print(table)
 
 
 def print_json(value: Any) -> None:

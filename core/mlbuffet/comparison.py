@@ -1,0 +1,141 @@
+"""Two models on the same inputs, and how far their outputs are apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.conversion import dtype_name, kind_of
+from mlbuffet.errors import InvalidInput
+from mlbuffet.model import Model
+from mlbuffet.tensors import Signature, TensorSpec, shape_text, specs_text
+
+_FREE_SIZE = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tolerance:
+    """Two numbers agree where ``|a - b| <= absolute + relative * |a|``; everything else agrees where it is equal."""
+
+    absolute: float = 1e-5
+    relative: float = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """How far ``output`` of one model and ``other`` of another are apart.
+
+    ``absolute`` and ``relative`` are the largest differences of two elements, the latter as part of the larger of them;
+    they are ``None`` for what is not numbers, or not of one shape, and then ``reason`` says so.
+    """
+
+    output: str
+    other: str
+    absolute: float | None
+    relative: float | None
+    agrees: bool
+    reason: str = ""
+
+
+def compare(
+    model: Model, other: Model, inputs: Mapping[str, Any], *, signature: str | None, tolerance: Tolerance
+) -> list[Difference]:
+    """How far the outputs of ``model`` and ``other`` for ``inputs``, named as ``model`` names them, are apart.
+
+    ``other`` is asked by the signature of the same name, or its default. Its inputs and outputs are paired by name, or
+    in their order where the names differ. Raises `InvalidInput` where they cannot be paired.
+    """
+    name = model.signatures.resolve(signature)
+    other_name = name if name in other.signatures else other.signatures.resolve(None)
+    ours, theirs = model.signatures[name], other.signatures[other_name]
+    arrays = ours.check_inputs(inputs)
+    theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
+    results = model.predict(arrays, signature=name)
+    other_inputs = {
+        theirs_by_ours[one]: _fitted(array, theirs.inputs[theirs_by_ours[one]]) for one, array in arrays.items()
+    }
+    other_results = other.predict(other_inputs, signature=other_name)
+    pairs = _paired(ours.outputs, theirs.outputs, "outputs")
+    return [_difference(one, results[one], two, other_results[two], tolerance) for one, two in pairs.items()]
+
+
+def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
+    """Inputs that fit ``signature``, the same ones for the same ``seed``; every free dimension has size 3.
+
+    Floats are normally distributed, integers from 0 to 9, text is a few letters.
+    """
+    generator = np.random.default_rng(seed)
+    return {spec.name: _random(spec, generator) for spec in signature.inputs.values()}
+
+
+def _random(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
+    shape = [_FREE_SIZE if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
+    match kind_of(spec.dtype):
+        case "O":
+            letters = generator.integers(97, 123, [*shape, 4]).astype(np.uint8)
+            texts = np.empty(shape, object)
+            for index in np.ndindex(*shape):
+                texts[index] = letters[index].tobytes()
+            return texts
+        case "b":
+            return generator.integers(0, 2, shape).astype(np.bool_)
+        case "i":
+            return generator.integers(0, 10, shape).astype(spec.dtype)
+        case "c":
+            return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(spec.dtype)
+        case _:
+            return generator.normal(size=shape).astype(spec.dtype)
+
+
+def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], what: str) -> dict[str, str]:
+    if ours.keys() == theirs.keys():
+        return {name: name for name in ours}
+    if len(ours) != len(theirs):
+        raise InvalidInput(f"the models differ in their {what}: {specs_text(ours)}; and {specs_text(theirs)}")
+    return dict(zip(ours, theirs, strict=True))
+
+
+def _fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """``array`` in the precision that the other model takes, such as float32 instead of float64."""
+    return array.astype(spec.dtype) if kind_of(array.dtype) == kind_of(spec.dtype) else array
+
+
+def _difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:
+    kinds = {kind_of(array.dtype), kind_of(other.dtype)}
+    if array.shape != other.shape:
+        return _unlike(ours, theirs, f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}")
+    if kinds == {"O"}:
+        count = int((array != other).sum())
+        if count:
+            return _unlike(ours, theirs, f"{count} of {array.size} texts differ")
+        return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=True, reason="the same text")
+    if "O" in kinds:
+        return _unlike(ours, theirs, f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}")
+    return _numeric_difference(ours, array, theirs, other, tolerance)
+
+
+def _unlike(ours: str, theirs: str, reason: str) -> Difference:
+    return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=False, reason=reason)
+
+
+def _numeric_difference(
+    ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance
+) -> Difference:
+    wide = np.complex128 if "c" in (array.dtype.kind, other.dtype.kind) else np.float64
+    one, two = array.astype(wide), other.astype(wide)
+    same = (one == two) | (np.isnan(one) & np.isnan(two))  # infinities, and NaN that both models give
+    comparable = np.isfinite(one) & np.isfinite(two)
+    apart = np.abs(np.subtract(one, two, out=np.zeros_like(one), where=comparable))
+    larger = np.maximum(np.abs(one), np.abs(two))
+    part = np.divide(apart, larger, out=np.zeros_like(apart), where=comparable & (larger > 0))
+    limit = tolerance.absolute + tolerance.relative * np.abs(one, out=np.zeros_like(apart), where=comparable)
+    unlike = ~comparable & ~same  # a number and NaN, or two infinities, are as far apart as can be
+    return Difference(
+        output=ours,
+        other=theirs,
+        absolute=float(np.where(unlike, np.inf, apart).max(initial=0.0)),
+        relative=float(np.where(unlike, np.inf, part).max(initial=0.0)),
+        agrees=bool(np.all(~unlike & (apart <= limit))),
+    )
