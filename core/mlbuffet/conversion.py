@@ -80,7 +80,7 @@ def _flatten(value: Any, name: str) -> tuple[tuple[int, ...], Sequence[Any]]:
 def _numbers(leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         with np.errstate(over="ignore"):
-            array = np.array(leaves, dtype=dtype)
+            array = _array(leaves, dtype)
     except OverflowError:
         position = next(index for index, leaf in enumerate(leaves) if not _fits(leaf, dtype))
         raise _out_of_range(name, shape, position, leaves, dtype) from None
@@ -92,9 +92,15 @@ def _numbers(leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tupl
     return array
 
 
+def _array(leaves: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "V" and kind_of(dtype) == "f":  # the small floats of ml_dtypes take no int beyond 64 bits
+        return np.array(leaves, np.float64).astype(dtype)
+    return np.array(leaves, dtype)
+
+
 def _fits(leaf: Any, dtype: np.dtype[Any]) -> bool:
     try:
-        np.array(leaf, dtype=dtype)
+        _array(leaf, dtype)
     except OverflowError:
         return False
     return True
