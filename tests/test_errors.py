@@ -35,6 +35,7 @@ BROKEN = {"mine": ImportError("No module named 'torch'")}
 CASES = [
     (InvalidInput("input 'x' is missing"), "input 'x' is missing"),
     (UnknownSignature("a", ["b"]), "there is no signature 'a'; name one of: b"),
+    (UnknownSignature(None, ["b"], "two do"), "the model has no default signature: two do; name one of: b"),
     (InvalidOptions("there is no option 'a'", ["b", "c"]), "there is no option 'a'; the valid options are: b, c"),
     (ArtifactNotFound(PATH), "there is no file or folder at '/secret/iris.bin'"),
     (NoRuntime(PATH, ["onnx"], BROKEN), "asked: onnx; broken: mine (ImportError: No module named 'torch'). Install"),

@@ -140,6 +140,16 @@ def test_a_signature_that_cannot_be_resolved_lists_those_there_are(
         signatures.resolve(asked)
 
 
+def test_a_call_that_names_nothing_is_told_why_there_is_no_default() -> None:
+    reason = "the file has two functions"
+    signatures = Signatures({name: Signature([], []) for name in "ab"}, default=None, default_reason=reason)
+    with pytest.raises(UnknownSignature, match="no default signature: the file has two functions; name one of: a, b"):
+        signatures.resolve(None)
+    with pytest.raises(UnknownSignature) as refused:
+        signatures.resolve("c")
+    assert reason not in str(refused.value)
+
+
 def test_the_default_must_be_one_of_the_signatures() -> None:
     with pytest.raises(ValueError, match="'serving_default' is not among the signatures: a"):
         Signatures({"a": Signature([], [])})

@@ -55,19 +55,22 @@ class InvalidInput(MLBuffetError):
 
 
 class UnknownSignature(InvalidInput):
-    """``asked`` is not a signature of the model; ``None`` means the model has no default to fall back on."""
+    """``asked`` is not a signature of the model; ``None`` means the model has no default, and ``reason`` why."""
 
-    def __init__(self, asked: str | None, known: Iterable[str]) -> None:
+    def __init__(self, asked: str | None, known: Iterable[str], reason: str = "") -> None:
         self.asked = asked
         self.known = tuple(known)
+        self.reason = reason
         problem = f"there is no signature {asked!r}" if asked is not None else "the model has no default signature"
+        if reason:
+            problem += f": {reason}"
         if self.known:
             super().__init__(f"{problem}; name one of: {_listed(self.known)}")
         else:
             super().__init__(f"{problem}; it has no signatures at all")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.asked, self.known)
+        return type(self), (self.asked, self.known, self.reason)
 
 
 class InvalidOptions(MLBuffetError):

@@ -55,16 +55,16 @@ class TensorSpec:
     def __str__(self) -> str:
         return f"{self.name}: {dtype_name(self.dtype)} {shape_text(self.shape)}"
 
-    def check(self, value: Any) -> NDArray[Any]:
+    def check(self, value: Any, *, any_shape: bool = False) -> NDArray[Any]:
         """``value`` as the array that this input takes, or `InvalidInput`.
 
         A Python list or scalar is converted (`mlbuffet.conversion`); a numpy array must have the dtype already, in
-        any byte order.
+        any byte order. With ``any_shape`` its rank and sizes may be others than declared.
         """
         array = value if type(value) is np.ndarray else self._array(value)
         if array.dtype is not self.dtype and array.dtype != self.dtype:  # built-in dtypes are singletons
             array = self._exact(array)
-        if not self.accepts_shape(array.shape):
+        if not any_shape and not self.accepts_shape(array.shape):
             shape = shape_text(array.shape)
             raise InvalidInput(f"input {self.name!r} has shape {shape}; the model takes {shape_text(self.shape)}")
         if self.dtype.kind == "O":
@@ -126,13 +126,16 @@ class Signature:
         object.__setattr__(self, "outputs", _by_name(outputs))
         object.__setattr__(self, "method", method)
 
-    def check_inputs(self, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """The arrays of a call in declared order, or `InvalidInput`: every input, no other, each as declared."""
+    def check_inputs(self, values: Mapping[str, Any], *, any_shape: bool = False) -> dict[str, NDArray[Any]]:
+        """The arrays of a call in declared order, or `InvalidInput`: every input, no other, each as declared.
+
+        With ``any_shape`` each as declared but for its shape.
+        """
         checked = {}
         for name, spec in self.inputs.items():
             if name not in values:
                 raise InvalidInput(f"input {name!r} is missing; the model takes {specs_text(self.inputs)}")
-            checked[name] = spec.check(values[name])
+            checked[name] = spec.check(values[name], any_shape=any_shape)
         if len(values) != len(checked):
             unknown = next(name for name in values if name not in checked)
             raise InvalidInput(f"there is no input {unknown!r}; the model takes {specs_text(self.inputs)}")
@@ -151,21 +154,32 @@ class Signature:
 
 
 class Signatures(Mapping[str, Signature]):
-    """The signatures of a model by name, in order; ``default`` is the one that answers when a call names none."""
+    """The signatures of a model by name, in order; ``default`` is the one that answers when a call names none.
 
-    __slots__ = ("_by_name", "default")
+    ``default_reason`` says why that one does, or why none does and what to do; ``mlbuffet inspect`` shows it, and so
+    does the error of a call that names none where there is no default. Without paths and text of other libraries.
+    """
 
-    def __init__(self, signatures: Mapping[str, Signature], default: str | None = DEFAULT_SIGNATURE) -> None:
+    __slots__ = ("_by_name", "default", "default_reason")
+
+    def __init__(
+        self,
+        signatures: Mapping[str, Signature],
+        default: str | None = DEFAULT_SIGNATURE,
+        *,
+        default_reason: str = "",
+    ) -> None:
         if default is not None and default not in signatures:
             raise ValueError(f"the default signature {default!r} is not among the signatures: {', '.join(signatures)}")
         self._by_name = dict(signatures)
         self.default = default
+        self.default_reason = default_reason
 
     def resolve(self, name: str | None) -> str:
         """The signature that answers a call that names ``name``, or names none; else `UnknownSignature`."""
         chosen = self.default if name is None else name
         if chosen is None or chosen not in self._by_name:
-            raise UnknownSignature(name, self._by_name)
+            raise UnknownSignature(name, self._by_name, self.default_reason if name is None else "")
         return chosen
 
     def __getitem__(self, name: str) -> Signature:

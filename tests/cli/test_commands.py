@@ -12,7 +12,7 @@ import pytest
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.cli import main
-from small_runtimes import HalfPlusTwo
+from small_runtimes import Echo, HalfPlusTwo
 
 
 @dataclass
@@ -83,6 +83,7 @@ def test_a_model_is_inspected(run: Run, half: Path) -> None:
         "runtime": "half",
         "platform": "half",
         "default": "serving_default",
+        "default_reason": "",
         "signatures": {
             "serving_default": {"method": "predict", "inputs": [x], "outputs": [y]},
             "both": {"method": "predict", "inputs": [x], "outputs": [y, z]},
@@ -114,6 +115,28 @@ def test_a_model_without_a_default_says_so(run: Run, runtimes: Runtimes, tmp_pat
     shown = run("inspect", tmp_path / "a.classes").out
     assert "There is no default signature: a call must name one." in shown
     assert all(word in shown for word in ("[b]classes", "classify", "bytes", "any rank"))
+
+
+@pytest.mark.parametrize(
+    ("default", "sentence"),
+    [("a", "The default is 'a': [it] is the first"), (None, "There is no default signature: [it] is the first")],
+)
+def test_why_a_signature_is_the_default_or_none_is_said(
+    run: Run, runtimes: Runtimes, tmp_path: Path, default: str | None, sentence: str
+) -> None:
+    class Reasoned(Echo):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".reasoned"
+
+        @hookimpl
+        def signature(self, model: list[str]) -> Signatures:
+            return Signatures({"a": Signature([], [])}, default, default_reason="[it] is the first")
+
+    runtimes.register(Reasoned, name="reasoned")
+    (tmp_path / "a.reasoned").touch()
+    assert sentence in run("inspect", tmp_path / "a.reasoned").out
+    assert json.loads(run("inspect", tmp_path / "a.reasoned", "--json").out)["default_reason"] == "[it] is the first"
 
 
 def test_inputs_are_read_from_json_npz_and_stdin(run: Run, half: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mlbuffet.errors import reason_of
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.tensors import TensorSpec, shape_text
+from mlbuffet.tensors import Signatures, TensorSpec, shape_text
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -57,8 +57,8 @@ def show_model(model: Model, *, as_json: bool) -> None:
                 title = ""
         table.add_section()
     console.print(table)
-    if model.signatures.default is None:
-        console.print("There is no default signature: a call must name one.")
+    if model.signatures.default is None or model.signatures.default_reason:
+        console.print(escape(_default_sentence(model.signatures)), soft_wrap=True)
 
 
 def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) -> None:
@@ -107,6 +107,7 @@ def _described(model: Model) -> dict[str, Any]:
         "runtime": model.runtime.name,
         "platform": model.runtime.platform,
         "default": model.signatures.default,
+        "default_reason": model.signatures.default_reason,
         "signatures": {
             name: {
                 "method": signature.method,
@@ -116,6 +117,12 @@ def _described(model: Model) -> dict[str, Any]:
             for name, signature in model.signatures.items()
         },
     }
+
+
+def _default_sentence(signatures: Signatures) -> str:
+    if signatures.default is not None:
+        return f"The default is {signatures.default!r}: {signatures.default_reason}"
+    return f"There is no default signature: {signatures.default_reason or 'a call must name one.'}"
 
 
 def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
