@@ -68,17 +68,23 @@ class Model:
         return cls(runtime, path, handle, signatures)
 
     def predict(
-        self, inputs: Mapping[str, Any], *, signature: str | None = None, outputs: Sequence[str] | None = None
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        outputs: Sequence[str] | None = None,
+        any_shape: bool = False,
     ) -> dict[str, NDArray[Any]]:
         """The outputs of one signature for ``inputs``, which are arrays, nested lists or scalars by name.
 
-        ``signature`` names another than the default; ``outputs`` asks for some of the outputs, in that order. Raises
-        `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails.
+        ``signature`` names another than the default; ``outputs`` asks for some of the outputs, in that order. With
+        ``any_shape`` a runtime that can take shapes other than those declared gets them, as TensorFlow Serving does it.
+        Raises `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails.
         """
         name = self.signatures.resolve(signature)
         declared = self.signatures[name]
         wanted = declared.check_outputs(outputs)
-        arrays = declared.check_inputs(inputs)
+        arrays = declared.check_inputs(inputs, any_shape=any_shape and self.runtime.takes_any_shape)
         if not self._release.alive:
             raise ModelClosed(self.path)
         try:
@@ -86,6 +92,7 @@ class Model:
         except MLBuffetError:
             raise
         except (Exception, SystemExit) as error:
+            declared.check_inputs(arrays)  # a shape that was let through is what it failed at
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
         return self._checked(results, name, declared, wanted)
 

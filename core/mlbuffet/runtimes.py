@@ -29,6 +29,7 @@ class Runtime:
         self.distribution: str | None = distribution.name if distribution else None
         self.version: str | None = distribution.version if distribution else None
         self.platform: str = getattr(plugin, "platform", name)
+        self.takes_any_shape: bool = getattr(plugin, "takes_any_shape", False)
         self.hook = hook
         """The hook of a name as this runtime alone implements it, wrapped by what wraps it."""
 

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion
-from mlbuffet.server import open_inference
+from mlbuffet.server import documentation, open_inference, tensorflow_serving
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error
 from mlbuffet.server.settings import ServerSettings
 
@@ -39,8 +39,11 @@ def create_app(
         yield
         repository.close()
 
-    return Starlette(
-        routes=open_inference.routes(repository, settings or ServerSettings()),
+    chosen = settings or ServerSettings()
+    v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
+    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1)]
+    app = Starlette(
+        routes=[*v2, *v1, *documentation.routes(described)],
         exception_handlers={
             MLBuffetError: answer_mlbuffet_error,
             HTTPException: answer_http_exception,
@@ -48,3 +51,5 @@ def create_app(
         },
         lifespan=lifespan,
     )
+    app.state.draining = False  # set by the process when it is told to stop
+    return app

@@ -1,32 +1,49 @@
 """The bodies of requests and answers: within limits, and compressed as the other side wishes."""
 
+import asyncio
 import zlib
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mlbuffet.server.settings import ServerSettings
+
 _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
 _WORTH_COMPRESSING = 1024  # bytes
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, decompressed, of ``limit`` bytes at most.
+async def read_body(request: Request, settings: ServerSettings) -> bytes:
+    """The body, decompressed.
 
-    Raises `HTTPException`: 413 for a larger one, before it is read where its length is announced; 415 for an encoding
-    that is not known; 400 for one that is corrupt.
+    Raises `HTTPException`: 413 for one that is too large, before it is read where its length is announced; 408 for one
+    that does not arrive in time; 415 for an encoding that is not known; 400 for one that is corrupt.
     """
+    limit = settings.max_body
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            body = await _received(request, limit, settings.body_idle_seconds)
+    except TimeoutError:
+        raise HTTPException(408, "the body of the request did not arrive in time") from None
+    return _decompressed(body, request.headers.get("content-encoding", "identity").lower(), limit)
+
+
+async def _received(request: Request, limit: int, idle_seconds: float) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
+    stream = request.stream()
+    while True:
+        async with asyncio.timeout(idle_seconds):
+            piece = await anext(stream, None)
+        if piece is None:
+            return b"".join(pieces)
         size += len(piece)
         if size > limit:
             raise _too_large(limit)
         pieces.append(piece)
-    return _decompressed(b"".join(pieces), request.headers.get("content-encoding", "identity").lower(), limit)
 
 
 def compress(response: Response, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import TypedDict
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -36,6 +37,12 @@ STATUS: dict[type[MLBuffetError], int] = {
 logger = logging.getLogger(__name__)
 
 
+class ErrorAnswer(TypedDict):
+    """Why there is no answer."""
+
+    error: str
+
+
 def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     """The status of ``error`` and its public message; what a client may not see goes to the log."""
     assert isinstance(error, MLBuffetError)
@@ -62,4 +69,4 @@ def answer_defect(request: Request, error: Exception) -> Response:
 
 def error_response(status: int, message: str) -> Response:
     """``{"error": message}``, the form that clients of /v2 and /v1 read."""
-    return Response(orjson.dumps({"error": message}), status, media_type="application/json")
+    return Response(orjson.dumps(ErrorAnswer(error=message)), status, media_type="application/json")

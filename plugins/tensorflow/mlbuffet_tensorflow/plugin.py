@@ -19,6 +19,7 @@ class TensorFlowRuntime:
     """TensorFlow SavedModels, of TensorFlow 1 and 2 and of Keras."""
 
     platform = "tensorflow_savedmodel"
+    takes_any_shape = True
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

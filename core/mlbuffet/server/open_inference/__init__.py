@@ -4,5 +4,6 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 """
 
 from mlbuffet.server.open_inference.endpoints import routes
+from mlbuffet.server.open_inference.operations import protocol
 
-__all__ = ["routes"]
+__all__ = ["protocol", "routes"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from msgspec import Meta
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -22,6 +23,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BYTES": np.dtype(object),
 }
 DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()}
+DATATYPE_SCHEMA = Meta(extra_json_schema={"enum": list(DTYPES)})
 BINARY_ONLY = ("FP16", "BF16")  # the specification gives them no form in JSON
 
 

@@ -1,9 +1,10 @@
 """The endpoints below /v2."""
 
 import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
@@ -18,10 +19,21 @@ from mlbuffet.json_text import decode
 from mlbuffet.repository import ModelRepository, ModelVersion, State
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.errors import error_response
+from mlbuffet.server.open_inference.answers import (
+    Changed,
+    IndexEntry,
+    Live,
+    ModelNames,
+    ModelReady,
+    Ready,
+    ServerMetadata,
+    Statistics,
+)
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import decode_request
 from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
+from mlbuffet.server.prediction import run_with_model
 from mlbuffet.server.settings import ServerSettings
 
 EXTENSIONS = [
@@ -35,9 +47,14 @@ EXTENSIONS = [
 """The extensions of the protocol that are implemented, as server metadata lists them."""
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
-_STATES = {State.READY: "READY", State.LOADING: "LOADING", State.FAILED: "UNAVAILABLE", State.UNLOADED: "UNAVAILABLE"}
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_CHANGE_PARAMETER = "unload_dependents"
+_STATES: dict[State, Literal["READY", "LOADING", "UNAVAILABLE"]] = {
+    State.READY: "READY",
+    State.LOADING: "LOADING",
+    State.FAILED: "UNAVAILABLE",
+    State.UNLOADED: "UNAVAILABLE",
+}
 
 
 class IndexRequest(msgspec.Struct):
@@ -49,7 +66,10 @@ class IndexRequest(msgspec.Struct):
 class ChangeRequest(msgspec.Struct):
     """The body of a request to load or unload a model; it may be empty."""
 
-    parameters: dict[str, Any] | None = None
+    parameters: Annotated[
+        dict[str, Any] | None,
+        msgspec.Meta(extra_json_schema={"properties": {_CHANGE_PARAMETER: {}}, "additionalProperties": False}),
+    ] = None
 
 
 def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
@@ -83,7 +103,8 @@ class OpenInference:
     def __init__(self, repository: ModelRepository, settings: ServerSettings) -> None:
         self._repository = repository
         self._settings = settings
-        self._server = {"name": "mlbuffet", "version": distribution_version("mlbuffet"), "extensions": EXTENSIONS}
+        version = distribution_version("mlbuffet")
+        self._server = ServerMetadata(name="mlbuffet", version=version, extensions=EXTENSIONS)
         self._statistics: dict[tuple[str, int], VersionStatistics] = {}
 
     async def server_metadata(self, request: Request) -> Response:
@@ -92,17 +113,19 @@ class OpenInference:
 
     async def live(self, request: Request) -> Response:
         """200 as soon as the server answers at all."""
-        return _json({"live": True})
+        return _json(Live(live=True))
 
     async def ready(self, request: Request) -> Response:
         """200 once the loading of every model has been attempted."""
+        if request.app.state.draining:
+            return error_response(503, "the server is being stopped")
         if not self._repository.attempted:
             return error_response(503, "models are being loaded")
-        return _json({"ready": True, "live": True})
+        return _json(Ready(ready=True, live=True))
 
     async def models(self, request: Request) -> Response:
         """The names of all models, as KServe lists them."""
-        return _json({"models": sorted({version.name for version in self._repository})})
+        return _json(ModelNames(models=sorted({version.name for version in self._repository})))
 
     async def model_metadata(self, request: Request) -> Response:
         """Versions, platform, tensors and signatures of a model."""
@@ -120,7 +143,7 @@ class OpenInference:
         """200 where the model answers, 503 with the reason where it does not."""
         version = self._version(request)
         assert version.model
-        return _json({"name": version.name, "ready": True})
+        return _json(ModelReady(name=version.name, ready=True))
 
     async def infer(self, request: Request) -> Response:
         """Run a model on the tensors of the body."""
@@ -128,14 +151,15 @@ class OpenInference:
         statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
         begin = perf_counter_ns()
         try:
-            body = await read_body(request, self._settings.max_body)
-            with version.in_use() as model:
-                call = decode_request(body, request.headers.get(HEADER_LENGTH), model.signatures)
-                decoded = perf_counter_ns()
-                outputs = await run_in_threadpool(
-                    model.predict, call.inputs, signature=call.signature, outputs=call.output_names
-                )
-                computed = perf_counter_ns()
+            body = await read_body(request, self._settings)
+            call = decode_request(body, request.headers.get(HEADER_LENGTH), version.model.signatures)
+            decoded = perf_counter_ns()
+            outputs = await run_with_model(
+                version,
+                lambda model: model.predict(call.inputs, signature=call.signature, outputs=call.output_names),
+                self._settings.request_timeout,
+            )
+            computed = perf_counter_ns()
             answer = encode_response(call, version.name, version.version, outputs)
         except Exception:
             statistics.failure(perf_counter_ns() - begin)
@@ -158,50 +182,47 @@ class OpenInference:
         entries = [
             model_stats(one.name, one.version, self._statistics.get((one.name, one.version), empty)) for one in versions
         ]
-        return _json({"model_stats": entries})
+        return _json(Statistics(model_stats=entries))
 
     async def index(self, request: Request) -> Response:
         """Every version of every model, with its state; with ``{"ready": true}`` only those that are ready."""
-        body = await read_body(request, self._settings.max_body)
+        body = await read_body(request, self._settings)
         asked = decode(body, IndexRequest) if body.strip() else IndexRequest()
-        entries = [
-            {
-                "name": one.name,
-                "version": str(one.version),
-                "state": _STATES[one.state],
-                **({"reason": one.reason} if one.state is not State.READY else {}),
-            }
-            for one in self._repository
-            if one.state is State.READY or not asked.ready
-        ]
-        return Response(orjson.dumps(entries), media_type="application/json")
+        return _json([_index_entry(one) for one in self._repository if one.state is State.READY or not asked.ready])
 
     async def load(self, request: Request) -> Response:
         """Load the versions of a model that are not ready."""
         await self._check_change(request)
         await run_in_threadpool(self._repository.load, request.path_params["model"])
-        return _json({})
+        return _json(Changed())
 
     async def unload(self, request: Request) -> Response:
         """Release all versions of a model."""
         await self._check_change(request)
         await run_in_threadpool(self._repository.unload, request.path_params["model"])
-        return _json({})
+        return _json(Changed())
 
     async def _check_change(self, request: Request) -> None:
         if not self._settings.allow_changes:
             raise HTTPException(403, "this server does not let clients load or unload models")
-        body = await read_body(request, self._settings.max_body)
+        body = await read_body(request, self._settings)
         parameters = (decode(body, ChangeRequest) if body.strip() else ChangeRequest()).parameters or {}
-        if unknown := parameters.keys() - {"unload_dependents"}:
+        if unknown := parameters.keys() - {_CHANGE_PARAMETER}:
             raise InvalidInput(f"the parameter {min(unknown)!r} is not supported: a model is loaded as it is on disk")
 
     def _version(self, request: Request) -> ModelVersion:
         asked = request.path_params.get("version")
-        if asked is not None and _VERSION.fullmatch(asked) is None:
+        if asked is not None and VERSION.fullmatch(asked) is None:
             raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
 
 
-def _json(content: dict[str, Any]) -> Response:
+def _index_entry(version: ModelVersion) -> IndexEntry:
+    entry: IndexEntry = {"name": version.name, "version": str(version.version), "state": _STATES[version.state]}
+    if version.state is not State.READY:
+        entry["reason"] = version.reason
+    return entry
+
+
+def _json(content: Mapping[str, object] | Sequence[object]) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")

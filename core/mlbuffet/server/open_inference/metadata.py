@@ -1,34 +1,34 @@
 """What the protocol says of a model: metadata, and the configuration that Triton's clients read."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 
 from mlbuffet.model import Model
+from mlbuffet.server.open_inference.answers import ConfigTensor, ModelConfig, ModelMetadata, Properties, TensorMetadata
 from mlbuffet.server.open_inference.datatypes import datatype_of
 from mlbuffet.tensors import Shape, Signature, TensorSpec
 
 
-def model_metadata(name: str, model: Model, versions: list[int]) -> dict[str, Any]:
+def model_metadata(name: str, model: Model, versions: list[int]) -> ModelMetadata:
     """The tensors of the default signature, and all signatures as JSON text among the properties."""
     signatures = {title: _signature(signature) for title, signature in model.signatures.items()}
     default = model.signatures.default
-    shown = signatures[default] if default is not None else {"inputs": [], "outputs": []}
+    shown = Signature([], []) if default is None else model.signatures[default]
+    properties = Properties(signatures=orjson.dumps(signatures).decode())
+    if default is not None:
+        properties["default_signature"] = default
     return {
         "name": name,
         "versions": [str(number) for number in versions],
         "platform": model.runtime.platform,
-        "inputs": shown["inputs"],
-        "outputs": shown["outputs"],
-        "properties": {
-            "signatures": orjson.dumps(signatures).decode(),
-            **({"default_signature": default} if default is not None else {}),
-        },
+        "inputs": tensor_metadata(shown.inputs),
+        "outputs": tensor_metadata(shown.outputs),
+        "properties": properties,
     }
 
 
-def model_config(name: str, model: Model) -> dict[str, Any]:
+def model_config(name: str, model: Model) -> ModelConfig:
     """The configuration as perf_analyzer reads it; a ``max_batch_size`` of 0 says that shapes are whole."""
     default = model.signatures.default
     signature = Signature([], []) if default is None else model.signatures[default]
@@ -42,7 +42,7 @@ def model_config(name: str, model: Model) -> dict[str, Any]:
     }
 
 
-def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
+def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
     """Tensors as model metadata lists them."""
     return [
         {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": _dimensions(spec.shape)}
@@ -50,7 +50,7 @@ def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
     ]
 
 
-def _signature(signature: Signature) -> dict[str, Any]:
+def _signature(signature: Signature) -> dict[str, object]:
     return {
         "method": signature.method,
         "inputs": tensor_metadata(signature.inputs),
@@ -58,7 +58,7 @@ def _signature(signature: Signature) -> dict[str, Any]:
     }
 
 
-def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
+def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
     return [
         {"name": spec.name, "data_type": _config_type(datatype_of(spec.dtype)), "dims": _dimensions(spec.shape)}
         for spec in specs.values()

@@ -3,39 +3,43 @@
 import re
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from mlbuffet.conversion import MAX_RANK, array_from_python
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 from mlbuffet.server.open_inference.binary import array_from_buffer
-from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
+from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 Parameters = dict[str, Any] | None
+Size = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
 class RequestInput(msgspec.Struct):
     """One tensor of a request."""
 
     name: str
-    shape: list[int]
-    datatype: str
-    data: Any = None
-    parameters: Parameters = None
+    shape: list[Size]
+    datatype: Annotated[str, DATATYPE_SCHEMA]
+    data: Annotated[Any, Meta(description="Nested or flat, in row-major order; without it, a raw buffer.")] = None
+    parameters: Annotated[Parameters, Meta(description="`binary_data_size`: the bytes of its raw buffer.")] = None
 
 
 class RequestOutput(msgspec.Struct):
     """One output asked for."""
 
     name: str
-    parameters: Parameters = None
+    parameters: Annotated[
+        Parameters, Meta(description="`binary_data`: as a raw buffer. `classification`: its best so many classes.")
+    ] = None
 
 
 class InferRequest(msgspec.Struct):
@@ -43,7 +47,9 @@ class InferRequest(msgspec.Struct):
 
     inputs: list[RequestInput]
     id: str | None = None
-    parameters: Parameters = None
+    parameters: Annotated[
+        Parameters, Meta(description="`signature_name`: which signature. `binary_data_output`: all as raw buffers.")
+    ] = None
     outputs: list[RequestOutput] | None = None
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import encode_array
+from mlbuffet.server.open_inference.answers import InferAnswer, ResponseOutput
 from mlbuffet.server.open_inference.binary import buffer_from_array
 from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES
 from mlbuffet.server.open_inference.requests import InferCall
@@ -25,7 +26,7 @@ class InferResponse:
 
 def encode_response(call: InferCall, model: str, version: int, outputs: Tensors) -> InferResponse:
     """The answer to ``call``. Raises `InvalidInput` for an output that cannot travel in the form asked for."""
-    response: dict[str, Any] = {"model_name": model, "model_version": str(version)}
+    response: InferAnswer = {"model_name": model, "model_version": str(version), "outputs": []}
     if call.id is not None:
         response["id"] = call.id
     buffers: list[bytes | memoryview] = []
@@ -36,14 +37,14 @@ def encode_response(call: InferCall, model: str, version: int, outputs: Tensors)
     return InferResponse(b"".join([header, *buffers]), len(header))
 
 
-def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> dict[str, Any]:
+def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> ResponseOutput:
     form = call.form(name)
     if form.classes:
         array = best_classes(array, form.classes, name)
     datatype = DATATYPES.get(array.dtype)
     if datatype is None:
         raise InvalidInput(f"output {name!r} is of dtype {array.dtype}, for which the protocol has no datatype")
-    output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
+    output: ResponseOutput = {"name": name, "datatype": datatype, "shape": array.shape}
     if form.binary:
         buffers.append(buffer_from_array(array))
         output["parameters"] = {"binary_data_size": len(buffers[-1])}

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+
+from mlbuffet.server.open_inference.answers import Duration, ModelStatistics
 
 STAGES = ("compute_input", "compute_infer", "compute_output")
 
@@ -32,18 +33,25 @@ class VersionStatistics:
         self.nanoseconds["fail"] += nanoseconds
 
 
-def model_stats(name: str, version: int, statistics: VersionStatistics) -> dict[str, Any]:
+def model_stats(name: str, version: int, statistics: VersionStatistics) -> ModelStatistics:
     """One entry of ``model_stats``; what this server does not do (queues, batches, caches) is counted as nothing."""
-    counts = {"success": statistics.succeeded, "fail": statistics.failed, **dict.fromkeys(STAGES, statistics.succeeded)}
+    succeeded, nanoseconds = statistics.succeeded, statistics.nanoseconds
+    never = Duration(count=0, ns=0)
     return {
         "name": name,
         "version": str(version),
         "last_inference": statistics.last_inference,
-        "inference_count": statistics.succeeded,
-        "execution_count": statistics.succeeded,
+        "inference_count": succeeded,
+        "execution_count": succeeded,
         "inference_stats": {
-            **{stage: {"count": count, "ns": statistics.nanoseconds[stage]} for stage, count in counts.items()},
-            **{stage: {"count": 0, "ns": 0} for stage in ("queue", "cache_hit", "cache_miss")},
+            "success": {"count": succeeded, "ns": nanoseconds["success"]},
+            "fail": {"count": statistics.failed, "ns": nanoseconds["fail"]},
+            "compute_input": {"count": succeeded, "ns": nanoseconds["compute_input"]},
+            "compute_infer": {"count": succeeded, "ns": nanoseconds["compute_infer"]},
+            "compute_output": {"count": succeeded, "ns": nanoseconds["compute_output"]},
+            "queue": never,
+            "cache_hit": never,
+            "cache_miss": never,
         },
         "batch_stats": [],
     }

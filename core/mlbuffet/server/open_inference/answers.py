@@ -1,0 +1,167 @@
+"""The JSON of answers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from mlbuffet.server.open_inference.datatypes import DATATYPE_SCHEMA
+
+Dimensions = Annotated[Sequence[int], Meta(description="-1 is a dimension of any size; [-1] alone is any shape too.")]
+
+
+class ServerMetadata(TypedDict):
+    """What the server is, and which extensions of the protocol it has."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(TypedDict):
+    """The server answers."""
+
+    live: bool
+
+
+class Ready(TypedDict):
+    """The loading of every model was attempted."""
+
+    ready: bool
+    live: bool
+
+
+class ModelReady(TypedDict):
+    """The model answers."""
+
+    name: str
+    ready: bool
+
+
+class ModelNames(TypedDict):
+    """All models."""
+
+    models: list[str]
+
+
+class TensorMetadata(TypedDict):
+    """An input or an output of a signature."""
+
+    name: str
+    datatype: Annotated[str, Meta(description="One of the protocol's, or numpy's name for a dtype that it lacks.")]
+    shape: Dimensions
+
+
+class Properties(TypedDict):
+    """What the protocol has no member for."""
+
+    signatures: Annotated[str, Meta(description="JSON: every signature by name, with method, inputs and outputs.")]
+    default_signature: NotRequired[str]
+
+
+class ModelMetadata(TypedDict):
+    """A model; inputs and outputs are those of its default signature, and none where it has no default."""
+
+    name: str
+    versions: Annotated[list[str], Meta(description="Those that are ready.")]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    properties: Properties
+
+
+class ConfigTensor(TypedDict):
+    """An input or an output, as Triton's configuration has it."""
+
+    name: str
+    data_type: Annotated[str, Meta(examples=["TYPE_FP32"])]
+    dims: Dimensions
+
+
+class ModelConfig(TypedDict):
+    """The configuration of a model, as Triton's clients read it."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: Annotated[int, Meta(description="0: shapes are whole, without a batch dimension left out.")]
+    input: list[ConfigTensor]
+    output: list[ConfigTensor]
+
+
+class Duration(TypedDict):
+    """How often something was done, and how long it took in all."""
+
+    count: int
+    ns: int
+
+
+class InferenceStatistics(TypedDict):
+    """Requests by outcome and stage."""
+
+    success: Duration
+    fail: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    queue: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+class ModelStatistics(TypedDict):
+    """The counts of one version."""
+
+    name: str
+    version: str
+    last_inference: Annotated[int, Meta(description="Milliseconds since 1970; 0 for never.")]
+    inference_count: int
+    execution_count: int
+    inference_stats: InferenceStatistics
+    batch_stats: list[Any]
+
+
+class Statistics(TypedDict):
+    """The counts of versions."""
+
+    model_stats: list[ModelStatistics]
+
+
+class IndexEntry(TypedDict):
+    """A version of a model and its state."""
+
+    name: str
+    version: str
+    state: Literal["READY", "LOADING", "UNAVAILABLE"]
+    reason: NotRequired[str]
+
+
+class Changed(TypedDict):
+    """Nothing: the change is made."""
+
+
+class OutputParameters(TypedDict):
+    """Of an output that travels as a raw buffer."""
+
+    binary_data_size: Annotated[int, Meta(description="Bytes.")]
+
+
+class ResponseOutput(TypedDict):
+    """One tensor of an answer."""
+
+    name: str
+    datatype: Annotated[str, DATATYPE_SCHEMA]
+    shape: Sequence[int]
+    parameters: NotRequired[OutputParameters]
+    data: NotRequired[
+        Annotated[Any, Meta(description="Flat, in row-major order.", extra_json_schema={"type": "array"})]
+    ]
+
+
+class InferAnswer(TypedDict):
+    """The outputs of a model; numbers that are not finite are the bare tokens `NaN`, `Infinity` and `-Infinity`."""
+
+    model_name: str
+    model_version: str
+    id: NotRequired[str]
+    outputs: list[ResponseOutput]

@@ -1,0 +1,145 @@
+"""OpenAPI 3.1, from the routes that serve and the types that they read and write."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.routing import Route
+
+from mlbuffet.server.errors import ErrorAnswer
+
+Schema = dict[str, Any]
+
+_MEANINGS = {
+    400: "The request is wrong; the error says where.",
+    403: "This server does not let clients do so.",
+    404: "There is no such model or version.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The content encoding is not known.",
+    422: "The model cannot be loaded.",
+    500: "The model failed.",
+    503: "Not ready; the error says why.",
+    504: "The model did not answer in time.",
+}
+_OF_BODIES = (400, 408, 413, 415)
+_LENGTH = {
+    "description": "How many bytes are JSON, before raw buffers.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_BUFFERS = {"schema": {"type": "string", "format": "binary"}}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """What an endpoint reads and answers, as the types of its codec.
+
+    ``errors`` are statuses beside those of any request with a body. With ``optional`` the body may be empty.
+    ``length_header`` is the header that says how many bytes are JSON, where raw buffers may follow, both ways.
+    """
+
+    answer: Any
+    body: Any = None
+    example: Any = None
+    optional: bool = False
+    length_header: str | None = None
+    media_type: str = "application/json"
+    errors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Routes of one kind, the operation of each endpoint, and the schemas of the parameters in their paths."""
+
+    title: str
+    routes: Sequence[Route]
+    operations: Mapping[Callable[..., Any], Operation]
+    parameters: Mapping[str, Schema]
+
+
+def describe(protocols: Sequence[Protocol], version: str) -> Schema:
+    """The document. Raises ``KeyError`` for an endpoint without operation, and for a parameter without schema."""
+    kinds = [ErrorAnswer]
+    for protocol in protocols:
+        for operation in protocol.operations.values():
+            kinds += [operation.answer] if operation.body is None else [operation.answer, operation.body]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    for component in components.values():
+        component["description"] = _markdown(component["description"])
+    schema_of = dict(zip(kinds, schemas, strict=True))
+    paths: dict[str, Schema] = {}
+    for protocol in protocols:
+        for route, method in _documented(protocol.routes):
+            path = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
+            paths.setdefault(path, {})[method] = _operation(protocol, route, method, path, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "MLBuffet", "version": version, "description": "Trained models over HTTP."},
+        "tags": [{"name": protocol.title} for protocol in protocols],
+        "paths": paths,
+        "components": {"schemas": components, "responses": dict(_errors(schema_of[ErrorAnswer]))},
+    }
+
+
+def _documented(routes: Sequence[Route]) -> Iterator[tuple[Route, str]]:
+    for route in routes:
+        if route.include_in_schema:
+            for method in sorted((route.methods or set()) - {"HEAD"}):  # HTTP itself says that GET has it
+                yield route, method.lower()
+
+
+def _operation(protocol: Protocol, route: Route, method: str, path: str, schema_of: Mapping[Any, Schema]) -> Schema:
+    operation = protocol.operations[getattr(route.endpoint, "__func__", route.endpoint)]
+    text = _markdown(inspect.getdoc(route.endpoint) or "")
+    described: Schema = {
+        "tags": [protocol.title],
+        "operationId": re.sub(r"\W+", "_", f"{method}{path}"),
+        "summary": text.partition("\n")[0].rstrip("."),
+        "description": text,
+        "parameters": [_path_parameter(name, protocol.parameters[name]) for name in re.findall(r"{(\w+)}", path)],
+        "responses": {"200": _answer(operation, schema_of)},
+    }
+    if operation.body is not None:
+        described["requestBody"] = _body(operation, schema_of)
+    if operation.length_header:
+        described["parameters"].append({"name": operation.length_header, "in": "header", **_LENGTH})
+    for status in sorted({*operation.errors, *(_OF_BODIES if operation.body is not None else ())}):
+        described["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
+    return described
+
+
+def _errors(schema: Schema) -> Iterator[tuple[str, Schema]]:
+    for status, meaning in _MEANINGS.items():
+        yield str(status), {"description": meaning, "content": {"application/json": {"schema": schema}}}
+
+
+def _path_parameter(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _body(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
+    content: Schema = {"application/json": {"schema": schema_of[operation.body]}}
+    if operation.example is not None:
+        content["application/json"]["example"] = operation.example
+    if operation.length_header:
+        content["application/octet-stream"] = _BUFFERS
+    return {"required": not operation.optional, "content": content}
+
+
+def _answer(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
+    answer: Schema = {
+        "description": HTTPStatus.OK.phrase,
+        "content": {operation.media_type: {"schema": schema_of[operation.answer]}},
+    }
+    if operation.length_header:
+        answer["content"]["application/octet-stream"] = _BUFFERS
+        answer["headers"] = {operation.length_header: _LENGTH}
+    return answer
+
+
+def _markdown(docstring: str) -> str:
+    return docstring.replace("``", "`")

@@ -1,0 +1,9 @@
+"""TensorFlow Serving's REST API: the routes below /v1, and their codec.
+
+https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_rest.md
+"""
+
+from mlbuffet.server.tensorflow_serving.endpoints import routes
+from mlbuffet.server.tensorflow_serving.operations import protocol
+
+__all__ = ["protocol", "routes"]

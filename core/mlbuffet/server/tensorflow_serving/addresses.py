@@ -1,0 +1,69 @@
+"""Which model, and which version of it, an address below /v1 means."""
+
+import re
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+
+from mlbuffet.errors import InvalidInput, ModelNotFound
+from mlbuffet.repository import ModelRepository, ModelVersion
+
+MODEL_ADDRESSES = (
+    "/v1/models/{model}",
+    "/v1/models/{model}/versions/{version}",
+    "/v1/models/{model}/labels/{label}",
+)
+
+_VERSION = re.compile(r"[0-9]+")
+_LARGEST_VERSION = 2**63 - 1
+
+
+class AnyCaseRoute(Route):
+    """A route whose path may be written in capitals; names in it are taken as they are."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+
+def malformed(request: Request) -> HTTPException:
+    """The answer to whatever is no address of the protocol."""
+    return HTTPException(400, f"Malformed request: {request.method} {request.url.path}")
+
+
+def find_version(repository: ModelRepository, request: Request) -> ModelVersion:
+    """The version that answers a prediction. Raises `HTTPException` or `InvalidInput`."""
+    name, number = _name_and_number(request)
+    try:
+        return repository.get(name, number)
+    except ModelNotFound:
+        asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        raise HTTPException(404, f"Servable not found for request: {asked}") from None
+
+
+def find_versions(repository: ModelRepository, request: Request) -> list[ModelVersion]:
+    """The versions whose states are asked for: the one named, or all. Raises `HTTPException` or `InvalidInput`."""
+    name, number = _name_and_number(request)
+    try:
+        return repository.versions(name) if number is None else [repository.get(name, number)]
+    except ModelNotFound:
+        asked = f"any versions of model {name}" if number is None else f"version {number} of model {name}"
+        raise HTTPException(404, f"Could not find {asked}") from None
+
+
+def _name_and_number(request: Request) -> tuple[str, int | None]:
+    """The model's name and the version; ``None`` is the latest, for which ovmsclient sends 0."""
+    parameters = request.path_params
+    if ":" in parameters["model"]:
+        raise malformed(request)
+    if "label" in parameters:
+        raise InvalidInput(f"Unrecognized servable version label: {parameters['label']}")
+    digits = parameters.get("version", "0")
+    if _VERSION.fullmatch(digits) is None:
+        raise malformed(request)
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > len(str(_LARGEST_VERSION)) or int(digits) > _LARGEST_VERSION:
+        raise InvalidInput(f"Failed to convert version: {digits} to numeric.")
+    return parameters["model"], int(digits) or None

@@ -1,0 +1,93 @@
+"""The endpoints below /v1."""
+
+from collections.abc import Callable, Mapping
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.model import Model
+from mlbuffet.repository import ModelRepository
+from mlbuffet.server.body import compress, read_body
+from mlbuffet.server.prediction import run_with_model
+from mlbuffet.server.settings import ServerSettings
+from mlbuffet.server.tensorflow_serving import inference
+from mlbuffet.server.tensorflow_serving.addresses import (
+    MODEL_ADDRESSES,
+    AnyCaseRoute,
+    find_version,
+    find_versions,
+    malformed,
+)
+from mlbuffet.server.tensorflow_serving.metadata import model_metadata, model_status
+
+
+def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
+    """The routes of the protocol for the models of ``repository``."""
+    endpoints = TensorFlowServing(repository, settings)
+    found: list[Route] = []
+    for model in MODEL_ADDRESSES:
+        described = "{label}" not in model  # no model has labels here: such an address is known, and refused
+        found += [
+            AnyCaseRoute(f"{model}:predict", endpoints.predict, methods=["POST"], include_in_schema=described),
+            AnyCaseRoute(f"{model}:classify", endpoints.classify, methods=["POST"], include_in_schema=described),
+            AnyCaseRoute(f"{model}:regress", endpoints.regress, methods=["POST"], include_in_schema=described),
+            AnyCaseRoute(f"{model}/metadata", endpoints.metadata, include_in_schema=described),
+            AnyCaseRoute(model, endpoints.status, include_in_schema=described),
+        ]
+    return [
+        *found,
+        AnyCaseRoute("/v1/models", endpoints.nameless, include_in_schema=False),
+        AnyCaseRoute("/v1", endpoints.malformed, methods=["GET", "POST"], include_in_schema=False),
+        AnyCaseRoute("/v1/{rest:path}", endpoints.malformed, methods=["GET", "POST"], include_in_schema=False),
+    ]
+
+
+class TensorFlowServing:
+    """The endpoints, over one repository."""
+
+    def __init__(self, repository: ModelRepository, settings: ServerSettings) -> None:
+        self._repository = repository
+        self._settings = settings
+
+    async def predict(self, request: Request) -> Response:
+        """Run a model on the rows or the columns of the body."""
+        return await self._answer(request, inference.predict)
+
+    async def classify(self, request: Request) -> Response:
+        """The classes of the examples of the body, with their scores."""
+        return await self._answer(request, inference.classify)
+
+    async def regress(self, request: Request) -> Response:
+        """The values of the examples of the body."""
+        return await self._answer(request, inference.regress)
+
+    async def metadata(self, request: Request) -> Response:
+        """The signatures of a model."""
+        version = find_version(self._repository, request)
+        return _json(model_metadata(version.name, version.version, version.model.signatures))
+
+    async def status(self, request: Request) -> Response:
+        """The states of all versions of a model, or of the one named."""
+        return _json(model_status(find_versions(self._repository, request)))
+
+    async def nameless(self, request: Request) -> Response:
+        """The protocol has no list of models."""
+        raise InvalidInput("Missing model name in request.")
+
+    async def malformed(self, request: Request) -> Response:
+        """Whatever else is asked for below /v1."""
+        raise malformed(request)
+
+    async def _answer(self, request: Request, infer: Callable[[Model, bytes], bytes]) -> Response:
+        """What ``infer`` makes of the body, off the event loop from its JSON to the answer's."""
+        version = find_version(self._repository, request)
+        body = await read_body(request, self._settings)
+        answer = await run_with_model(version, lambda model: infer(model, body), self._settings.request_timeout)
+        return compress(Response(answer, media_type="application/json"), request)
+
+
+def _json(content: Mapping[str, object]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

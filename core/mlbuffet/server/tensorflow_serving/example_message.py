@@ -1,0 +1,49 @@
+"""tf.Example as protobuf's bytes.
+
+Example{features=1}, Features{map feature=1}, Feature{bytes_list=1 | float_list=2 | int64_list=3}, as in example.proto
+and feature.proto of tensorflow/core/example. Concatenated messages merge, the features of the later one winning.
+"""
+
+from collections.abc import Mapping
+from struct import pack
+
+Feature = list[bytes] | list[float] | list[int]
+
+_BYTES, _FLOATS, _INTEGERS = 1, 2, 3
+_LENGTH_DELIMITED = 2
+
+
+def encode_example(features: Mapping[str, Feature]) -> bytes:
+    """The message with ``features``, each of which has values of one type; integers are of 64 bits."""
+    entries = (
+        _field(1, _field(1, name.encode()) + _field(2, _encode_feature(values))) for name, values in features.items()
+    )
+    return _field(1, b"".join(entries))
+
+
+def _encode_feature(values: Feature) -> bytes:
+    match values[:1]:
+        case []:
+            return b""
+        case [bytes()]:
+            return _field(_BYTES, b"".join(_field(1, value) for value in values if isinstance(value, bytes)))
+        case [float()]:
+            return _field(_FLOATS, _field(1, pack(f"<{len(values)}f", *values)))
+        case _:
+            return _field(
+                _INTEGERS, _field(1, b"".join(_varint(value % 2**64) for value in values if type(value) is int))
+            )
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    pieces = bytearray()
+    while value > 0x7F:
+        pieces.append(value & 0x7F | 0x80)
+        value >>= 7
+    pieces.append(value)
+    return bytes(pieces)

@@ -1,0 +1,98 @@
+"""Classify and regress requests: JSON to serialized tf.Examples."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta
+from numpy.typing import NDArray
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.json_text import decode
+from mlbuffet.server.tensorflow_serving.example_message import Feature, encode_example
+from mlbuffet.server.tensorflow_serving.repeated import refuse_repeated_names
+from mlbuffet.server.tensorflow_serving.signatures import named_signature
+from mlbuffet.server.tensorflow_serving.values import bytes_from_base64, is_base64
+from mlbuffet.tensors import Signatures
+
+_ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinity by a float32
+
+
+class ExamplesRequest(msgspec.Struct):
+    """The JSON of a request; members that are not known are let through."""
+
+    signature_name: Annotated[Any, Meta(extra_json_schema={"type": "string"})] = UNSET
+    context: Annotated[Any, Meta(extra_json_schema={"type": "object"})] = UNSET
+    examples: Annotated[Any, Meta(extra_json_schema={"type": "array", "items": {"type": "object"}, "minItems": 1})] = (
+        UNSET
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplesCall:
+    """What a request asks for: a signature, and serialized examples, shape [count]."""
+
+    signature: str
+    examples: NDArray[Any]
+
+
+def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
+    """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    request = decode(body, ExamplesRequest)
+    signature = named_signature(request.signature_name, signatures)
+    if not isinstance(request.examples, list) or not request.examples:
+        raise InvalidInput("the request has no 'examples', a list with one object of features or more")
+    refuse_repeated_names(body, request, [request.context, *request.examples])
+    context = b"" if request.context is UNSET else encode_example(_features(request.context, "'context'"))
+    serialized = np.empty(len(request.examples), object)
+    serialized[:] = [
+        context + encode_example(_features(example, f"example {index}"))
+        for index, example in enumerate(request.examples)
+    ]
+    return ExamplesCall(signature, serialized)
+
+
+def _features(example: Any, where: str) -> dict[str, Feature]:
+    if not isinstance(example, dict):
+        raise InvalidInput(f"{where} is no object of features")
+    return {name: _feature(value, f"feature {name!r} of {where}") for name, value in example.items()}
+
+
+def _feature(value: Any, where: str) -> Feature:
+    """The values of a feature, all of the type of the first: bytes, floats or integers, as which bools count."""
+    values = [_element(item, where) for item in (value if isinstance(value, list) else [value])]
+    for item in values:
+        if type(item) is not type(values[0]):
+            raise InvalidInput(f"{where} mixes {_shown(values[0])} and {_shown(item)}; its values are of one type")
+    return values
+
+
+def _element(value: Any, where: str) -> Any:
+    match value:
+        case str():
+            return value.encode()
+        case dict() if is_base64(value):
+            return bytes_from_base64(value, f"'b64' of {where}")
+        case float() if not _ABOVE_FLOATS <= abs(value) < math.inf:
+            return value
+        case int() if -(2**63) <= value < 2**63:
+            return int(value)
+        case float() | int():
+            kind = "float32" if isinstance(value, float) else "int64"
+            raise InvalidInput(f"{where} holds a number that is out of the range of {kind}")
+    raise InvalidInput(f"{where} holds {_shown(value)}; it takes numbers, text, true, false, and lists of them")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bytes():
+            return "text"
+        case list():
+            return "a list within a list"
+        case dict():
+            return "an object"
+    return str(value)

@@ -1,0 +1,77 @@
+"""JSON values as the array of one input."""
+
+from binascii import a2b_base64
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.conversion import MAX_RANK, array_from_python, kind_of
+from mlbuffet.errors import InvalidInput
+from mlbuffet.server.tensorflow_serving.datatypes import type_name
+from mlbuffet.tensors import TensorSpec
+
+_TYPES_OF_KIND: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "f": (int, float), "O": (str, bytes)}
+_JSON_TYPES = {bool: "Bool", int: "Number", float: "Number", str: "String", dict: "Object"}
+
+
+def array_from_json(value: Any, spec: TensorSpec) -> NDArray[Any]:
+    """``value``, a scalar or nested lists, as an array of the dtype of ``spec`` and of any shape.
+
+    ``{"b64": "..."}`` is an element of a string tensor. Raises `InvalidInput` that names the input, the position and
+    the value.
+    """
+    if kind_of(spec.dtype) == "c":
+        raise InvalidInput(f"input {spec.name!r} is {spec.dtype.name}, for which the protocol has no form")
+    if spec.dtype.kind == "O":
+        value = _with_bytes(value, spec.name, ())
+    try:
+        return array_from_python(value, spec.dtype, spec.name)
+    except InvalidInput as error:
+        raise _named_as_tensorflow_does(error, value, spec.dtype) from None
+
+
+def is_base64(value: Any) -> bool:
+    """Whether a value is bytes, not an object of named values."""
+    return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
+
+
+def bytes_from_base64(value: dict[str, str], where: str) -> bytes:
+    """The bytes of ``{"b64": "..."}``; padding may be left out, and lines may be broken."""
+    text = "".join(value["b64"].split())
+    try:
+        return a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    except ValueError:
+        shown = text if len(text) <= 40 else text[:40] + "..."
+        raise InvalidInput(f"{where} is {shown!r}, which is not base64") from None
+
+
+def _with_bytes(value: Any, name: str, position: tuple[int, ...]) -> Any:
+    if isinstance(value, list):
+        if len(position) > MAX_RANK:
+            raise InvalidInput(f"input {name!r} is nested deeper than {MAX_RANK} lists")
+        return [_with_bytes(item, name, (*position, index)) for index, item in enumerate(value)]
+    if is_base64(value):
+        return bytes_from_base64(value, f"'b64' of input {name!r}{f' at {list(position)}' if position else ''}")
+    return value
+
+
+def _named_as_tensorflow_does(error: InvalidInput, value: Any, dtype: np.dtype[Any]) -> InvalidInput:
+    """``error`` with the words in which clients of TensorFlow Serving look for a value of the wrong type."""
+    fitting = _TYPES_OF_KIND[kind_of(dtype)]
+    for leaf in _leaves(value):
+        if type(leaf) not in fitting:
+            json_type = _JSON_TYPES.get(type(leaf), "Null")
+            return InvalidInput(f"{error}; a JSON {json_type} is not of expected type: {type_name(dtype)}")
+    return error
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    waiting = [value]
+    while waiting:
+        first = waiting.pop()
+        if isinstance(first, list):
+            waiting.extend(reversed(first))
+        else:
+            yield first
