@@ -13,6 +13,7 @@ from mlbuffet.errors import (
     DuplicateModel,
     DuplicateRuntime,
     IncompleteRuntime,
+    InvalidConfiguration,
     InvalidInput,
     InvalidModelName,
     InvalidOptions,
@@ -37,6 +38,10 @@ CASES = [
     (UnknownSignature("a", ["b"]), "there is no signature 'a'; name one of: b"),
     (UnknownSignature(None, ["b"], "two do"), "the model has no default signature: two do; name one of: b"),
     (InvalidOptions("there is no option 'a'", ["b", "c"]), "there is no option 'a'; the valid options are: b, c"),
+    (
+        InvalidConfiguration(PATH, "unknown key 'a'", ["b", "c"]),
+        "'/secret/iris.bin' is wrong: unknown key 'a'; the valid keys are: b, c",
+    ),
     (ArtifactNotFound(PATH), "there is no file or folder at '/secret/iris.bin'"),
     (NoRuntime(PATH, ["onnx"], BROKEN), "asked: onnx; broken: mine (ImportError: No module named 'torch'). Install"),
     (NoRuntime(PATH, [], {}), "asked: none. Install"),

@@ -13,6 +13,7 @@
     ├── LoadFailed              the runtime cannot load the artifact
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
+    ├── InvalidConfiguration    a model.toml says what MLBuffet does not understand
     ├── NoModels                a folder to serve holds no model
     ├── NoModelLoaded           not one of the models to serve could be loaded
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
@@ -245,6 +246,27 @@ class ModelClosed(MLBuffetError):
     @property
     def public(self) -> str:
         return "the model is being unloaded"
+
+
+class InvalidConfiguration(MLBuffetError):
+    """The file ``path`` is not as it must be; ``valid`` are the keys there are, where the problem is an unknown one."""
+
+    def __init__(self, path: Path, problem: str, valid: Iterable[str] = ()) -> None:
+        self.path = path
+        self.problem = problem
+        self.valid = tuple(valid)
+        super().__init__(path, problem, self.valid)
+
+    def __str__(self) -> str:
+        return f"'{self.path}' is wrong: {self._what}"
+
+    @property
+    def public(self) -> str:
+        return f"the model's {self.path.name} is wrong: {self._what}"
+
+    @property
+    def _what(self) -> str:
+        return self.problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
 
 
 class NoModels(MLBuffetError):
