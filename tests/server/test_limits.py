@@ -37,7 +37,7 @@ def answer_to(connection: socket.socket) -> tuple[int, str]:
 def still_answers(client: httpx.Client) -> bool:
     tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
     answer = client.post("/v2/models/half/infer", json={"inputs": [tensor]})
-    return answer.json()["outputs"][0]["data"] == [2.5]
+    return bool(answer.json()["outputs"][0]["data"] == [2.5])
 
 
 @pytest.mark.parametrize(
