@@ -1,5 +1,6 @@
-"""Two runtimes small enough to be read at a glance."""
+"""Three runtimes small enough to be read at a glance."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,31 @@ class Echo:
         return {"x": inputs["x"].copy()}
 
 
+class Sleep:
+    """Takes as many seconds as its input ``x`` says, and gives it back."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".sleep"
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> None: ...
+
+    @hookimpl
+    def signature(self, model: None) -> Signatures:
+        x = TensorSpec("x", np.float32, ())
+        return Signatures({"serving_default": Signature([x], [x])})
+
+    @hookimpl
+    def predict(self, model: None, signature: str, inputs: Tensors) -> Tensors:
+        time.sleep(float(inputs["x"]))
+        return {"x": inputs["x"].copy()}
+
+
 def small_runtimes() -> Runtimes:
-    """Both of them, registered, and none that is installed."""
+    """All of them, registered, and none that is installed."""
     runtimes = Runtimes()
     runtimes.register(HalfPlusTwo, name="half")
     runtimes.register(Echo, name="echo")
+    runtimes.register(Sleep, name="sleep")
     return runtimes

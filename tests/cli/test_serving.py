@@ -5,9 +5,11 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -16,11 +18,12 @@ import pytest
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process in which the runtime ``half`` is installed."""
+    """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
     info = tmp_path / "site" / "half-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mlbuffet]\nhalf = small_runtimes:HalfPlusTwo\nlost = no_such_module\n")
+    entries = ["half = small_runtimes:HalfPlusTwo", "sleep = small_runtimes:Sleep", "lost = no_such_module"]
+    (info / "entry_points.txt").write_text("\n".join(["[mlbuffet]", *entries]))
     places = [str(info.parent), str(Path(__file__).parents[1])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "300"}
 
@@ -134,3 +137,63 @@ def test_a_person_at_a_terminal_sees_a_bar_while_models_load(environment: dict[s
     os.close(theirs)
     assert "━".encode() in seen
     assert b"loading good (version 1)" in seen
+
+
+def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.sleep").touch()
+    process = serve(environment, tmp_path / "a.sleep", "--grace", "20")
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    with ThreadPoolExecutor(8) as pool, httpx.Client(base_url=address) as client:
+        slow = [pool.submit(client.post, "/v1/models/a:predict", json={"inputs": 2}) for _ in range(8)]
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        while client.get("/v2/health/ready").status_code == 200:
+            time.sleep(0.01)
+        assert client.post("/v1/models/a:predict", json={"inputs": 0}).json() == {"outputs": 0.0}
+        assert [future.result().json() for future in slow] == [{"outputs": 2.0}] * 8
+    assert process.communicate(timeout=10)[1].count("\n") <= 2  # what is loaded, and the plugin that is broken
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_body_that_never_comes_does_not_hold_the_server(
+    environment: dict[str, str], models: Path, stop: signal.Signals
+) -> None:
+    process = serve(environment, models, "--grace", "2")
+    port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", read_until(process, "serving on"))[0])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /v2/models/good/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+        time.sleep(0.2)
+        process.send_signal(stop)
+        process.communicate(timeout=4)
+
+
+def test_a_call_that_never_ends_does_not_hold_the_server(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.sleep").touch()
+    process = serve(environment, tmp_path / "a.sleep", "--grace", "2")
+    port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", read_until(process, "serving on"))[0])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        body = b'{"inputs": 600}'
+        connection.sendall(b"POST /v1/models/a:predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert "a call to a model did not end in time, and is given up" in process.communicate(timeout=4)[1]
+    assert process.returncode == 1
+
+
+def test_limits_are_set_on_the_command_line(environment: dict[str, str], models: Path, tmp_path: Path) -> None:
+    (models / "a.sleep").touch()
+    process = serve(environment, models, "--max-body", "1KiB", "--request-timeout", "0.1")
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    assert httpx.post(f"{address}/v1/models/a:predict", json={"inputs": 0.5}).status_code == 504
+    assert httpx.post(f"{address}/v1/models/a:predict", content=bytes(1025)).status_code == 413
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+
+def test_a_size_that_is_none_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:
+    _, err = serve(environment, models, "--max-body", "64MX").communicate(timeout=10)
+    assert err == (
+        "error: Invalid value for '--max-body': '64MX' is no size; "
+        "write a whole number of bytes, or such as 500KB, 64MiB or 1GiB\n"
+    )

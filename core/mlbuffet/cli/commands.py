@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.model import load
 from mlbuffet.runtimes import Runtimes
@@ -72,17 +73,29 @@ def serve(
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
+    max_body: Annotated[
+        int, typer.Option(metavar="SIZE", help="The largest body of a request that is read.", parser=parse_size)
+    ] = "64MiB",  # type: ignore[assignment]  # parsed like what a person gives
+    request_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)
+    ] = 30,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Serve models over HTTP (Open Inference Protocol v2).
+    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST).
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
     from mlbuffet.cli.serving import serve_paths
+    from mlbuffet.server import ServerSettings
 
-    serve_paths(paths, host=host, port=port, runtime=runtime, as_json=as_json)
+    settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace)
+    serve_paths(paths, settings, host=host, port=port, runtime=runtime, as_json=as_json)
 
 
 @app.command()

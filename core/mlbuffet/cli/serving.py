@@ -3,6 +3,7 @@
 import logging
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -19,7 +20,9 @@ from mlbuffet.server.process import Server, address_of, is_loopback, listen
 logger = logging.getLogger(__name__)
 
 
-def serve_paths(paths: list[Path], *, host: str, port: int, runtime: str | None, as_json: bool) -> None:
+def serve_paths(
+    paths: list[Path], settings: ServerSettings, *, host: str, port: int, runtime: str | None, as_json: bool
+) -> None:
     """Serve the models at ``paths`` until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
     repository = _repository(paths, runtime)
     versions = list(repository)
@@ -33,8 +36,9 @@ def serve_paths(paths: list[Path], *, host: str, port: int, runtime: str | None,
             else:
                 server.stop()
 
-        settings = ServerSettings(allow_changes=is_loopback(listener))
-        server = Server(create_app(repository, settings, on_change=progress.note, on_loaded=loaded))
+        guarded = replace(settings, allow_changes=is_loopback(listener))
+        app = create_app(repository, guarded, on_change=progress.note, on_loaded=loaded)
+        server = Server(app, guarded)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
             server.run(sockets=[listener])
     failures = [version.error for version in versions if version.error]

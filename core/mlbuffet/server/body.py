@@ -27,7 +27,8 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
         async with asyncio.timeout(settings.body_seconds):
             body = await _received(request, limit, settings.body_idle_seconds)
     except TimeoutError:
-        raise HTTPException(408, "the body of the request did not arrive in time") from None
+        late = "the body of the request did not arrive in time"
+        raise HTTPException(408, late, {"connection": "close"}) from None  # the rest of it may yet come
     return _decompressed(body, request.headers.get("content-encoding", "identity").lower(), limit)
 
 

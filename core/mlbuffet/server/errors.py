@@ -55,7 +55,10 @@ def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
-    return error_response(status, error.public)
+    response = error_response(status, error.public)
+    if status == 503:
+        response.headers["retry-after"] = "1"
+    return response
 
 
 def answer_http_exception(request: Request, error: Exception) -> Response:

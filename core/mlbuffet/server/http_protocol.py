@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
+LINGER_SECONDS = 1.0
 
 
 class LimitedHttpToolsProtocol(HttpToolsProtocol):
@@ -88,7 +89,9 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self._stop_timer()  # a client that still sends would never read an answer followed by a reset
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

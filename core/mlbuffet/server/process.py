@@ -1,10 +1,13 @@
 """A process that serves: a socket, the application, and a clean end."""
 
+import logging
 import math
+import os
 import signal
 import socket
 import time
 from ipaddress import ip_address
+from threading import Timer
 from types import FrameType
 
 import uvicorn
@@ -15,6 +18,9 @@ from mlbuffet.server.http_protocol import LimitedHttpToolsProtocol
 from mlbuffet.server.settings import ServerSettings
 
 DRAIN_SECONDS = 1.0
+FORCED_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -38,13 +44,15 @@ class Server(uvicorn.Server):
     """uvicorn with uvloop and httptools (h11 lets requests through that httptools refuses), silent but for warnings.
 
     At SIGTERM it says for a moment that it is not ready, and goes on answering, so that nobody sends it anything new;
-    then it takes no more connections, answers what it has accepted, and ends after ``grace`` seconds at the latest.
-    At SIGINT, or a second signal, it skips that moment.
+    then it takes no more connections and answers what it has accepted. At SIGINT, or a second signal, it skips that
+    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns.
     """
 
     def __init__(self, app: Starlette, settings: ServerSettings | None = None) -> None:
-        grace = (settings or ServerSettings()).grace
-        drain = min(DRAIN_SECONDS, grace / 2)
+        self._app = app
+        self._grace = (settings or ServerSettings()).grace
+        self._drain = min(DRAIN_SECONDS, self._grace / 4)
+        self._stop_at = math.inf
         super().__init__(
             uvicorn.Config(
                 app,
@@ -52,12 +60,9 @@ class Server(uvicorn.Server):
                 http=LimitedHttpToolsProtocol,
                 log_config=None,
                 access_log=False,
-                timeout_graceful_shutdown=max(1, int(grace - drain)),
+                timeout_graceful_shutdown=self._grace - 2 * self._drain,  # type: ignore[arg-type]  # it takes fractions too
             )
         )
-        self._app = app
-        self._drain = drain
-        self._stop_at = math.inf
 
     def stop(self) -> None:
         """End `run` once the requests under way are answered; may be called from any thread."""
@@ -65,13 +70,31 @@ class Server(uvicorn.Server):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == signal.SIGTERM and not self._app.state.draining:
+        first = not self._app.state.draining
+        self._app.state.draining = True
+        if first:
+            _end_process_after(self._grace)
+        if first and sig == signal.SIGTERM:
             self._captured_signals.append(sig)
-            self._app.state.draining = True
             self._stop_at = time.monotonic() + self._drain
         else:
             super().handle_exit(sig, frame)
+        if self.force_exit:
+            _end_process_after(FORCED_SECONDS)
 
     @override
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+
+
+def _end_process_after(seconds: float) -> None:
+    """A call to a model cannot be interrupted, and Python would wait for its thread."""
+    timer = Timer(seconds, _end_process)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_process() -> None:
+    logger.error("a call to a model did not end in time, and is given up")
+    logging.shutdown()
+    os._exit(1)
