@@ -3,7 +3,9 @@
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models, find_versions, merged
 from mlbuffet.repository.repository import ModelRepository, Residency
+from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.version import Handle, ModelVersion, State
+from mlbuffet.repository.watcher import Watcher
 
 __all__ = [
     "Configuration",
@@ -11,9 +13,11 @@ __all__ = [
     "ModelRepository",
     "ModelVersion",
     "Residency",
+    "Sources",
     "State",
     "StoredModel",
     "StoredVersion",
+    "Watcher",
     "find_models",
     "find_versions",
     "merged",

@@ -22,13 +22,17 @@ class Fingerprint:
         return sum(size for _, size, _, _ in self.entries)
 
 
-def fingerprint(place: Path) -> Fingerprint:
-    """The fingerprint of a file, or of a folder without ``model.toml`` and names that begin with a dot."""
+def fingerprint(place: Path, model_folder: Path | None = None) -> Fingerprint:
+    """The fingerprint of a file, or of a folder without ``model.toml`` and names that begin with a dot.
+
+    What was renamed into place may be ``place``, or ``model_folder`` around it.
+    """
     top = place.stat()
     entries = frozenset(_entries(place)) if place.is_dir() else frozenset([_entry("", top)])
     newest = max((changed for *_, changed in entries), default=0)
+    tops = [top] if model_folder is None else [top, model_folder.stat()]
     # renaming changes the inode alone; what is written changes both times at once
-    renamed = top.st_ctime_ns > top.st_mtime_ns and newest <= top.st_ctime_ns
+    renamed = any(one.st_ctime_ns > one.st_mtime_ns and newest <= one.st_ctime_ns for one in tops)
     return Fingerprint(entries, renamed)
 
 

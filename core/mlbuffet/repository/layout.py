@@ -160,7 +160,7 @@ class _Finder:
         return [StoredModel(name, tuple(versions.values()), configuration, error)] if versions else []
 
     def _version(self, name: str, version: int, folder: Path, runtime: str | None) -> StoredVersion | None:
-        seen = fingerprint(folder)
+        seen = fingerprint(folder, None if folder.name == name else folder.parent)
         return StoredVersion(name, version, self._artifact_in(folder, runtime), seen) if seen.entries else None
 
     def _artifact_in(self, folder: Path, runtime: str | None) -> Path:

@@ -101,6 +101,8 @@ class ModelRepository:
         """Serve these models and no others; what they replace is retired when it can be."""
         models = list(models)
         with self._lock:
+            if self._closed:
+                return
             for name in self._models.keys() - {model.name for model in models}:
                 self._drop(self._models.pop(name).everyone, "it was removed")
             for model in models:
