@@ -19,6 +19,7 @@ from mlbuffet.errors import (
     NoModels,
     NoRuntime,
     PredictFailed,
+    RemoteFailed,
     UnknownRuntime,
     UnknownSignature,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "NoModels",
     "NoRuntime",
     "PredictFailed",
+    "RemoteFailed",
     "Runtime",
     "Runtimes",
     "Signature",

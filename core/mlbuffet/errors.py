@@ -14,6 +14,7 @@
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
     ├── InvalidConfiguration    a model.toml says what MLBuffet does not understand
+    ├── RemoteFailed            a folder that is not on this machine cannot be copied
     ├── NoModels                a folder to serve holds no model
     ├── NoModelLoaded           not one of the models to serve could be loaded
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
@@ -267,6 +268,18 @@ class InvalidConfiguration(MLBuffetError):
     @property
     def _what(self) -> str:
         return self.problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
+
+
+class RemoteFailed(MLBuffetError):
+    """The folder at ``url`` cannot be listed or copied; ``detail`` says why."""
+
+    def __init__(self, url: str, detail: str) -> None:
+        self.url = url
+        self.detail = detail
+        super().__init__(url, detail)
+
+    def __str__(self) -> str:
+        return f"'{self.url}' cannot be copied: {self.detail}"
 
 
 class NoModels(MLBuffetError):

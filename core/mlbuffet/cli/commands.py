@@ -68,7 +68,7 @@ def start(
 @app.command()
 def serve(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders of models, or models.", show_default=False)
+        list[str], typer.Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
     ],
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -106,7 +106,7 @@ def serve(
 
     settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace)
     residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
-    served = Served(paths=paths, runtime=runtime, watch=watch, residency=residency)
+    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency)
     serve_models(served, settings, host=host, port=port, as_json=as_json)
 
 

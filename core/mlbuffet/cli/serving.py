@@ -12,7 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
-from mlbuffet.repository import ModelRepository, ModelVersion, Residency, Sources, State, Watcher
+from mlbuffet.repository import (
+    ModelRepository,
+    ModelVersion,
+    RemoteFolder,
+    Residency,
+    Sources,
+    State,
+    Watcher,
+    default_cache,
+    is_remote,
+)
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
@@ -24,7 +34,8 @@ logger = logging.getLogger(__name__)
 class Served:
     """Which models are served, and how they come and go."""
 
-    paths: list[Path]
+    places: list[str]
+    """Paths and URLs."""
     runtime: str | None
     watch: bool
     residency: Residency
@@ -38,7 +49,8 @@ class Served:
 def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
     """Serve models until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
     runtimes = _runtimes()
-    sources = Sources(served.paths, runtimes, served.runtime)
+    places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
+    sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
     repository = ModelRepository(runtimes, served.runtime, served.residency)
     repository.update(models)

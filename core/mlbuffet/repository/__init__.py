@@ -2,6 +2,7 @@
 
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models, find_versions, merged
+from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
 from mlbuffet.repository.repository import ModelRepository, Residency
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.version import Handle, ModelVersion, State
@@ -12,13 +13,16 @@ __all__ = [
     "Handle",
     "ModelRepository",
     "ModelVersion",
+    "RemoteFolder",
     "Residency",
     "Sources",
     "State",
     "StoredModel",
     "StoredVersion",
     "Watcher",
+    "default_cache",
     "find_models",
     "find_versions",
+    "is_remote",
     "merged",
 ]

@@ -1,4 +1,4 @@
-"""The paths whose models are served, looked through again and again."""
+"""The places whose models are served, looked through again and again."""
 
 import logging
 from collections.abc import Sequence
@@ -6,25 +6,29 @@ from pathlib import Path
 
 from mlbuffet.errors import DuplicateModel, NoModels
 from mlbuffet.repository.layout import StoredModel, find_models, merged
+from mlbuffet.repository.remote import RemoteFolder
 from mlbuffet.runtimes import Runtimes
 
 logger = logging.getLogger(__name__)
 
 
 class Sources:
-    """Paths, each a model or a folder of models; what is ignored there is told once."""
+    """Paths and remote folders, each a model or a folder of models; what is ignored there is told once."""
 
-    def __init__(self, paths: Sequence[Path], runtimes: Runtimes, runtime: str | None = None) -> None:
-        self.paths = paths
+    def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: str | None = None) -> None:
+        self.paths = [place.path if isinstance(place, RemoteFolder) else place for place in places]
+        self._remote = [place for place in places if isinstance(place, RemoteFolder)]
         self._runtimes = runtimes
         self._runtime = runtime
         self._told: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
-        """The models at all paths, by name. Raises as `find_models` does, and `DuplicateModel`.
+        """The models at all paths, by name. Raises as `find_models` does, `DuplicateModel`, and `RemoteFailed`.
 
         With ``may_be_empty`` a folder without models is no error: they may come.
         """
+        for folder in self._remote:
+            folder.refresh()
         models = merged(model for path in self.paths for model in self._in(path, may_be_empty=may_be_empty))
         for model in models:
             if isinstance(model.error, DuplicateModel) and not may_be_empty:
