@@ -44,6 +44,7 @@ fix: env ## mend what can be mended by itself
 bench: env ## print what a prediction costs and how fast and small a server starts
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/repository.py
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000

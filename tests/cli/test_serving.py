@@ -197,3 +197,27 @@ def test_a_size_that_is_none_is_told_in_one_line(environment: dict[str, str], mo
         "error: Invalid value for '--max-body': '64MX' is no size; "
         "write a whole number of bytes, or such as 500KB, 64MiB or 1GiB\n"
     )
+
+
+def test_models_that_come_are_served_by_a_server_that_started_without(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "watched"
+    root.mkdir()
+    process = serve(environment, root, "--watch", "--max-loaded", "1", "--max-memory", "1MB")
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    (root / "late.half").write_text("half")
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{address}/v2/models/late").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_a_url_that_cannot_be_copied_is_told_in_one_line(environment: dict[str, str]) -> None:
+    process = serve(environment, "nosuch://models")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == "error: 'nosuch://models' cannot be copied: ValueError: Protocol not known: nosuch"

@@ -10,6 +10,7 @@ from threading import RLock, Timer
 
 from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
 from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.garbage import CollectorPause
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.repository.workers import Workers
@@ -81,6 +82,7 @@ class ModelRepository:
         self._models: dict[str, _Model] = {}
         self._lock = RLock()
         self._workers = Workers(LOADERS, "mlbuffet-load")
+        self._collector = CollectorPause()
         self._timers: set[Timer] = set()
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
@@ -306,7 +308,8 @@ class ModelRepository:
     def _load(self, version: ModelVersion, request: "Future[None]") -> None:
         try:
             self._make_room(version)
-            version.load(self._runtimes, self._runtime)
+            with self._collector.during_load():
+                version.load(self._runtimes, self._runtime)
             with self._lock:
                 version.loading = None
                 self._loaded(version)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from mlbuffet_tensorflow._libraries import load_libraries
+
 logger = logging.getLogger("mlbuffet_tensorflow")
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -76,6 +78,7 @@ def _import() -> Any:
         import tensorflow
     else:
         with _stderr_sifted():
+            load_libraries()
             import tensorflow
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).addFilter(_reroute)
