@@ -12,6 +12,7 @@ from starlette.responses import Response
 from mlbuffet.errors import (
     AmbiguousRuntime,
     ArtifactNotFound,
+    ArtifactUnreadable,
     InvalidInput,
     LoadFailed,
     MLBuffetError,
@@ -28,6 +29,7 @@ STATUS: dict[type[MLBuffetError], int] = {
     NoRuntime: 422,
     AmbiguousRuntime: 422,
     ArtifactNotFound: 422,
+    ArtifactUnreadable: 422,
     ModelNotFound: 404,
     PredictFailed: 500,
     ModelNotReady: 503,
