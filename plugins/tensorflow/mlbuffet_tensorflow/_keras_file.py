@@ -83,7 +83,8 @@ def _config_in_hdf5(path: Path) -> Any:
     if config is None:
         raise LoadFailed(
             "the file holds weights alone, without the layers that use them; build the model as the program "
-            "that trained it does, and save all of it: `model = build_model()`; `model.load_weights(file)`; `model.export(path)`"
+            "that trained it does, and save all of it: `model = build_model()`; "
+            "`model.load_weights(file)`; `model.export(path)`"
         )
     return json.loads(config)
 
