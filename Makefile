@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz check fix bench pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,11 @@ soak: env ## send 10 000 malformed requests to a server, and print what became o
 
 fuzz: env ## give the decoders of requests 240 000 examples
 	MLBUFFET_FUZZ=40000 $(BIN)/pytest -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
+
+clients: env ## run every client of docs/clients.md, KServe's in an environment of its own
+	@test -x build/kserve/bin/python || $(UV) venv --quiet --python $(BIN)/python build/kserve
+	$(UV) pip install --quiet --python build/kserve/bin/python kserve
+	MLBUFFET_KSERVE_PYTHON=build/kserve/bin/python $(BIN)/pytest tests/test_clients.py
 
 check: env ## style, types and layers
 	$(BIN)/ruff check .
