@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench reloads schema pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,13 @@ fix: env ## mend what can be mended by itself
 bench: env ## print what a prediction costs and how fast and small a server starts
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/startup.py
+
+reloads: env ## reload a model 1 000 times under load, and print how many requests failed
+	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000
+
+schema: env ## renew the JSON schema of model.toml
+	$(BIN)/python -c 'from mlbuffet.repository.configuration import schema_text; print(schema_text(), end="")' \
+		> core/mlbuffet/repository/model.schema.json
 
 pins: env ## renew constraints.txt: the versions that the tests run with
 	$(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \

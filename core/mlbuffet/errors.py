@@ -15,6 +15,8 @@
     ├── LoadFailed              the runtime cannot load the artifact
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
+    ├── InvalidConfiguration    a model.toml says what MLBuffet does not understand
+    ├── RemoteFailed            a folder that is not on this machine cannot be copied
     ├── NoModels                a folder to serve holds no model
     ├── NoModelLoaded           not one of the models to serve could be loaded
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
@@ -277,6 +279,39 @@ class ModelClosed(MLBuffetError):
     @property
     def public(self) -> str:
         return "the model is being unloaded"
+
+
+class InvalidConfiguration(MLBuffetError):
+    """The file ``path`` is not as it must be; ``valid`` are the keys there are, where the problem is an unknown one."""
+
+    def __init__(self, path: Path, problem: str, valid: Iterable[str] = ()) -> None:
+        self.path = path
+        self.problem = problem
+        self.valid = tuple(valid)
+        super().__init__(path, problem, self.valid)
+
+    def __str__(self) -> str:
+        return f"'{self.path}' is wrong: {self._what}"
+
+    @property
+    def public(self) -> str:
+        return f"the model's {self.path.name} is wrong: {self._what}"
+
+    @property
+    def _what(self) -> str:
+        return self.problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
+
+
+class RemoteFailed(MLBuffetError):
+    """The folder at ``url`` cannot be listed or copied; ``detail`` says why."""
+
+    def __init__(self, url: str, detail: str) -> None:
+        self.url = url
+        self.detail = detail
+        super().__init__(url, detail)
+
+    def __str__(self) -> str:
+        return f"'{self.url}' cannot be copied: {self.detail}"
 
 
 class NoModels(MLBuffetError):

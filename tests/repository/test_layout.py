@@ -81,7 +81,7 @@ def test_a_folder_that_no_runtime_accepts_is_a_model_whose_loading_says_why(foun
 
 
 def test_a_folder_with_nothing_to_load_says_what_was_expected(found: Callable[..., Found]) -> None:
-    with pytest.raises(NoModels, match=r"asked: half, echo\. Expected an artifact, or a folder with"):
+    with pytest.raises(NoModels, match=r"asked: half, echo, sleep\. Expected an artifact, or a folder with"):
         found("notes.txt", "src/main.py")
 
 

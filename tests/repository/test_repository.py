@@ -57,7 +57,7 @@ def test_a_version_that_failed_gives_its_reason_without_its_path(loaded: ModelRe
 
 
 def test_a_version_that_is_not_loaded_yet_is_not_ready(repository: ModelRepository) -> None:
-    with pytest.raises(ModelNotReady, match="version 10 of the model 'm' is not ready: it is being loaded"):
+    with pytest.raises(ModelNotReady, match="version 10 of the model 'm' is not ready: it is not loaded yet"):
         assert repository.get("m").model
 
 
@@ -85,7 +85,7 @@ def test_a_closed_repository_has_released_its_models_and_loads_no_more(repositor
             repository.close()
 
     repository.load_all(close_after_the_first)
-    assert [version.state for version in repository] == [State.UNLOADED] * 4
+    assert [version.state for version in repository] == [State.UNAVAILABLE] * 4
     with pytest.raises(ModelNotReady, match="it was unloaded"):
         assert repository.get("m", 1).model
 
@@ -95,7 +95,7 @@ def test_a_model_is_unloaded_and_loaded_again(loaded: ModelRepository) -> None:
     loaded.unload("m")
     with pytest.raises(ModelClosed):
         model.predict({"x": [2]})
-    assert [version.state for version in loaded.versions("m")] == [State.UNLOADED] * 3
+    assert [version.state for version in loaded.versions("m")] == [State.UNAVAILABLE] * 3
     with pytest.raises(LoadFailed, match=r"m-10\.half"):
         loaded.load("m")
     assert [version.state for version in loaded.versions("m")] == [State.READY, State.READY, State.FAILED]
@@ -107,14 +107,21 @@ def test_a_model_is_unloaded_and_loaded_again(loaded: ModelRepository) -> None:
 
 def test_a_version_is_unloaded_after_the_last_call_that_uses_it(loaded: ModelRepository) -> None:
     version = loaded.get("m", 1)
-    with version.in_use() as model, version.in_use():
-        unloading = Thread(target=version.unload)
+    with version.use() as handle:
+        unloading = Thread(target=loaded.unload, args=["m"])
         unloading.start()
         while version.state is State.READY:
             time.sleep(0.001)
-        with pytest.raises(ModelNotReady, match="it was unloaded"), version.in_use():
-            pass
-        assert model.predict({"x": [2]})["y"].tolist() == [3]
+        assert version.reason == "it is being unloaded"
+        with pytest.raises(ModelNotReady, match="it is being unloaded"):
+            version.use()
+        longer = handle.again()
+        assert handle.model.predict({"x": [2]})["y"].tolist() == [3]
+    assert longer.model.predict({"x": [2]})["y"].tolist() == [3]
+    longer.release()
+    longer.release()
     unloading.join(10)
-    with pytest.raises(ModelClosed):
-        model.predict({"x": [2]})
+    assert version.state is State.UNAVAILABLE
+    for stale in (lambda: longer.model.predict({"x": [2]}), handle.again):
+        with pytest.raises(ModelClosed):
+            stale()

@@ -98,7 +98,7 @@ def test_malformed_requests_leave_a_server_as_it_was(server: tuple[psutil.Proces
     seconds = time.perf_counter() - started
     growth = process.memory_info().rss - before
     shown = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    print(  # noqa: T201  # the figures that `make soak` is for
+    print(  # the figures that `make soak` is for
         f"{statuses.total()} malformed requests in {seconds:.0f} s ({shown}); memory {growth / 2**20:+.1f} MiB; "
         f"the next good request within {slowest * 1000:.1f} ms"
     )

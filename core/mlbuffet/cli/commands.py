@@ -73,7 +73,7 @@ def start(
 @app.command()
 def serve(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders of models, or models.", show_default=False)
+        list[str], typer.Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
     ],
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -88,6 +88,15 @@ def serve(
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)
     ] = 30,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow what changes on disk.")] = False,
+    lazy: Annotated[bool, typer.Option("--lazy", help="Load a model when it is first used.")] = False,
+    max_loaded: Annotated[
+        int | None, typer.Option(metavar="N", help="So many versions in memory; implies --lazy.", min=1)
+    ] = None,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(metavar="SIZE", help="Files of that size in memory; implies --lazy.", parser=parse_size),
+    ] = None,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -96,11 +105,14 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import serve_paths
+    from mlbuffet.cli.serving import Served, serve_models
+    from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
     settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace)
-    serve_paths(paths, settings, host=host, port=port, runtime=runtime, as_json=as_json)
+    residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
+    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency)
+    serve_models(served, settings, host=host, port=port, as_json=as_json)
 
 
 @app.command()

@@ -72,6 +72,8 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
             model = version.model
             names = ", ".join(escape(name) for name in model.signatures)
             cells = [escape(model.runtime.name), "[green]READY", f"{version.seconds:.2f} s", names]
+        elif version.error is None:
+            cells = ["", version.state.value, "", escape(version.reason)]
         else:
             cells = ["", "[red]FAILED", f"{version.seconds:.2f} s", "[red]see below"]
         table.add_row(escape(version.name), str(version.version), *cells)
@@ -137,7 +139,7 @@ def _version_row(version: ModelVersion) -> dict[str, Any]:
     row = {"name": version.name, "version": version.version, "state": version.state.value, "seconds": version.seconds}
     if version.state is State.READY:
         return {**row, "runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
-    return {**row, "reason": str(version.error)}
+    return {**row, "reason": str(version.error or version.reason)}
 
 
 def _table(*columns: str) -> Table:

@@ -3,7 +3,7 @@
 import logging
 import socket
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -12,7 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
-from mlbuffet.repository import ModelRepository, ModelVersion, State, find_versions
+from mlbuffet.repository import (
+    ModelRepository,
+    ModelVersion,
+    RemoteFolder,
+    Residency,
+    Sources,
+    State,
+    Watcher,
+    default_cache,
+    is_remote,
+)
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
@@ -20,29 +30,53 @@ from mlbuffet.server.process import Server, address_of, is_loopback, listen
 logger = logging.getLogger(__name__)
 
 
-def serve_paths(
-    paths: list[Path], settings: ServerSettings, *, host: str, port: int, runtime: str | None, as_json: bool
-) -> None:
-    """Serve the models at ``paths`` until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
-    repository = _repository(paths, runtime)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """Which models are served, and how they come and go."""
+
+    places: list[str]
+    """Paths and URLs."""
+    runtime: str | None
+    watch: bool
+    residency: Residency
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a server without a model that is loaded is of use: they may come, or be loaded when asked."""
+        return self.watch or self.residency.on_demand
+
+
+def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
+    """Serve models until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
+    runtimes = _runtimes()
+    places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
+    sources = Sources(places, runtimes, served.runtime)
+    models = sources.find(may_be_empty=served.may_be_empty)
+    repository = ModelRepository(runtimes, served.runtime, served.residency)
+    repository.update(models)
+    watcher = Watcher(sources, models, repository.update) if served.watch else None
     versions = list(repository)
     with _listen(host, port) as listener:
-        progress = _Progress(len(versions))
+        progress = _Progress(0 if served.residency.on_demand else len(versions))
 
         def loaded() -> None:
             progress.stop()
-            if any(version.state is State.READY for version in versions):
+            if served.may_be_empty or any(version.state is State.READY for version in versions):
                 show_versions(versions, address_of(listener), as_json=as_json)
             else:
                 server.stop()
+            if watcher is not None:
+                watcher.start()
 
         guarded = replace(settings, allow_changes=is_loopback(listener))
         app = create_app(repository, guarded, on_change=progress.note, on_loaded=loaded)
         server = Server(app, guarded)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
             server.run(sockets=[listener])
+        if watcher is not None:
+            watcher.stop()
     failures = [version.error for version in versions if version.error]
-    if len(failures) == len(versions):
+    if len(failures) == len(versions) and not served.may_be_empty:
         raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
 
 
@@ -54,16 +88,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
 
 
-def _repository(paths: list[Path], runtime: str | None) -> ModelRepository:
+def _runtimes() -> Runtimes:
     runtimes = Runtimes()
     runtimes.discover()
-    repository = ModelRepository(runtimes, runtime)
-    for path in paths:
-        for stored in find_versions(path, runtimes, runtime):
-            repository.add(stored)
     for name, error in runtimes.broken.items():
         logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
-    return repository
+    return runtimes
 
 
 class _Progress:

@@ -1,7 +1,28 @@
 """Models on disk and in memory: their names, versions and states."""
 
-from mlbuffet.repository.layout import StoredVersion, find_versions
-from mlbuffet.repository.repository import ModelRepository
-from mlbuffet.repository.version import ModelVersion, State
+from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models, find_versions, merged
+from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
+from mlbuffet.repository.repository import ModelRepository, Residency
+from mlbuffet.repository.sources import Sources
+from mlbuffet.repository.version import Handle, ModelVersion, State
+from mlbuffet.repository.watcher import Watcher
 
-__all__ = ["ModelRepository", "ModelVersion", "State", "StoredVersion", "find_versions"]
+__all__ = [
+    "Configuration",
+    "Handle",
+    "ModelRepository",
+    "ModelVersion",
+    "RemoteFolder",
+    "Residency",
+    "Sources",
+    "State",
+    "StoredModel",
+    "StoredVersion",
+    "Watcher",
+    "default_cache",
+    "find_models",
+    "find_versions",
+    "is_remote",
+    "merged",
+]

@@ -5,19 +5,30 @@
     PATH is a folder of models      PATH/<name>/<version>/<artifact>, PATH/<name>/<artifact>, PATH/<name>.<suffix>
 
 This is the layout of TensorFlow Serving and of Triton. A file called ``model.<suffix>`` is the artifact of the folder
-that it lies in, which gives the model its name.
+that it lies in, which gives the model its name; ``model.toml`` beside the versions, or the artifact, is the model's
+configuration. Names that begin with a dot are passed over.
 """
 
 import logging
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbuffet.errors import ArtifactNotFound, InvalidModelName, NoModels
-from mlbuffet.runtimes import Runtimes
+from mlbuffet.errors import (
+    ArtifactNotFound,
+    DuplicateModel,
+    InvalidConfiguration,
+    InvalidModelName,
+    MLBuffetError,
+    NoModels,
+)
+from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
+from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
+from mlbuffet.runtimes import Runtime, Runtimes
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+DEFAULTS = Configuration()
 _VERSION = re.compile(r"0*([1-9][0-9]{0,17})")
 
 logger = logging.getLogger(__name__)
@@ -25,71 +36,155 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """One version of a model on disk."""
+    """One version of a model on disk; ``fingerprint`` is that of all its files, of which the artifact may be a part."""
 
     name: str
     version: int
     path: Path
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One model on disk; with an ``error`` its versions cannot be loaded."""
+
+    name: str
+    versions: tuple[StoredVersion, ...]
+    configuration: Configuration = DEFAULTS
+    error: MLBuffetError | None = None
 
 
 def find_versions(path: Path, runtimes: Runtimes, runtime: str | None = None) -> list[StoredVersion]:
-    """The versions of models at ``path``, by name and version.
+    """The versions of models at ``path``, by name and version; raises as `find_models` does."""
+    return [stored for model in find_models(path, runtimes, runtime) for stored in model.versions]
+
+
+def find_models(
+    path: Path, runtimes: Runtimes, runtime: str | None = None, warn: Callable[[str], None] = logger.warning
+) -> list[StoredModel]:
+    """The models at ``path``, by name.
 
     Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading says what is wrong with
     it. With ``runtime`` that one alone is asked, and a folder in which it sees nothing is taken for its artifact.
-    Raises `ArtifactNotFound`, `InvalidModelName`, `UnknownRuntime`, or `NoModels` for a folder without any artifact.
+    ``warn`` hears of what is ignored. Raises `ArtifactNotFound`, `InvalidModelName`, `UnknownRuntime`, or `NoModels`
+    for a folder without any artifact.
     """
-    if not path.exists():
-        raise ArtifactNotFound(path)
-    asked = list(runtimes) if runtime is None else [runtimes.select(path, runtime)]
+    return _Finder(runtimes, runtime, warn).find(path)
 
-    def accepted(candidate: Path) -> bool:
+
+def merged(models: Iterable[StoredModel]) -> list[StoredModel]:
+    """Models of one name as one; where they have a version in common, that is its error."""
+    by_name: dict[str, StoredModel] = {}
+    for model in models:
+        by_name[model.name] = _united(by_name[model.name], model) if model.name in by_name else model
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _united(one: StoredModel, other: StoredModel) -> StoredModel:
+    versions = {stored.version: stored for stored in one.versions}
+    error = one.error or other.error
+    for stored in other.versions:
+        twin = versions.setdefault(stored.version, stored)
+        if twin is not stored:
+            error = DuplicateModel(one.name, stored.version, [twin.path, stored.path])
+    configured = one if one.configuration != DEFAULTS else other
+    return replace(configured, versions=tuple(versions[number] for number in sorted(versions)), error=error)
+
+
+class _Finder:
+    """What is asked while one path is looked through."""
+
+    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None]) -> None:
+        self._runtimes = runtimes
+        self._runtime = runtime
+        self._warn = warn
+
+    def find(self, path: Path) -> list[StoredModel]:
+        if not path.exists():
+            raise ArtifactNotFound(path)
+        asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
+        if path.is_file():
+            return [_single(_model_name(path.stem), path)]
+        if _numbered(path) or (path / FILE_NAME).is_file() or _is_one_model(path, self._accepts):
+            return self._model(path)
+        found = merged(self._models_in(path))
+        if any(self._accepts(stored.path) for model in found for stored in model.versions):
+            return found
+        if self._runtime is not None:
+            return self._model(path)
+        raise NoModels(path, [candidate.name for candidate in asked], self._runtimes.broken)
+
+    def _accepts(self, candidate: Path, named: str | None = None) -> bool:
+        name = named or self._runtime
+        asked: Iterable[Runtime] = self._runtimes
+        if name is not None:
+            asked = [self._runtimes[name]] if name in self._runtimes else []
         return any(one.accepts(candidate) for one in asked)
 
-    if path.is_file():
-        return [StoredVersion(_model_name(path.stem), 1, path)]
-    if _numbered(path) or _is_one_model(path, accepted):
-        return list(_versions(path, accepted))
-    found = list(_models_in(path, accepted))
-    if any(accepted(stored.path) for stored in found):
-        return found
-    if runtime is not None:
-        return list(_versions(path, accepted))
-    raise NoModels(path, [candidate.name for candidate in asked], runtimes.broken)
+    def _models_in(self, root: Path) -> Iterator[StoredModel]:
+        for child in _visible(root):
+            if MODEL_NAME.fullmatch(_name_of(child)) is None:
+                self._warn(f"ignored '{child}': {InvalidModelName(_name_of(child))}")
+            elif child.is_dir():
+                yield from self._readable_model(child)
+            elif self._accepts(child):
+                yield _single(child.stem, child)
+            else:
+                self._warn(f"ignored '{child}': no runtime accepts it")
+
+    def _readable_model(self, folder: Path) -> list[StoredModel]:
+        try:
+            return self._model(folder)
+        except PermissionError:
+            self._warn(f"ignored '{folder}': it may not be read")
+            return []
+
+    def _model(self, folder: Path) -> list[StoredModel]:
+        """The model in its folder; none where there is no file. Without numbered folders, the artifact is version 1."""
+        name = _model_name(_name_of(folder.resolve()))
+        configuration = DEFAULTS
+        error: MLBuffetError | None = None
+        if (folder / FILE_NAME).exists():
+            try:
+                configuration = read_configuration(folder / FILE_NAME)
+            except InvalidConfiguration as wrong:
+                error = wrong
+        numbered = _numbered(folder)
+        versions: dict[int, StoredVersion] = {}
+        for version, child in numbered or [(1, folder)]:
+            stored = self._version(name, version, child, configuration.runtime)
+            if stored and (twin := versions.setdefault(version, stored)) is not stored:
+                error = DuplicateModel(name, version, [twin.path, stored.path])
+        if numbered:
+            self._warn_of_strays(folder, {child for _, child in numbered})
+        return [StoredModel(name, tuple(versions.values()), configuration, error)] if versions else []
+
+    def _version(self, name: str, version: int, folder: Path, runtime: str | None) -> StoredVersion | None:
+        seen = fingerprint(folder, None if folder.name == name else folder.parent)
+        return StoredVersion(name, version, self._artifact_in(folder, runtime), seen) if seen.entries else None
+
+    def _artifact_in(self, folder: Path, runtime: str | None) -> Path:
+        """The folder, or the only artifact in it: a runtime need not know that an artifact may come in a folder."""
+        if self._accepts(folder, runtime):
+            return folder
+        match [child for child in _visible(folder) if self._accepts(child, runtime)]:
+            case [artifact]:
+                return artifact
+        return folder
+
+    def _warn_of_strays(self, folder: Path, versions: set[Path]) -> None:
+        for child in _visible(folder):
+            if child not in versions:
+                self._warn(f"ignored '{child}': it is no version; versions are folders named 1, 2, 3...")
 
 
-def _models_in(root: Path, accepted: Callable[[Path], bool]) -> Iterator[StoredVersion]:
-    for child in _visible(root):
-        if MODEL_NAME.fullmatch(_name_of(child)) is None:
-            logger.warning("ignored '%s': %s", child, InvalidModelName(_name_of(child)))
-        elif child.is_dir():
-            yield from _versions(child, accepted)
-        elif accepted(child):
-            yield StoredVersion(child.stem, 1, child)
-        else:
-            logger.warning("ignored '%s': no runtime accepts it", child)
-
-
-def _versions(folder: Path, accepted: Callable[[Path], bool]) -> Iterator[StoredVersion]:
-    """The versions in the folder of one model; without numbered folders, the artifact is version 1."""
-    name = _model_name(_name_of(folder.resolve()))
-    for version, child in _numbered(folder) or [(1, folder)]:
-        yield StoredVersion(name, version, _artifact_in(child, accepted))
+def _single(name: str, path: Path) -> StoredModel:
+    return StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))
 
 
 def _numbered(folder: Path) -> list[tuple[int, Path]]:
     matches = ((_VERSION.fullmatch(child.name), child) for child in _visible(folder) if child.is_dir())
     return sorted((int(match[1]), child) for match, child in matches if match)
-
-
-def _artifact_in(folder: Path, accepted: Callable[[Path], bool]) -> Path:
-    """The folder itself, or the only artifact in it: a runtime need not know that an artifact may come in a folder."""
-    if accepted(folder):
-        return folder
-    match [child for child in _visible(folder) if accepted(child)]:
-        case [artifact]:
-            return artifact
-    return folder
 
 
 def _is_one_model(folder: Path, accepted: Callable[[Path], bool]) -> bool:
@@ -99,7 +194,7 @@ def _is_one_model(folder: Path, accepted: Callable[[Path], bool]) -> bool:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    return sorted(child for child in folder.iterdir() if not child.name.startswith(".") and child.name != FILE_NAME)
 
 
 def _name_of(path: Path) -> str:

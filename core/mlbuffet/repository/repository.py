@@ -1,90 +1,384 @@
-"""The models that a server answers for, and the state of each of their versions."""
+"""The models that a server answers for: which versions are loaded, and which version answers."""
 
-from collections.abc import Callable, Iterator
-from threading import Lock
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import RLock, Timer
 
-from mlbuffet.errors import DuplicateModel, ModelNotFound
-from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
+from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.version import ModelVersion, State
+from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
+
+LOADERS = 4
+"""How many models may be loaded at once, so that one that takes long does not hold up the others."""
+LONGEST_RETRY = 300.0
+_EVICTABLE_AFTER = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Residency:
+    """Which models are in memory; with a limit, the least recently used ones make room, until they are asked again."""
+
+    lazy: bool = False
+    """Whether a model is loaded when it is first used."""
+    max_loaded: int | None = None
+    """How many versions are loaded at most; more while all of them are in use."""
+    max_memory: int | None = None
+    """How many bytes the files of all loaded versions have at most; likewise."""
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether a version that is not loaded is loaded when it is asked for."""
+        return self.lazy or self.max_loaded is not None or self.max_memory is not None
+
+
+@dataclass
+class _Model:
+    """A model: what is on disk, and its versions in memory."""
+
+    stored: StoredModel
+    versions: dict[int, ModelVersion] = field(default_factory=dict)
+    successors: dict[int, ModelVersion] = field(default_factory=dict)
+    """Versions whose content has changed: each replaces the one of its number when it is ready."""
+    unloaded: bool = False
+    """Whether a client unloaded it; then it stays so until a client loads it."""
+
+    @property
+    def wanted(self) -> dict[int, StoredVersion]:
+        """The versions that its configuration selects."""
+        by_number = {stored.version: stored for stored in self.stored.versions}
+        return {number: by_number[number] for number in self.stored.configuration.selected(set(by_number))}
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.stored.configuration
+
+    @property
+    def everyone(self) -> list[ModelVersion]:
+        return [*self.versions.values(), *self.successors.values()]
 
 
 class ModelRepository:
-    """Models by name, each with its versions; one is loaded or unloaded at a time, and answers are given meanwhile."""
+    """Models by name, each with its versions; they are loaded and unloaded in the background.
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None = None) -> None:
+    What is to be served is told by `add` and `update`. A version whose content changed, or that a newer one replaces,
+    is retired when its successor is ready, and stays while that fails. A failed load is tried again, after 1, 2, 4...
+    seconds.
+    """
+
+    def __init__(self, runtimes: Runtimes, runtime: str | None = None, residency: Residency | None = None) -> None:
         self._runtimes = runtimes
         self._runtime = runtime
-        self._models: dict[str, dict[int, ModelVersion]] = {}
+        self._residency = residency or Residency()
+        self._models: dict[str, _Model] = {}
+        self._lock = RLock()
+        self._workers = Workers(LOADERS, "mlbuffet-load")
+        self._timers: set[Timer] = set()
+        self._retiring: set[Future[None]] = set()
+        self._listeners: list[Callable[[ModelVersion], None]] = []
+        self._started = False
+        self._attempted = False
         self._closed = False
-        self._changing = Lock()
 
     def add(self, stored: StoredVersion) -> None:
         """Take a version in, to be loaded by `load_all`. Raises `DuplicateModel`."""
-        versions = self._models.setdefault(stored.name, {})
-        if stored.version in versions:
-            raise DuplicateModel(stored.name, stored.version, [versions[stored.version].path, stored.path])
-        versions[stored.version] = ModelVersion(stored)
+        with self._lock:
+            model = self._models.get(stored.name)
+            versions = model.stored.versions if model else ()
+            if twin := next((one for one in versions if one.version == stored.version), None):
+                raise DuplicateModel(stored.name, stored.version, [twin.path, stored.path])
+            self._take(StoredModel(stored.name, tuple(sorted([*versions, stored], key=lambda one: one.version))))
 
-    def load_all(self, on_change: Callable[[ModelVersion], None]) -> None:
-        """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
-        for version in list(self):
+    def update(self, models: Iterable[StoredModel]) -> None:
+        """Serve these models and no others; what they replace is retired when it can be."""
+        models = list(models)
+        with self._lock:
             if self._closed:
                 return
-            on_change(version)
-            self._load(version)
-            on_change(version)
+            for name in self._models.keys() - {model.name for model in models}:
+                self._drop(self._models.pop(name).everyone, "it was removed")
+            for model in models:
+                self._take(model)
+
+    def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
+        """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
+        with self._lock:
+            self._started = True
+            self._listeners.append(on_change)
+            versions = [] if self._residency.on_demand else list(self)
+        try:
+            for version in versions:
+                if self._closed:
+                    return
+                self._request(version).result()
+        finally:
+            self._listeners.remove(on_change)
 
     def load(self, name: str) -> None:
         """Load every version of a model that is not ready. Raises `ModelNotFound`, or why the latest one failed."""
-        versions = self.versions(name)
-        for version in versions:
-            self._load(version)
-        if (error := versions[-1].error) is not None:
-            raise error
+        with self._lock:
+            model = self._known(name)
+            model.unloaded = False
+            self._take(model.stored)
+            asked = [*model.versions.values(), *model.successors.values()]
+            requests = [self._request(version) for version in asked if version.state is not State.READY]
+        for request in requests:
+            request.result()
+        latest = max(asked, key=lambda version: (version.version, version in model.successors.values()))
+        if latest.error is not None:
+            raise latest.error
 
     def unload(self, name: str) -> None:
         """Release every version of a model, once no call uses it. Raises `ModelNotFound`."""
-        for version in self.versions(name):
-            with self._changing:
-                version.unload()
+        with self._lock:
+            model = self._known(name)
+            model.unloaded = True
+            ended = [version.retire() for version in model.everyone]
+            model.successors.clear()
+        for one in ended:
+            one.result()
 
     def get(self, name: str, version: int | None = None) -> ModelVersion:
-        """That version, or the latest that is ready, or the latest. Raises `ModelNotFound`."""
-        versions = self._models.get(name)
-        if versions is None:
-            raise ModelNotFound(name)
-        if version is not None:
-            if version not in versions:
-                raise ModelNotFound(name, version, sorted(versions))
-            return versions[version]
-        latest_first = sorted(versions, reverse=True)
-        ready = next((number for number in latest_first if versions[number].state is State.READY), latest_first[0])
-        return versions[ready]
+        """That version, or the latest that is ready, or the latest. Raises `ModelNotFound`.
+
+        Where models are loaded on demand, one that would be loaded when it is asked counts as ready.
+        """
+        with self._lock:
+            model = self._known(name)
+            if version is not None:
+                if version not in model.versions:
+                    raise ModelNotFound(name, version, sorted(model.versions))
+                return model.versions[version]
+            latest_first = [model.versions[number] for number in sorted(model.versions, reverse=True)]
+            answering = (one for one in latest_first if one.state is State.READY or self.is_dormant(one))
+            return next(answering, latest_first[0])
+
+    def labelled(self, name: str, label: str) -> ModelVersion | None:
+        """The version that ``model.toml`` calls ``label``, if there is one. Raises `ModelNotFound`."""
+        with self._lock:
+            model = self._known(name)
+            return model.versions.get(model.configuration.labels.get(label, 0))
+
+    def description(self, name: str) -> str:
+        """What ``model.toml`` says that the model is for. Raises `ModelNotFound`."""
+        return self._known(name).configuration.description
 
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions of a model, the oldest first. Raises `ModelNotFound`."""
-        if name not in self._models:
-            raise ModelNotFound(name)
-        return [self._models[name][number] for number in sorted(self._models[name])]
+        with self._lock:
+            model = self._known(name)
+            return [model.versions[number] for number in sorted(model.versions)]
+
+    def demand(self, version: ModelVersion) -> Future[None] | None:
+        """The load of a version that is not ready, for all who wait for it; ``None`` where waiting is of no use."""
+        with self._lock:
+            if not self._residency.on_demand or self._closed:
+                return None
+            current = self._current(version)
+            if current is None or current.retired:
+                return None
+            if current.loading is None and current.state is State.FAILED and time.monotonic() < current.retry_at:
+                return None
+            return self._request(current)
+
+    def is_dormant(self, version: ModelVersion) -> bool:
+        """Whether the version would be loaded if it were asked."""
+        on_demand = self._residency.on_demand and not version.retired
+        return on_demand and version.state is State.UNAVAILABLE and version.loading is None
 
     @property
     def attempted(self) -> bool:
-        """Whether the loading of every version has ended, well or not."""
-        return all(version.state is not State.LOADING for version in self)
+        """Whether the loading of every version that was there at the start has ended, well or not."""
+        if not self._attempted:
+            through = (State.READY, State.FAILED)
+            self._attempted = self._residency.on_demand or all(one.state in through or one.retired for one in self)
+        return self._attempted
 
     def close(self) -> None:
         """Release every model; what is not loaded yet will not be."""
-        self._closed = True
-        for version in list(self):
-            version.unload()
-
-    def _load(self, version: ModelVersion) -> None:
-        with self._changing:
-            if version.state is not State.READY:
-                version.state = State.LOADING
-                version.load(self._runtimes, self._runtime)
+        with self._lock:
+            self._closed = True
+            for timer in self._timers:
+                timer.cancel()
+            everyone = [version for model in self._models.values() for version in model.everyone]
+            loading = [version for version in everyone if version.state is State.LOADING]
+            ended = [version.retire() for version in everyone if version not in loading]
+            for version in loading:  # it cannot be interrupted, and ends when it does
+                version.retire()
+            ended += self._retiring
+        for one in ended:
+            one.result()
+        self._workers.close()
+        for version in everyone:
+            if version.loading is not None and version not in loading:
+                _end(version.loading)
 
     def __iter__(self) -> Iterator[ModelVersion]:
-        for name in sorted(self._models):
-            yield from self.versions(name)
+        with self._lock:
+            found = [version for name in sorted(self._models) for version in self.versions(name)]
+        return iter(found)
+
+    def _known(self, name: str) -> _Model:
+        if name not in self._models:
+            raise ModelNotFound(name)
+        return self._models[name]
+
+    def _current(self, version: ModelVersion) -> ModelVersion | None:
+        model = self._models.get(version.name)
+        return model.versions.get(version.version) if model else None
+
+    def _take(self, stored: StoredModel) -> None:
+        """Bring a model's versions to what ``stored`` says, and begin what that takes."""
+        model = self._models.setdefault(stored.name, _Model(stored))
+        if stored.error and any(version.state is State.READY for version in model.versions.values()):
+            logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
+            return
+        model.stored = stored
+        on_disk = {one.version for one in stored.versions}
+        gone = [model.versions.pop(number) for number in set(model.versions) - on_disk]
+        gone += [model.successors.pop(number) for number in set(model.successors) - on_disk]
+        self._drop(gone, "it was removed")
+        active = any(version.state in (State.READY, State.LOADING) for version in model.versions.values())
+        for number, version in model.wanted.items():
+            self._want(model, number, version, active=active)
+        self._drop_superseded(model)
+
+    def _want(self, model: _Model, number: int, stored: StoredVersion, *, active: bool) -> None:
+        """See to it that one version is what is on disk; ``active`` says whether the model is in use."""
+        current = model.successors.get(number) or model.versions.get(number)
+        fault = model.stored.error
+        same = current is not None and current.is_same(stored, model.configuration, fault)
+        if current is not None and same and (model.unloaded or not current.retired):
+            return
+        version = ModelVersion(stored, model.configuration, fault, self._tell)
+        if self._residency.on_demand:
+            version.idle_reason = "it is loaded when it is first used"
+        if model.unloaded:
+            version.retire()
+        serving = model.versions.get(number)
+        if serving is not None and serving.state is State.READY and not model.unloaded:
+            if number in model.successors:
+                self._drop([model.successors[number]], "it was replaced")
+            model.successors[number] = version
+        else:
+            if serving is not None:
+                self._drop([serving], "it was replaced")
+            model.versions[number] = version
+        if self._started and not model.unloaded and (active or not self._residency.on_demand):
+            self._request(version)
+
+    def _drop_superseded(self, model: _Model) -> None:
+        """Retire what is not wanted, once all that is wanted is ready; what is not ready goes at once."""
+        wanted = model.wanted
+        complete = (
+            all(number in model.versions and model.versions[number].state is State.READY for number in wanted)
+            or model.unloaded
+        )
+        for number in set(model.versions) - set(wanted):
+            if complete or model.versions[number].state is not State.READY:
+                self._drop([model.versions.pop(number)], "a newer version replaced it")
+
+    def _drop(self, versions: Iterable[ModelVersion], reason: str) -> None:
+        for version in versions:
+            ended = version.retire(reason)
+            self._retiring.add(ended)
+            ended.add_done_callback(self._retiring.discard)
+
+    def _request(self, version: ModelVersion) -> Future[None]:
+        """The load of ``version``, begun unless it is under way; one for all who ask."""
+        with self._lock:
+            if version.loading is None:
+                request = version.loading = Future()
+                if self._closed:
+                    request.set_result(None)
+                else:
+                    self._workers.submit(version.name, lambda: self._load(version, request))
+            return version.loading
+
+    def _load(self, version: ModelVersion, request: "Future[None]") -> None:
+        try:
+            self._make_room(version)
+            version.load(self._runtimes, self._runtime)
+            with self._lock:
+                version.loading = None
+                self._loaded(version)
+        finally:
+            _end(request)
+
+    def _loaded(self, version: ModelVersion) -> None:
+        model = self._models.get(version.name)
+        if model is None or version not in model.everyone:
+            return
+        if version.state is State.FAILED:
+            self._retry_later(version)
+        is_successor = model.successors.get(version.version) is version
+        if is_successor and version.state is State.READY:
+            del model.successors[version.version]
+            self._drop([model.versions[version.version]], "new content replaced it")
+            model.versions[version.version] = version
+        elif is_successor and version.error is not None:
+            model.versions[version.version].error = version.error
+            what = f"version {version.version} of the model {version.name!r} stays as it was"
+            logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
+        self._drop_superseded(model)
+
+    def _retry_later(self, version: ModelVersion) -> None:
+        delay = min(2.0 ** (version.failures - 1), LONGEST_RETRY)
+        version.retry_at = time.monotonic() + delay
+        if self._residency.on_demand or self._closed:
+            return
+
+        def retry() -> None:
+            with self._lock:
+                self._timers.discard(timer)
+                if not version.retired:
+                    self._request(version)
+
+        timer = Timer(delay, retry)
+        timer.daemon = True
+        self._timers.add(timer)
+        timer.start()
+
+    def _make_room(self, version: ModelVersion) -> None:
+        """Unload the least recently used versions that nobody uses, so far as ``version`` needs their room."""
+        count, memory = self._residency.max_loaded, self._residency.max_memory
+        with self._lock:
+            loaded = [one for one in self if one.state in (State.READY, State.LOADING) and one is not version]
+            for one in sorted(loaded, key=lambda one: one.last_used):
+                fits = count is None or len(loaded) < count
+                if fits and (memory is None or sum(other.size for other in loaded) + version.size <= memory):
+                    return
+                if _may_be_evicted(one):
+                    loaded.remove(one)
+                    self._evict(one)
+
+    def _evict(self, version: ModelVersion) -> None:
+        fresh = ModelVersion(version.stored, version.configuration, on_change=self._tell)
+        fresh.idle_reason = "it is loaded when it is used again"
+        self._models[version.name].versions[version.version] = fresh
+        self._drop([version], fresh.idle_reason)
+
+    def _tell(self, version: ModelVersion) -> None:
+        for listener in list(self._listeners):
+            listener(version)
+
+
+def _end(request: "Future[None]") -> None:
+    with suppress(InvalidStateError):  # a repository that was closed ended it already
+        request.set_result(None)
+
+
+def _may_be_evicted(version: ModelVersion) -> bool:
+    """Whether nobody uses it, and those for whom it was loaded had time to do so."""
+    if version.state is not State.READY or version.users:
+        return False
+    used = version.last_used >= version.loaded_at
+    return used or time.monotonic() - version.loaded_at > _EVICTABLE_AFTER

@@ -2,15 +2,18 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
 from enum import Enum
 from pathlib import Path
-from threading import Condition
+from threading import RLock, Thread
+from types import TracebackType
 
-from mlbuffet.errors import MLBuffetError, ModelNotReady
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady
 from mlbuffet.model import Model, load
+from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
 
 logger = logging.getLogger(__name__)
@@ -19,33 +22,97 @@ logger = logging.getLogger(__name__)
 class State(Enum):
     """Where a version stands."""
 
+    UNAVAILABLE = "UNAVAILABLE"
+    """It is not loaded: not yet, or not any more."""
     LOADING = "LOADING"
     READY = "READY"
+    UNLOADING = "UNLOADING"
+    """It takes no new calls, and waits for those under way."""
     FAILED = "FAILED"
-    UNLOADED = "UNLOADED"
+
+
+_NEXT = {
+    State.UNAVAILABLE: {State.LOADING},
+    State.LOADING: {State.READY, State.FAILED},
+    State.READY: {State.UNLOADING},
+    State.UNLOADING: {State.UNAVAILABLE},
+    State.FAILED: {State.LOADING, State.UNAVAILABLE},
+}
+
+
+class Handle:
+    """A version that stays loaded until this is released."""
+
+    def __init__(self, version: "ModelVersion", model: Model, done: Callable[[], None]) -> None:
+        self.version = version
+        self.model = model
+        self._done: Callable[[], None] | None = done
+
+    def again(self) -> "Handle":
+        """Another handle, for someone who may outlive this one. Raises `ModelClosed` once this one is released."""
+        return self.version._shared(self)
+
+    @property
+    def released(self) -> bool:
+        """Whether it was given back."""
+        return self._done is None
+
+    def release(self) -> None:
+        """Give the version back; the second time does nothing."""
+        done, self._done = self._done, None
+        if done is not None:
+            done()
+
+    def __enter__(self) -> "Handle":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
 
 class ModelVersion:
-    """One version of a model; it is unloaded only when no call uses it any more."""
+    """One life of a version: it is loaded once, perhaps after failures, used, and retired after the last call."""
 
-    def __init__(self, stored: StoredVersion) -> None:
+    def __init__(
+        self,
+        stored: StoredVersion,
+        configuration: Configuration | None = None,
+        fault: MLBuffetError | None = None,
+        on_change: Callable[["ModelVersion"], None] = lambda _: None,
+    ) -> None:
         self.name = stored.name
         self.version = stored.version
         self.path: Path = stored.path
-        self.state = State.LOADING
+        self.stored = stored
+        self.configuration = configuration or Configuration()
+        self.state = State.UNAVAILABLE
         self.error: MLBuffetError | None = None
+        """Why it failed; of one that is ready, why its new content does not replace it."""
         self.seconds = 0.0
         """How long loading took."""
+        self.failures = 0
+        self.retry_at = 0.0
+        self.loading: Future[None] | None = None
+        """The load that was asked for and has not ended."""
+        self.idle_reason = "it is not loaded yet"
+        self.last_used = 0.0
+        self.loaded_at = 0.0
+        self._fault = fault
+        self._on_change = on_change
         self._model: Model | None = None
         self._users = 0
-        self._unused = Condition()
+        self._retired: Future[None] | None = None
+        self._lock = RLock()
 
     @property
     def model(self) -> Model:
         """The loaded model, or `ModelNotReady` with the reason."""
-        if self._model is None:
+        model = self._model
+        if model is None or self.state is not State.READY:
             raise ModelNotReady(self.name, self.version, self.reason)
-        return self._model
+        return model
 
     @property
     def reason(self) -> str:
@@ -55,43 +122,144 @@ class ModelVersion:
                 return ""
             case State.LOADING:
                 return "it is being loaded"
-            case State.UNLOADED:
-                return "it was unloaded"
+            case State.UNLOADING:
+                return "it is being unloaded"
+            case State.UNAVAILABLE:
+                return self.idle_reason
             case State.FAILED:
                 return self.error.public if self.error else ""
 
-    @contextmanager
-    def in_use(self) -> Iterator[Model]:
-        """The model for the length of a call, during which it is not unloaded. Raises `ModelNotReady`."""
-        with self._unused:
+    @property
+    def retired(self) -> bool:
+        """Whether its life has ended, or will when its last call has."""
+        return self._retired is not None
+
+    @property
+    def size(self) -> int:
+        """The bytes of its files."""
+        return self.stored.fingerprint.size if self.stored.fingerprint else 0
+
+    @property
+    def users(self) -> int:
+        """How many handles are held."""
+        return self._users
+
+    def is_same(self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None) -> bool:
+        """Whether loading these would give what this is."""
+        return (stored, _of_loading(configuration)) == (self.stored, _of_loading(self.configuration)) and (
+            str(fault) == str(self._fault)
+        )
+
+    def use(self) -> Handle:
+        """The model for a call, during which it is not unloaded. Raises `ModelNotReady`."""
+        with self._lock:
             model = self.model
             self._users += 1
-        try:
-            yield model
-        finally:
-            with self._unused:
-                self._users -= 1
-                if not self._users:
-                    self._unused.notify_all()
+            self.last_used = time.monotonic()
+        return Handle(self, model, self._release)
 
     def load(self, runtimes: Runtimes, runtime: str | None) -> None:
-        """Load the model, or note why it cannot be."""
+        """Load and warm the model, or note why it cannot be."""
+        with self._lock:
+            if self.state not in (State.UNAVAILABLE, State.FAILED) or self.retired:
+                return
+            self._enter(State.LOADING)
+        self._on_change(self)
         started = time.perf_counter()
+        loaded: Model | MLBuffetError = LoadFailed("it was given up")
         try:
-            self._model = load(self.path, runtime=runtime, runtimes=runtimes)
-            self.error = None
-            self.state = State.READY
+            loaded = self._load(runtimes, runtime)
         except MLBuffetError as error:
-            self.error = error
-            self.state = State.FAILED
-            logger.info("version %d of the model %r failed to load", self.version, self.name, exc_info=error)
-        self.seconds = time.perf_counter() - started
+            loaded = error
+        except OSError as error:
+            loaded = LoadFailed("it cannot be read", path=self.path, runtime=runtime, detail=str(error))
+        finally:
+            self.seconds = time.perf_counter() - started
+            self._loaded(loaded)
+        self._on_change(self)
 
-    def unload(self) -> None:
-        """Answer no new calls, wait for those under way, and release the model."""
-        with self._unused:
-            model, self._model = self._model, None
-            self.state = State.UNLOADED
-            self._unused.wait_for(lambda: not self._users)
-        if model is not None:
+    def retire(self, reason: str = "it was unloaded") -> Future[None]:
+        """Answer no new calls and release the model after those under way; the result is there once that is done."""
+        with self._lock:
+            self.idle_reason = reason
+            if self._retired is None:
+                self._retired = Future()
+                match self.state:
+                    case State.UNAVAILABLE:
+                        self._retired.set_result(None)
+                    case State.FAILED:
+                        self._enter(State.UNAVAILABLE)
+                        self._retired.set_result(None)
+                    case State.READY:
+                        self._enter(State.UNLOADING)
+                    case _:  # it ends when loading has
+                        pass
+            idle = self.state is State.UNLOADING and not self._users
+        if idle:
+            self._close()
+        return self._retired
+
+    def _load(self, runtimes: Runtimes, runtime: str | None) -> Model:
+        if self._fault is not None:
+            raise self._fault
+        chosen = self.configuration.runtime or runtime
+        model = load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+        try:
+            return prepared(model, self.configuration)
+        except MLBuffetError:
             model.close()
+            raise
+
+    def _loaded(self, loaded: Model | MLBuffetError) -> None:
+        with self._lock:
+            if isinstance(loaded, Model):
+                self._model, self.error, self.failures = loaded, None, 0
+                self.loaded_at = time.monotonic()
+                self._enter(State.READY)
+                ended = self.retired
+                if ended:
+                    self._enter(State.UNLOADING)
+            else:
+                self.error = loaded
+                self.failures += 1
+                self._enter(State.FAILED)
+                ended = False
+                if self._retired is not None:
+                    self._enter(State.UNAVAILABLE)
+                    self._retired.set_result(None)
+                logger.info("version %d of the model %r failed to load", self.version, self.name, exc_info=loaded)
+        if ended:
+            self._close()
+
+    def _shared(self, handle: Handle) -> Handle:
+        with self._lock:
+            if handle.released:
+                raise ModelClosed(self.path)
+            self._users += 1
+        return Handle(self, handle.model, self._release)
+
+    def _release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            idle = self.state is State.UNLOADING and not self._users
+        if idle:  # who gave it back may be an event loop, and a runtime may take its time
+            Thread(target=self._close, name="mlbuffet-unload").start()
+
+    def _close(self) -> None:
+        with self._lock:
+            model, self._model = self._model, None
+        if model is None or self._retired is None:
+            return
+        model.close()
+        with self._lock:
+            self._enter(State.UNAVAILABLE)
+        self._on_change(self)
+        self._retired.set_result(None)
+
+    def _enter(self, state: State) -> None:
+        assert state in _NEXT[self.state], f"{self.state} -> {state}"
+        self.state = state
+
+
+def _of_loading(configuration: Configuration) -> tuple[object, ...]:
+    return configuration.runtime, configuration.signature, configuration.options, configuration.warmup

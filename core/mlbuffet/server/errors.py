@@ -1,4 +1,4 @@
-"""Errors as HTTP answers."""
+"""Errors as HTTP answers; coroutines, because Starlette runs plain functions in the threads that predictions fill."""
 
 import logging
 from http import HTTPStatus
@@ -13,7 +13,10 @@ from mlbuffet.errors import (
     AmbiguousRuntime,
     ArtifactNotFound,
     ArtifactUnreadable,
+    DuplicateModel,
+    InvalidConfiguration,
     InvalidInput,
+    InvalidOptions,
     LoadFailed,
     MLBuffetError,
     ModelClosed,
@@ -30,6 +33,9 @@ STATUS: dict[type[MLBuffetError], int] = {
     AmbiguousRuntime: 422,
     ArtifactNotFound: 422,
     ArtifactUnreadable: 422,
+    InvalidConfiguration: 422,
+    InvalidOptions: 422,
+    DuplicateModel: 422,
     ModelNotFound: 404,
     PredictFailed: 500,
     ModelNotReady: 503,
@@ -48,7 +54,7 @@ class ErrorAnswer(TypedDict):
     error: str
 
 
-def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
+async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     """The status of ``error`` and its public message; what a client may not see goes to the log."""
     assert isinstance(error, MLBuffetError)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
@@ -60,7 +66,7 @@ def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     return response
 
 
-def answer_http_exception(request: Request, error: Exception) -> Response:
+async def answer_http_exception(request: Request, error: Exception) -> Response:
     """What HTTP itself refuses: no route, not with this method, a body that is too large."""
     assert isinstance(error, HTTPException)
     plain = error.detail == HTTPStatus(error.status_code).phrase
@@ -70,7 +76,7 @@ def answer_http_exception(request: Request, error: Exception) -> Response:
     return response
 
 
-def answer_defect(request: Request, error: Exception) -> Response:
+async def answer_defect(request: Request, error: Exception) -> Response:
     """An exception that nobody foresaw; Starlette raises it again, and so it reaches the log."""
     return error_response(500, "internal error; the server's log has the cause")
 

@@ -7,22 +7,39 @@ from typing import TypeVar
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 
+from mlbuffet.errors import ModelNotReady
 from mlbuffet.model import Model
-from mlbuffet.repository import ModelVersion
+from mlbuffet.repository import Handle, ModelRepository, ModelVersion
 
 T = TypeVar("T")
 
 
-async def run_with_model(version: ModelVersion, work: Callable[[Model], T], timeout: float | None) -> T:
-    """What ``work`` returns for the model of ``version``, in a thread.
+async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion]) -> Handle:
+    """A handle of the version that ``find`` finds, once it is loaded where that is done on demand.
 
-    Raises `ModelNotReady`, what ``work`` raises, or after ``timeout`` seconds `HTTPException` 504. A call that still
-    runs then cannot be stopped, and keeps the model from being unloaded until it ends.
+    Raises what ``find`` raises, and `ModelNotReady`.
+    """
+    while True:
+        version = find()
+        try:
+            return version.use()
+        except ModelNotReady:
+            loading = repository.demand(version)
+            if loading is None:
+                raise
+        await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
+
+
+async def run_with_model(handle: Handle, work: Callable[[Model], T], timeout: float | None) -> T:
+    """What ``work`` returns for the model of ``handle``, in a thread.
+
+    Raises what ``work`` raises, or after ``timeout`` seconds `HTTPException` 504. A call that still runs then cannot be
+    stopped, and keeps the model from being unloaded until it ends.
     """
 
     def leased() -> T:
-        with version.in_use() as model:
-            return work(model)
+        with handle.again() as own:
+            return work(own.model)
 
     try:
         async with asyncio.timeout(timeout):

@@ -132,7 +132,7 @@ class IndexEntry(TypedDict):
 
     name: str
     version: str
-    state: Literal["READY", "LOADING", "UNAVAILABLE"]
+    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
     reason: NotRequired[str]
 
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 from mlbuffet.model import Model
-from mlbuffet.repository import ModelRepository, ModelVersion, State
+from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.errors import error_response
 from mlbuffet.server.open_inference.answers import (
@@ -34,7 +34,7 @@ from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import decode_request
 from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.prediction import run_with_model
+from mlbuffet.server.prediction import acquire, run_with_model
 from mlbuffet.server.settings import ServerSettings
 
 EXTENSIONS = [
@@ -50,11 +50,12 @@ EXTENSIONS = [
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
-_STATES: dict[State, Literal["READY", "LOADING", "UNAVAILABLE"]] = {
+_STATES: dict[State, Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]] = {
     State.READY: "READY",
     State.LOADING: "LOADING",
     State.FAILED: "UNAVAILABLE",
-    State.UNLOADED: "UNAVAILABLE",
+    State.UNLOADING: "UNLOADING",
+    State.UNAVAILABLE: "UNAVAILABLE",
 }
 
 
@@ -130,37 +131,39 @@ class OpenInference:
 
     async def model_metadata(self, request: Request) -> Response:
         """Versions, platform, tensors and signatures of a model."""
-        version = self._version(request)
-        model = version.model
-        ready = [one.version for one in self._repository.versions(version.name) if one.state is State.READY]
-        return _json(model_metadata(version.name, model, ready))
+        with await self._acquire(request) as handle:
+            name = handle.version.name
+            ready = [one.version for one in self._repository.versions(name) if one.state is State.READY]
+            return _json(model_metadata(name, handle.model, ready))
 
     async def model_config(self, request: Request) -> Response:
         """The configuration of a model, as Triton shows it."""
-        version = self._version(request)
-        return _json(model_config(version.name, version.model))
+        with await self._acquire(request) as handle:
+            return _json(model_config(handle.version.name, handle.model))
 
     async def model_ready(self, request: Request) -> Response:
-        """200 where the model answers, 503 with the reason where it does not."""
+        """200 where the model answers, 503 with the reason where it does not; it is not loaded for this question."""
         version = self._version(request)
-        assert version.model
+        assert self._repository.is_dormant(version) or version.model
         return _json(ModelReady(name=version.name, ready=True))
 
     async def infer(self, request: Request) -> Response:
         """Run a model on the tensors of the body."""
-        version = self._version(request)
-        statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
+        self._version(request)  # an address that leads nowhere is refused before the body is read
         begin = perf_counter_ns()
-        try:
-            body = await read_body(request, self._settings)
-            length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
-            answer, *moments = await run_with_model(
-                version, lambda model: _answer(version, model, body, length), self._settings.request_timeout
-            )
-        except Exception:
-            statistics.failure(perf_counter_ns() - begin)
-            raise
-        statistics.success((begin, *moments))
+        body = await read_body(request, self._settings)
+        length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
+        with await self._acquire(request) as handle:
+            version = handle.version
+            statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
+            try:
+                answer, *moments = await run_with_model(
+                    handle, lambda model: _answer(version, model, body, length), self._settings.request_timeout
+                )
+            except Exception:
+                statistics.failure(perf_counter_ns() - begin)
+                raise
+            statistics.success((begin, *moments))
         if answer.header_length is None:
             return compress(Response(answer.body, media_type="application/json"), request)
         headers = {HEADER_LENGTH: str(answer.header_length)}
@@ -205,6 +208,9 @@ class OpenInference:
         parameters = (decode(body, ChangeRequest) if body.strip() else ChangeRequest()).parameters or {}
         if unknown := parameters.keys() - {_CHANGE_PARAMETER}:
             raise InvalidInput(f"the parameter {min(unknown)!r} is not supported: a model is loaded as it is on disk")
+
+    async def _acquire(self, request: Request) -> Handle:
+        return await acquire(self._repository, lambda: self._version(request))
 
     def _version(self, request: Request) -> ModelVersion:
         asked = request.path_params.get("version")

@@ -1,6 +1,7 @@
 """Which model, and which version of it, an address below /v1 means."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -35,7 +36,7 @@ def malformed(request: Request) -> HTTPException:
 
 def find_version(repository: ModelRepository, request: Request) -> ModelVersion:
     """The version that answers a prediction. Raises `HTTPException` or `InvalidInput`."""
-    name, number = _name_and_number(request)
+    name, number = _name_and_number(repository, request)
     try:
         return repository.get(name, number)
     except ModelNotFound:
@@ -45,7 +46,7 @@ def find_version(repository: ModelRepository, request: Request) -> ModelVersion:
 
 def find_versions(repository: ModelRepository, request: Request) -> list[ModelVersion]:
     """The versions whose states are asked for: the one named, or all. Raises `HTTPException` or `InvalidInput`."""
-    name, number = _name_and_number(request)
+    name, number = _name_and_number(repository, request)
     try:
         return repository.versions(name) if number is None else [repository.get(name, number)]
     except ModelNotFound:
@@ -53,13 +54,13 @@ def find_versions(repository: ModelRepository, request: Request) -> list[ModelVe
         raise HTTPException(404, f"Could not find {asked}") from None
 
 
-def _name_and_number(request: Request) -> tuple[str, int | None]:
+def _name_and_number(repository: ModelRepository, request: Request) -> tuple[str, int | None]:
     """The model's name and the version; ``None`` is the latest, for which ovmsclient sends 0."""
     parameters = request.path_params
     if ":" in parameters["model"]:
         raise malformed(request)
     if "label" in parameters:
-        raise InvalidInput(f"Unrecognized servable version label: {parameters['label']}")
+        return parameters["model"], _labelled(repository, parameters["model"], parameters["label"])
     digits = parameters.get("version", "0")
     if _VERSION.fullmatch(digits) is None:
         raise malformed(request)
@@ -67,3 +68,11 @@ def _name_and_number(request: Request) -> tuple[str, int | None]:
     if len(digits) > len(str(_LARGEST_VERSION)) or int(digits) > _LARGEST_VERSION:
         raise InvalidInput(f"Failed to convert version: {digits} to numeric.")
     return parameters["model"], int(digits) or None
+
+
+def _labelled(repository: ModelRepository, name: str, label: str) -> int:
+    """The number behind a label. TensorFlow Serving tells an unknown label apart from an unknown model by no status."""
+    with suppress(ModelNotFound):
+        if (version := repository.labelled(name, label)) is not None:
+            return version.version
+    raise InvalidInput(f"Unrecognized servable version label: {label}")

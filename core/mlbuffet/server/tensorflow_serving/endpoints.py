@@ -11,7 +11,7 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server.body import compress, read_body
-from mlbuffet.server.prediction import run_with_model
+from mlbuffet.server.prediction import acquire, run_with_model
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
 from mlbuffet.server.tensorflow_serving.addresses import (
@@ -29,13 +29,12 @@ def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]
     endpoints = TensorFlowServing(repository, settings)
     found: list[Route] = []
     for model in MODEL_ADDRESSES:
-        described = "{label}" not in model  # no model has labels here: such an address is known, and refused
         found += [
-            AnyCaseRoute(f"{model}:predict", endpoints.predict, methods=["POST"], include_in_schema=described),
-            AnyCaseRoute(f"{model}:classify", endpoints.classify, methods=["POST"], include_in_schema=described),
-            AnyCaseRoute(f"{model}:regress", endpoints.regress, methods=["POST"], include_in_schema=described),
-            AnyCaseRoute(f"{model}/metadata", endpoints.metadata, include_in_schema=described),
-            AnyCaseRoute(model, endpoints.status, include_in_schema=described),
+            AnyCaseRoute(f"{model}:predict", endpoints.predict, methods=["POST"]),
+            AnyCaseRoute(f"{model}:classify", endpoints.classify, methods=["POST"]),
+            AnyCaseRoute(f"{model}:regress", endpoints.regress, methods=["POST"]),
+            AnyCaseRoute(f"{model}/metadata", endpoints.metadata),
+            AnyCaseRoute(model, endpoints.status),
         ]
     return [
         *found,
@@ -66,8 +65,8 @@ class TensorFlowServing:
 
     async def metadata(self, request: Request) -> Response:
         """The signatures of a model."""
-        version = find_version(self._repository, request)
-        return _json(model_metadata(version.name, version.version, version.model.signatures))
+        with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
+            return _json(model_metadata(handle.version.name, handle.version.version, handle.model.signatures))
 
     async def status(self, request: Request) -> Response:
         """The states of all versions of a model, or of the one named."""
@@ -83,9 +82,10 @@ class TensorFlowServing:
 
     async def _answer(self, request: Request, infer: Callable[[Model, bytes], bytes]) -> Response:
         """What ``infer`` makes of the body, off the event loop from its JSON to the answer's."""
-        version = find_version(self._repository, request)
+        find_version(self._repository, request)  # an address that leads nowhere is refused before the body is read
         body = await read_body(request, self._settings)
-        answer = await run_with_model(version, lambda model: infer(model, body), self._settings.request_timeout)
+        with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
+            answer = await run_with_model(handle, lambda model: infer(model, body), self._settings.request_timeout)
         return compress(Response(answer, media_type="application/json"), request)
 
 

@@ -15,11 +15,12 @@ from mlbuffet.server.tensorflow_serving.answers import (
 from mlbuffet.server.tensorflow_serving.datatypes import datatype_of
 from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
 
-_STATES: dict[State, Literal["LOADING", "AVAILABLE", "END"]] = {
+_STATES: dict[State, Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]] = {
     State.LOADING: "LOADING",
     State.READY: "AVAILABLE",
     State.FAILED: "END",
-    State.UNLOADED: "END",
+    State.UNLOADING: "UNLOADING",
+    State.UNAVAILABLE: "START",
 }
 
 
@@ -41,7 +42,7 @@ def _version_status(version: ModelVersion) -> VersionStatus:
     failed = version.state is State.FAILED
     return {
         "version": str(version.version),
-        "state": _STATES[version.state],
+        "state": "END" if version.retired and version.state is State.UNAVAILABLE else _STATES[version.state],
         "status": {
             "error_code": "INTERNAL" if failed else "OK",
             "error_message": version.reason if failed else "",

@@ -41,5 +41,6 @@ def protocol(routes: Sequence[Route]) -> Protocol:
     parameters = {
         "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
         "version": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        "label": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
     }
     return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, parameters)

@@ -1,0 +1,97 @@
+"""What has come to rest on disk: a version that is still being written is none yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlbuffet.errors import MLBuffetError
+from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.layout import StoredModel, StoredVersion
+
+STILL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a model's ``model.toml`` says."""
+
+    configuration: Configuration
+    error: MLBuffetError | None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Told) and (self.configuration, str(self.error)) == (
+            other.configuration,
+            str(other.error),
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_Item = StoredVersion | _Told
+_Items = dict[tuple[str, int], _Item]
+
+
+class Settling:
+    """The models at rest: each version and configuration as it last was for a second, or was renamed into place.
+
+    A removal has to last as long, so that one thing put in the place of another is a change.
+    """
+
+    def __init__(self, models: Iterable[StoredModel], still_seconds: float = STILL_SECONDS) -> None:
+        self._settled = _items(models)
+        self._still_seconds = still_seconds
+        self._seen: dict[tuple[str, int], tuple[_Item | None, float]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was seen that is not at rest."""
+        return bool(self._seen)
+
+    def observe(self, models: Iterable[StoredModel], now: float) -> list[StoredModel] | None:
+        """All that is at rest, given what is on disk at the moment ``now``, in seconds; ``None`` if nothing changed."""
+        current = _items(models)
+        changed = False
+        for key in current.keys() | self._settled.keys():
+            item = current.get(key)
+            if item == self._settled.get(key):
+                self._seen.pop(key, None)
+                continue
+            before, since = self._seen.get(key, (None, now))
+            if key not in self._seen or before != item:
+                since = now
+            self._seen[key] = (item, since)
+            if now - since >= self._still_seconds or self._is_whole(key, item):
+                changed = True
+                del self._seen[key]
+                if item is None:
+                    del self._settled[key]
+                else:
+                    self._settled[key] = item
+        return _models(self._settled) if changed else None
+
+    def _is_whole(self, key: tuple[str, int], item: _Item | None) -> bool:
+        if isinstance(item, StoredVersion):
+            return item.fingerprint is not None and item.fingerprint.renamed
+        return item is not None and key not in self._settled  # of a new model, whose versions have to settle
+
+
+def _items(models: Iterable[StoredModel]) -> _Items:
+    items: _Items = {}
+    for model in models:
+        items[model.name, 0] = _Told(model.configuration, model.error)
+        items.update({(model.name, stored.version): stored for stored in model.versions})
+    return items
+
+
+def _models(items: _Items) -> list[StoredModel]:
+    found = []
+    for name in sorted({name for name, _ in items}):
+        told = items.get((name, 0))
+        versions = [item for (owner, number), item in items.items() if owner == name and number]
+        if versions and isinstance(told, _Told):
+            kept = tuple(sorted((one for one in versions if isinstance(one, StoredVersion)), key=_number))
+            found.append(StoredModel(name, kept, told.configuration, told.error))
+    return found
+
+
+def _number(stored: StoredVersion) -> int:
+    return stored.version

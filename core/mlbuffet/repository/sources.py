@@ -1,0 +1,49 @@
+"""The places whose models are served, looked through again and again."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlbuffet.errors import DuplicateModel, NoModels
+from mlbuffet.repository.layout import StoredModel, find_models, merged
+from mlbuffet.repository.remote import RemoteFolder
+from mlbuffet.runtimes import Runtimes
+
+logger = logging.getLogger(__name__)
+
+
+class Sources:
+    """Paths and remote folders, each a model or a folder of models; what is ignored there is told once."""
+
+    def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: str | None = None) -> None:
+        self.paths = [place.path if isinstance(place, RemoteFolder) else place for place in places]
+        self._remote = [place for place in places if isinstance(place, RemoteFolder)]
+        self._runtimes = runtimes
+        self._runtime = runtime
+        self._told: set[str] = set()
+
+    def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
+        """The models at all paths, by name. Raises as `find_models` does, `DuplicateModel`, and `RemoteFailed`.
+
+        With ``may_be_empty`` a folder without models is no error: they may come.
+        """
+        for folder in self._remote:
+            folder.refresh()
+        models = merged(model for path in self.paths for model in self._in(path, may_be_empty=may_be_empty))
+        for model in models:
+            if isinstance(model.error, DuplicateModel) and not may_be_empty:
+                raise model.error
+        return models
+
+    def _in(self, path: Path, *, may_be_empty: bool) -> list[StoredModel]:
+        try:
+            return find_models(path, self._runtimes, self._runtime, self._warn)
+        except NoModels:
+            if not may_be_empty:
+                raise
+            return []
+
+    def _warn(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            logger.warning(what)

@@ -1,0 +1,42 @@
+"""A model as its ``model.toml`` wants it, before it answers anyone: its default signature, and its first calls."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.errors import InvalidInput, LoadFailed, MLBuffetError, UnknownSignature
+from mlbuffet.model import Model
+from mlbuffet.repository.configuration import FILE_NAME, Configuration
+from mlbuffet.tensors import Signatures, TensorSpec
+
+
+def prepared(model: Model, configuration: Configuration) -> Model:
+    """``model`` with its default signature, warmed. Raises `LoadFailed` where it has no such signature or fails."""
+    if (name := configuration.signature) is not None:
+        if name not in model.signatures:
+            raise _failed(model, f"'signature': {UnknownSignature(name, model.signatures)}")
+        reason = f"{FILE_NAME} says so"
+        model.signatures = Signatures(dict(model.signatures), default=name, default_reason=reason)
+    if (warmup := configuration.warmup) is not None:
+        try:
+            signature = model.signatures.resolve(warmup.signature)
+            specs = model.signatures[signature].inputs
+            inputs = warmup.inputs if warmup.inputs is not None else {name: _zeros(specs[name]) for name in specs}
+            for _ in range(warmup.repeat):
+                model.predict(inputs, signature=signature)
+        except InvalidInput as error:
+            raise _failed(model, f"'warmup': {error}") from error
+        except MLBuffetError as error:
+            raise _failed(model, "its warm-up failed", str(error)) from error
+    return model
+
+
+def _failed(model: Model, problem: str, detail: str | None = None) -> LoadFailed:
+    return LoadFailed(f"{FILE_NAME}: {problem}", path=model.path, runtime=model.runtime.name, detail=detail)
+
+
+def _zeros(spec: TensorSpec) -> NDArray[Any]:
+    """Zeros, or empty texts; a dimension of any size is 1."""
+    shape = [1 if size is None else size for size in spec.shape] if spec.shape is not None else [1]
+    return np.full(shape, b"", object) if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)

@@ -1,0 +1,100 @@
+"""A thread that sees what changes on disk, and tells the repository once it is at rest."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from threading import Event, Thread
+
+from watchfiles import watch
+
+from mlbuffet.errors import MLBuffetError
+from mlbuffet.repository.layout import StoredModel
+from mlbuffet.repository.settling import Settling
+from mlbuffet.repository.sources import Sources
+
+TICK = 0.25
+"""How often it is looked whether what was seen has come to rest, in seconds."""
+POLL = 5.0
+"""How often everything is looked through without an event: network file systems have none for what others change."""
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Looks through ``sources`` at every event of the file system, and every few seconds without one."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        models: Iterable[StoredModel],
+        update: Callable[[list[StoredModel]], None],
+        *,
+        events: bool = True,
+        poll: float = POLL,
+    ) -> None:
+        self._sources = sources
+        self._settling = Settling(models)
+        self._update = update
+        self._events = events
+        self._poll = poll
+        self._looked = time.monotonic()
+        self._rearm_at = 0.0
+        self._complaint = ""
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="mlbuffet-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more, and wait for the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._look()  # at what changed since the models were found
+        while not self._stopping.is_set():
+            if self._events and time.monotonic() >= self._rearm_at:
+                self._follow_events()
+                self._rearm_at = time.monotonic() + self._poll
+            if not self._stopping.wait(TICK):
+                self._look_if_due(changed=False)
+
+    def _follow_events(self) -> None:
+        """Look at every event, until there can be none: a root is gone, or the system has no watches left."""
+        try:
+            for changes in watch(
+                *self._sources.paths,
+                watch_filter=None,
+                stop_event=self._stopping,
+                debounce=int(TICK * 1000),
+                rust_timeout=int(TICK * 1000),
+                yield_on_timeout=True,
+                raise_interrupt=False,
+            ):
+                self._look_if_due(changed=bool(changes))
+                if not all(path.exists() for path in self._sources.paths):
+                    return
+        except (OSError, RuntimeError) as error:  # watchfiles raises its own as RuntimeError
+            self._complain(f"no events from the file system, which is looked at every {self._poll:g} s: {error}")
+
+    def _look_if_due(self, *, changed: bool) -> None:
+        if changed or self._settling.waiting or time.monotonic() - self._looked >= self._poll:
+            self._look()
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        try:
+            models = self._sources.find(may_be_empty=True)
+        except (MLBuffetError, OSError) as error:  # a root that is gone is no order to remove its models
+            self._complain(f"the models stay as they were: {error}")
+            return
+        settled = self._settling.observe(models, time.monotonic())
+        if settled is not None:
+            self._update(settled)
+
+    def _complain(self, what: str) -> None:
+        if what != self._complaint:
+            self._complaint = what
+            logger.warning(what)
