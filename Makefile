@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage check fix bench reloads schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench reloads schema pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,17 @@ coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
 	$(BIN)/pytest --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --include='core/*' --fail-under=98
 	$(BIN)/coverage report --include='plugins/*' --fail-under=95
+
+soak: env ## send 10 000 malformed requests to a server, and print what became of it
+	MLBUFFET_SOAK=10000 $(BIN)/pytest -q -s tests/server/test_soak.py
+
+fuzz: env ## give the decoders of requests 240 000 examples
+	MLBUFFET_FUZZ=40000 $(BIN)/pytest -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
+
+clients: env ## run every client of docs/clients.md, KServe's in an environment of its own
+	@test -x build/kserve/bin/python || $(UV) venv --quiet --python $(BIN)/python build/kserve
+	$(UV) pip install --quiet --python build/kserve/bin/python kserve
+	MLBUFFET_KSERVE_PYTHON=build/kserve/bin/python $(BIN)/pytest tests/test_clients.py
 
 check: env ## style, types and layers
 	$(BIN)/ruff check .

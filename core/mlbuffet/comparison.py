@@ -1,14 +1,14 @@
 """Two models on the same inputs, and how far their outputs are apart."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.conversion import dtype_name, kind_of
-from mlbuffet.errors import InvalidInput
+from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.model import Model
 from mlbuffet.tensors import Signature, TensorSpec, shape_text, specs_text
 
@@ -17,7 +17,7 @@ _FREE_SIZE = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tolerance:
-    """Two numbers agree where ``|a - b| <= absolute + relative * |a|``; everything else agrees where it is equal."""
+    """Floats agree where ``|a - b| <= absolute + relative * |a|``; integers, bools and text where they are equal."""
 
     absolute: float = 1e-5
     relative: float = 1e-4
@@ -40,15 +40,21 @@ class Difference:
 
 
 def compare(
-    model: Model, other: Model, inputs: Mapping[str, Any], *, signature: str | None, tolerance: Tolerance
+    model: Model,
+    other: Model,
+    inputs: Mapping[str, Any],
+    *,
+    signature: str | None,
+    other_signature: str | None = None,
+    tolerance: Tolerance,
 ) -> list[Difference]:
     """How far the outputs of ``model`` and ``other`` for ``inputs``, named as ``model`` names them, are apart.
 
-    ``other`` is asked by the signature of the same name, or its default. Its inputs and outputs are paired by name, or
-    in their order where the names differ. Raises `InvalidInput` where they cannot be paired.
+    ``other`` is asked by ``other_signature``, else by the signature of the same name, else by its default. Its inputs
+    and outputs are paired by name, or in order where the names differ. Raises `InvalidInput` where they cannot be.
     """
     name = model.signatures.resolve(signature)
-    other_name = name if name in other.signatures else other.signatures.resolve(None)
+    other_name = _name_for_other(other, other_signature or (name if name in other.signatures else None))
     ours, theirs = model.signatures[name], other.signatures[other_name]
     arrays = ours.check_inputs(inputs)
     theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
@@ -89,6 +95,13 @@ def _random(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
             return generator.normal(size=shape).astype(spec.dtype)
 
 
+def _name_for_other(other: Model, asked: str | None) -> str:
+    try:
+        return other.signatures.resolve(asked)
+    except UnknownSignature as error:
+        raise InvalidInput(f"of the model to compare with, {error}") from error
+
+
 def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], what: str) -> dict[str, str]:
     if ours.keys() == theirs.keys():
         return {name: name for name in ours}
@@ -113,6 +126,12 @@ def _difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any]
         return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=True, reason="the same text")
     if "O" in kinds:
         return _unlike(ours, theirs, f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}")
+    if kinds <= {"i", "b"} and (count := int((array != other).sum())):
+        return replace(
+            _numeric_difference(ours, array, theirs, other, tolerance),
+            agrees=False,
+            reason=f"{count} of {array.size} differ, and {dtype_name(array.dtype)} must be equal",
+        )
     return _numeric_difference(ours, array, theirs, other, tolerance)
 
 

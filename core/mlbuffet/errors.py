@@ -5,9 +5,11 @@
     │   └── UnknownSignature    the call names a signature the model does not have
     ├── InvalidOptions          a runtime does not know an option, or refuses its value
     ├── ArtifactNotFound        there is nothing at the path
+    ├── ArtifactUnreadable      this user may not read what is at the path
     ├── NoRuntime               no runtime accepts the artifact
     │   └── UnknownRuntime      the runtime named is not installed
     ├── AmbiguousRuntime        several runtimes accept the artifact
+    ├── InvalidHook             a plugin implements a hook that is not, or with other arguments
     ├── IncompleteRuntime       a plugin does not implement every hook of a runtime
     ├── DuplicateRuntime        two plugins want one name
     ├── LoadFailed              the runtime cannot load the artifact
@@ -102,6 +104,22 @@ class ArtifactNotFound(MLBuffetError):
         return "the model's artifact is missing"
 
 
+class ArtifactUnreadable(MLBuffetError):
+    """There is something at ``path`` that cannot be read; ``reason`` is what the system says of it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"'{self.path}' cannot be read: {self.reason}; give the user who runs this the right to read it"
+
+    @property
+    def public(self) -> str:
+        return "the model's artifact cannot be read"
+
+
 class NoRuntime(MLBuffetError):
     """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that could not be asked."""
 
@@ -114,7 +132,8 @@ class NoRuntime(MLBuffetError):
     def __str__(self) -> str:
         return (
             f"no installed runtime accepts '{self.path}'; asked: {_listed(self.asked)}{_reasons(self.broken)}. "
-            "Install the package of a runtime that reads it, or name a runtime to try it all the same"
+            "Install the package of a runtime that reads it; or name the runtime (--runtime, runtime=) that "
+            "should have, to be told what is wrong with a file that may be damaged"
         )
 
     @property
@@ -161,6 +180,19 @@ class AmbiguousRuntime(MLBuffetError):
     @property
     def public(self) -> str:
         return f"several runtimes accept the model: {_listed(self.accepting)}"
+
+
+class InvalidHook(MLBuffetError):
+    """The plugin ``name`` has a hook that cannot be called: ``problem`` says which, ``instead`` what can be."""
+
+    def __init__(self, name: str, problem: str, instead: str) -> None:
+        self.name = name
+        self.problem = problem
+        self.instead = instead
+        super().__init__(name, problem, instead)
+
+    def __str__(self) -> str:
+        return f"the plugin {self.name!r} is wrong: {self.problem}; {self.instead}"
 
 
 class IncompleteRuntime(MLBuffetError):

@@ -23,6 +23,8 @@ T = TypeVar("T")
 def decode(text: bytes, kind: type[T]) -> T:
     """``text`` as ``kind`` (a msgspec struct, or ``Any``). Raises `InvalidInput` with the path of the field."""
     try:
+        if not text.isascii():
+            text.decode()  # msgspec does not look at the text of members that it skips
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the JSON does not have the form expected: {error}") from None

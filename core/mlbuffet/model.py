@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.errors import ArtifactNotFound, LoadFailed, MLBuffetError, ModelClosed, PredictFailed
+from mlbuffet.artifact import check_artifact
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, PredictFailed
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
 
@@ -30,11 +31,10 @@ def load(
     ``runtime`` names the runtime to use; without it the one that accepts the artifact is chosen. ``options`` are that
     runtime's own. ``runtimes`` are the runtimes to choose from; without it those installed.
 
-    Raises `ArtifactNotFound`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
+    Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     artifact = Path(path)
-    if not artifact.exists():
-        raise ArtifactNotFound(artifact)
+    check_artifact(artifact)
     if runtimes is None:
         runtimes = Runtimes()
         runtimes.discover()
@@ -123,6 +123,8 @@ class Model:
             if type(array) is not np.ndarray or array.dtype != spec.dtype:
                 kind = getattr(array, "dtype", None) or type(array).__name__
                 self._fail(name, f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}")
+            if spec.dtype.kind == "O" and (strangers := {type(one).__name__ for one in array.flat} - {"bytes"}):
+                self._fail(name, f"its output {output!r} holds {min(strangers)}; text is bytes, such as 'a'.encode()")
         return {output: results[output] for output in wanted}
 
     def _fail(self, signature: str, detail: str) -> NoReturn:

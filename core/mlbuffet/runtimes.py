@@ -9,10 +9,24 @@ from typing import Any
 
 import pluggy
 
-from mlbuffet.errors import AmbiguousRuntime, DuplicateRuntime, IncompleteRuntime, NoRuntime, UnknownRuntime
+from mlbuffet.errors import (
+    AmbiguousRuntime,
+    DuplicateRuntime,
+    IncompleteRuntime,
+    InvalidHook,
+    NoRuntime,
+    UnknownRuntime,
+    reason_of,
+)
 from mlbuffet.hookspecs import PROJECT, OptionalHooks, RuntimePlugin
 
 REQUIRED_HOOKS = ("accepts", "load", "signature", "predict")
+HOOKS = {
+    name: hook
+    for specification in (RuntimePlugin, OptionalHooks)
+    for name, hook in vars(specification).items()
+    if not name.startswith("_")
+}
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +57,10 @@ class Runtime:
         """Whether the runtime says that ``path`` is its artifact; a plugin that raises says no."""
         try:
             return bool(self.hook("accepts")(path=path))
-        except Exception:
-            logger.exception("the runtime %r failed to say whether it accepts '%s'; taken as no", self.name, path)
+        except Exception as error:
+            reason = reason_of(error)
+            logger.warning("the runtime %r failed to say whether it accepts '%s': %s", self.name, path, reason)
+            logger.debug("its traceback:", exc_info=error)
             return False
 
     def __str__(self) -> str:
@@ -89,7 +105,7 @@ class Runtimes:
         """Add a plugin: an instance, a class without constructor arguments, or a module.
 
         A plugin with hook wrappers alone becomes no runtime; it wraps every runtime's hooks from then on. Raises
-        `DuplicateRuntime`, `IncompleteRuntime`, or pluggy's ``PluginValidationError`` for a hook that does not exist.
+        `DuplicateRuntime`, `IncompleteRuntime`, or `InvalidHook`.
         """
         self._register(plugin, name, None)
 
@@ -126,9 +142,9 @@ class Runtimes:
         if self._manager.has_plugin(name):
             raise DuplicateRuntime(name)
         instance = plugin() if isinstance(plugin, type) else plugin
+        self._check_hooks(instance, name)
         self._manager.register(instance, name)
         try:
-            self._manager.check_pending()  # a misspelt hook
             implemented = self._implemented(instance)
             missing = [hook for hook in REQUIRED_HOOKS if hook not in implemented]
             if missing and (implemented or not self._manager.get_hookcallers(instance)):
@@ -138,6 +154,26 @@ class Runtimes:
             raise
         if implemented:
             self._runtimes[name] = Runtime(name, instance, lambda hook: self._bind(instance, hook), entry_point)
+
+    def _check_hooks(self, plugin: object, name: str) -> None:
+        """Before pluggy does it, whose messages do not say what there is instead."""
+        hooks = {hook: arguments_of(specification) for hook, specification in HOOKS.items()}
+        for attribute in dir(plugin):
+            implementation = self._manager.parse_hookimpl_opts(plugin, attribute)
+            if implementation is None or implementation["optionalhook"]:
+                continue
+            hook = implementation["specname"] or attribute
+            function = getattr(plugin, attribute)
+            if hook not in hooks:
+                raise InvalidHook(name, f"there is no hook {hook!r}", f"the hooks are {', '.join(hooks)}")
+            if inspect.iscoroutinefunction(function):
+                raise InvalidHook(name, f"its hook {hook!r} is a coroutine function", "write it as def, not async def")
+            if unknown := [argument for argument in arguments_of(function) if argument not in hooks[hook]]:
+                raise InvalidHook(
+                    name,
+                    f"its hook {hook!r} has the argument {unknown[0]!r}",
+                    f"the arguments are {', '.join(hooks[hook])}, by these names",
+                )
 
     def _implemented(self, plugin: object) -> set[str]:
         return {
@@ -155,6 +191,12 @@ class Runtimes:
             case [alone] if caller.spec and alone.plugin is plugin:
                 return _called_directly(alone, caller.spec.argnames)
         return caller
+
+
+def arguments_of(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments that a caller must give, without ``self``."""
+    parameters = inspect.signature(function).parameters.values()
+    return [one.name for one in parameters if one.default is one.empty and one.name != "self"]
 
 
 def _called_directly(implementation: pluggy.HookImpl, arguments: tuple[str, ...]) -> Callable[..., Any]:

@@ -107,6 +107,9 @@ def test_what_is_no_folder_with_a_file_is_not_accepted(tmp_path: Path, good: Pat
         ({"intra_op_threads": -1}, "intra_op_threads"),
         ({"inter_op_threads": "2"}, "inter_op_threads"),
         ({"tags": "serve"}, "tags"),
+        ({"device": "abacus"}, "there is no device 'abacus' here; there are: cpu:0"),
+        ({"xla": "yes"}, "xla"),
+        ({"gpu_memory_growth": 1}, "gpu_memory_growth"),
         ({"tags": ["gpu"]}, r"no graph of the file is tagged \['gpu'\]; the tags are \['serve'\]"),
         ({"signature": "embed"}, "there is no signature 'embed'; the model has: serving_default"),
     ],
@@ -116,7 +119,10 @@ def test_an_option_that_does_not_fit_is_refused_with_those_that_there_are(
 ) -> None:
     with pytest.raises(InvalidOptions, match=problem) as refused:
         mlbuffet.load(good, options=options, runtimes=runtimes)
-    assert refused.value.valid == ("signature", "tags", "intra_op_threads", "inter_op_threads")
+    assert refused.value.valid == (
+        *("signature", "tags", "intra_op_threads", "inter_op_threads"),
+        *("device", "gpu_memory_growth", "xla"),
+    )
 
 
 # Files that are damaged, incomplete or ahead of this TensorFlow
@@ -145,7 +151,7 @@ def _rename_operation(path: Path) -> None:
         (_truncate("saved_model.pb", 0), "holds no graph"),
         (_truncate("saved_model.pb", 2), "holds no graph"),
         (_truncate("saved_model.pb", 3000), "damaged or cut short; copy or save the model again"),
-        (_remove("saved_model.pb"), "not a SavedModel, which is a folder with a file saved_model.pb"),
+        (_remove("saved_model.pb"), "a SavedModel without its file saved_model.pb"),
         (lambda path: shutil.rmtree(path / "variables"), "the weights are missing"),
         (_remove("variables/variables.index"), "the weights are missing"),
         (_remove("variables/variables.data*"), "the weights are missing"),
@@ -193,18 +199,11 @@ def _never_traced(module: Any) -> None:
     module.predict = tf.function(lambda x: x, autograph=False)
 
 
-def _two_functions(module: Any) -> None:
-    for name in ("embed", "score"):
-        call = tf.function(lambda x: x, input_signature=[tf.TensorSpec([])], autograph=False)
-        setattr(module, name, call)
-
-
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (_undecorated, "no signatures and no functions; make the model a tf.Module"),
+        (_undecorated, "make it `class Model(tf.Module):`, call `super().__init__()`"),
         (_never_traced, r"(predict) were never called and say nothing of their inputs"),
-        (_two_functions, "only functions (embed, score), and nothing says which to serve; save it with tf.saved_model"),
     ],
 )
 def test_a_module_without_signatures_is_refused_with_the_way_to_save_it(

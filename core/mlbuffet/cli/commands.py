@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.model import load
@@ -30,6 +31,10 @@ RuntimeName = Annotated[
     str | None, typer.Option("--runtime", metavar="NAME", help="The runtime to use; else the one that accepts it.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="An option of the runtime; may be given several times."),
+]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Log more, with the traceback of an error.", callback=_set_up_logging)
 ]
@@ -119,13 +124,14 @@ def predict(
     ],
     signature: Annotated[str | None, typer.Option(metavar="NAME", help="The signature; else the default.")] = None,
     runtime: RuntimeName = None,
+    option: Options = None,
     debug: Debug = False,
 ) -> None:
     """Run a model once and print its outputs by name, as JSON."""
     from mlbuffet.cli.files import outputs_as_json, read_inputs
 
     arrays = read_inputs(inputs.read())
-    with load(path, runtime=runtime) as model:
+    with load(path, runtime=runtime, options=parse_options(option or ())) as model:
         print(outputs_as_json(model.predict(arrays, signature=signature)))
 
 
@@ -144,6 +150,9 @@ def verify(
     seed: Annotated[int, typer.Option(help="What the random inputs follow from.", min=0)] = 0,
     atol: Annotated[float, typer.Option(help="How far apart numbers may be.", min=0)] = 1e-5,
     rtol: Annotated[float, typer.Option(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
+    against_signature: Annotated[
+        str | None, typer.Option(metavar="NAME", help="OTHER's signature; else the same, else its default.")
+    ] = None,
     runtime: RuntimeName = None,
     against_runtime: Annotated[str | None, typer.Option(metavar="NAME", help="The runtime for OTHER.")] = None,
     as_json: AsJson = False,
@@ -158,18 +167,27 @@ def verify(
         declared = model.signatures[model.signatures.resolve(signature)]
         values = random_inputs(declared, seed) if inputs is None else read_inputs(inputs.read())
         tolerance = Tolerance(absolute=atol, relative=rtol)
-        differences = compare(model, other, values, signature=signature, tolerance=tolerance)
+        differences = compare(
+            model, other, values, signature=signature, other_signature=against_signature, tolerance=tolerance
+        )
     show_differences(differences, as_json=as_json)
     if not all(difference.agrees for difference in differences):
         raise typer.Exit(1)
 
 
 @app.command()
-def inspect(path: ArtifactPath, *, runtime: RuntimeName = None, as_json: AsJson = False, debug: Debug = False) -> None:
+def inspect(
+    path: ArtifactPath,
+    *,
+    runtime: RuntimeName = None,
+    option: Options = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
     """Show a model's runtime and signatures: names, dtypes and shapes of what it takes and gives."""
     from mlbuffet.cli.reports import show_model
 
-    with load(path, runtime=runtime) as model:
+    with load(path, runtime=runtime, options=parse_options(option or ())) as model:
         show_model(model, as_json=as_json)
 
 

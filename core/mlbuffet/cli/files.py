@@ -11,12 +11,21 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode, encode_array
 from mlbuffet.tensors import Tensors
 
+_FORM = 'write arrays by name, such as {"x": [[1, 2]]}'
+
 
 def read_inputs(content: bytes) -> dict[str, Any]:
     """Inputs by name, from JSON (``{"x": [[1, 2]]}``) or from ``numpy.savez``. Raises `InvalidInput`."""
     if content.startswith(b"PK"):
         return _read_npz(content)
-    return decode(content, dict[str, Any])
+    if content.startswith(b"\x93NUMPY"):
+        raise InvalidInput("an .npy file holds an array without a name; write it with numpy.savez(file, name=array)")
+    if not content.strip():
+        raise InvalidInput(f"the inputs are empty; {_FORM}")
+    inputs = decode(content, Any)
+    if not isinstance(inputs, dict):
+        raise InvalidInput(f"the inputs are no JSON object; {_FORM}")
+    return inputs
 
 
 def outputs_as_json(outputs: Tensors) -> str:
@@ -34,5 +43,9 @@ def _read_npz(content: bytes) -> dict[str, Any]:
     try:
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"the inputs are not a whole .npz of plain arrays: {error}") from None
+    except ValueError:
+        raise InvalidInput(
+            "the inputs are not an .npz of plain arrays; write text as an array of dtype 'S' or 'U', not of objects"
+        ) from None
+    except (OSError, EOFError, zipfile.BadZipFile):
+        raise InvalidInput("the inputs are not a whole .npz; write them again with numpy.savez") from None

@@ -75,11 +75,15 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
         elif version.error is None:
             cells = ["", version.state.value, "", escape(version.reason)]
         else:
-            cells = ["", "[red]FAILED", f"{version.seconds:.2f} s", f"[red]{escape(str(version.error))}"]
+            cells = ["", "[red]FAILED", f"{version.seconds:.2f} s", "[red]see below"]
         table.add_row(escape(version.name), str(version.version), *cells)
     console = Console()
     console.print(table)
-    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it)")
+    for version in versions:
+        if version.error:
+            title = f"{escape(version.name)} (version {version.version})"
+            console.print(f"[red]{title}: {escape(str(version.error))}", soft_wrap=True)
+    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
 
 
 def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:

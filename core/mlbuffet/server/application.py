@@ -51,5 +51,6 @@ def create_app(
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200
     app.state.draining = False  # set by the process when it is told to stop
     return app

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from mlbuffet.errors import (
     AmbiguousRuntime,
     ArtifactNotFound,
+    ArtifactUnreadable,
     DuplicateModel,
     InvalidConfiguration,
     InvalidInput,
@@ -31,6 +32,7 @@ STATUS: dict[type[MLBuffetError], int] = {
     NoRuntime: 422,
     AmbiguousRuntime: 422,
     ArtifactNotFound: 422,
+    ArtifactUnreadable: 422,
     InvalidConfiguration: 422,
     InvalidOptions: 422,
     DuplicateModel: 422,
@@ -39,6 +41,9 @@ STATUS: dict[type[MLBuffetError], int] = {
     ModelNotReady: 503,
     ModelClosed: 503,
 }
+
+RETRY_SECONDS = 1
+LONGEST_MESSAGE = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -77,5 +82,14 @@ async def answer_defect(request: Request, error: Exception) -> Response:
 
 
 def error_response(status: int, message: str) -> Response:
-    """``{"error": message}``, the form that clients of /v2 and /v1 read."""
-    return Response(orjson.dumps(ErrorAnswer(error=message)), status, media_type="application/json")
+    """``{"error": message}``, the form that clients of /v2 and /v1 read; 503 says when to ask again."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return Response(orjson.dumps(ErrorAnswer(error=_short(message))), status, headers, media_type="application/json")
+
+
+def _short(message: str) -> str:
+    """``message``, which may repeat what a client sent, without its middle where it is long."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2
+    return f"{message[:half]} ... {message[-half:]}"

@@ -57,6 +57,10 @@ _LOAD_REASONS = {
     r"MLDataType for: (?P<type>.*) is not currently registered": (
         "it has a {type}, a type that {this} cannot hold; export it with another"
     ),
+    r"Failed to construct locale with name:(?P<locale>\S+?)(?::|$)": (
+        "it compares text by the rules of the locale {locale}, which this machine does not have; install it "
+        "(apt-get install locales; locale-gen {locale} on Debian), or export the model with another locale"
+    ),
     r"INVALID_GRAPH|Invalid model": (
         "its graph breaks the rules of ONNX; check it with onnx.checker and export it again"
     ),

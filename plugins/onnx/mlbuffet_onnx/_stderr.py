@@ -17,7 +17,7 @@ _LEVELS = {
     b"V": logging.DEBUG,
     b"I": logging.INFO,
     b"W": logging.WARNING,
-    b"E": logging.ERROR,
+    b"E": logging.INFO,  # it raises an exception with the same text
     b"F": logging.CRITICAL,
 }
 _MESSAGE = re.compile(

@@ -1,89 +1,113 @@
-"""A SavedModel on disk made into a session that answers."""
+"""An artifact on disk made into a session that answers: whatever it is, by way of a SavedModel."""
 
 import gc
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from mlbuffet_tensorflow._graph import Graph
-from mlbuffet_tensorflow._options import Options
-from mlbuffet_tensorflow._refusals import NotRestored, load_failed, not_loadable
+from mlbuffet.errors import LoadFailed
+from mlbuffet.tensors import DEFAULT_SIGNATURE
+from mlbuffet_tensorflow._archive import unpack
+from mlbuffet_tensorflow._artifact import Kind, kind_to_load
+from mlbuffet_tensorflow._functions import families_of, functions_of, traces
+from mlbuffet_tensorflow._keras_file import keras_function, load_keras, save_keras
+from mlbuffet_tensorflow._opening import opened
+from mlbuffet_tensorflow._options import Options, invalid_options
+from mlbuffet_tensorflow._refusals import NotRestored, load_failed, not_loadable, nothing_to_serve
 from mlbuffet_tensorflow._saved_model import MetaGraph, read_meta_graph, tags_of
-from mlbuffet_tensorflow._session import SessionModel, close_session, open_session
-from mlbuffet_tensorflow._signatures import Wiring, default_signature, wire
+from mlbuffet_tensorflow._serving import served, served_functions, served_keras
+from mlbuffet_tensorflow._session import SessionModel
+from mlbuffet_tensorflow._signatures import signature_names, wire
 from mlbuffet_tensorflow._tensorflow import quiet, tf
+from mlbuffet_tensorflow._written import save_module, write
 
 
-def load_saved_model(path: Path, options: Options) -> SessionModel:
-    """The model of the folder ``path``. Raises `LoadFailed`, or `InvalidOptions` for what the file does not have."""
-    meta_graph = read_meta_graph(path, options.tags)
-    with quiet():
-        try:
-            return _served(path, meta_graph, options)
-        except NotRestored:
-            if not meta_graph.HasField("object_graph_def"):
-                raise
-            return _saved_again(path, meta_graph, options)
-        except (tf.errors.OpError, ValueError) as error:
-            if refusal := load_failed(error):
-                raise refusal from error
-            raise
-
-
-def _saved_again(path: Path, meta_graph: MetaGraph, options: Options) -> SessionModel:
-    """Keras 3 models saved with ``tf.saved_model.save``: their checkpoint names the weights otherwise than their graph,
-    so that a session finds none. The object loader does; what it loaded, saved again, runs in a session.
-    """
-    with ExitStack() as files:
-        copy = Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))
-        _save_again(path, meta_graph, copy)
-        gc.collect()  # what the object loader built holds a second copy of the weights, in cycles
-        saved = read_meta_graph(copy, None)
-        model = _served(copy, saved, options)
-        if saved.asset_file_def:  # a signature may read them at each call
+def load_artifact(path: Path, options: Options) -> SessionModel:
+    """The model at ``path``. Raises `LoadFailed`, or `InvalidOptions` for what the file does not have."""
+    with quiet(), ExitStack() as files:
+        model = _load(path, options, files)
+        if model.reads_files:
             model.files = files.pop_all()
     return model
 
 
-def _save_again(path: Path, meta_graph: MetaGraph, copy: Path) -> None:
+def _load(path: Path, options: Options, files: ExitStack) -> SessionModel:
+    match kind_to_load(path):
+        case Kind.SAVED_MODEL:
+            return _load_saved_model(path, options, files)
+        case Kind.KERAS:
+            return _load_keras(path, options, files)
+        case Kind.ARCHIVE:
+            return _load(unpack(path, _folder(files)), options, files)
+        case _:
+            raise LoadFailed("the zip's model is not one of TensorFlow or Keras, or is damaged; pack it again")
+
+
+def _load_saved_model(path: Path, options: Options, files: ExitStack) -> SessionModel:
+    meta_graph = read_meta_graph(path, options.tags)
+    if not signature_names(meta_graph):
+        return _load_functions(path, meta_graph, options, files)
+    try:
+        wired = wire(meta_graph)
+        return opened(path, meta_graph, served(wired, options.signature), options)
+    except NotRestored:
+        if not meta_graph.HasField("object_graph_def"):
+            raise
+        return _saved_again(path, meta_graph, options, files)
+    except (tf.errors.OpError, ValueError) as error:
+        if refusal := load_failed(error):
+            raise refusal from error
+        raise
+
+
+def _saved_again(path: Path, meta_graph: MetaGraph, options: Options, files: ExitStack) -> SessionModel:
+    """Keras 3 models saved with ``tf.saved_model.save``: their checkpoint names the weights otherwise than their graph,
+    so that a session finds none. The object loader does; what it loaded, saved again, runs in a session.
+    """
+    copy = _folder(files)
     try:
         loaded = tf.saved_model.load(str(path), tags=list(tags_of(meta_graph)))
         tf.saved_model.save(loaded, str(copy), signatures=dict(loaded.signatures))
     except Exception as error:  # a stranger's objects are rebuilt here, which may fail in any way
         raise not_loadable(error) from error
+    loaded = None
+    gc.collect()  # what the object loader built holds a second copy of the weights, in cycles
+    saved = read_meta_graph(copy, None)
+    return opened(copy, saved, served(wire(saved), options.signature), options)
 
 
-def _served(path: Path, meta_graph: MetaGraph, options: Options) -> SessionModel:
-    wirings = wire(meta_graph)
-    default = default_signature(meta_graph, wirings, options.signature)
-    session = open_session(options)
+def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: ExitStack) -> SessionModel:
+    """A file without signatures, whose functions become signatures."""
+    found = traces(meta_graph)
+    traced = [name for name, count in found.items() if count]
+    if not traced:
+        raise nothing_to_serve(meta_graph, found)
+    copy = _folder(files)
     try:
-        tf.compat.v1.saved_model.load(session, list(tags_of(meta_graph)), str(path))
-        if missing := _without_value(session, meta_graph, wirings):
-            raise NotRestored(missing)
-        return SessionModel(session, wirings, default, options)
-    except BaseException:
-        close_session(session)
-        raise
+        module = tf.saved_model.load(str(path), tags=list(tags_of(meta_graph)))
+    except Exception as error:
+        raise not_loadable(error) from error
+    functions, families = functions_of(module, traced)
+    written, _ = write(functions, save_module(module, copy))
+    del module, functions
+    gc.collect()
+    saved = read_meta_graph(copy, None)
+    offered = served_functions(wire(saved).wirings, written, families_of(families), options.signature)
+    return opened(copy, saved, offered, options)
 
 
-def _without_value(session: Any, meta_graph: MetaGraph, wirings: Mapping[str, Wiring]) -> list[str]:
-    """The variables that signatures depend on and that loading gave no value.
-
-    Others do not matter: what Keras exports holds some that nothing reads.
-    """
-    graph = Graph(meta_graph.graph_def)
-    checks = {}
-    with session.graph.as_default():
-        for node in graph.ancestors(tensor for wiring in wirings.values() for tensor in wiring.fetches):
-            if node.op == "VarHandleOp":
-                checks[node.name] = tf.raw_ops.VarIsInitializedOp(resource=_output(session, node))
-            elif node.op in ("VariableV2", "Variable"):  # of TensorFlow 1
-                checks[node.name] = tf.raw_ops.IsVariableInitialized(ref=_output(session, node))
-    return [name for name, has_value in session.run(checks).items() if not has_value]
+def _load_keras(path: Path, options: Options, files: ExitStack) -> SessionModel:
+    if options.tags is not None:
+        raise invalid_options("a file of Keras has no tags")
+    copy = _folder(files)
+    model = load_keras(path)
+    written, _ = write({DEFAULT_SIGNATURE: keras_function(model)}, save_keras(model, copy))
+    del model
+    gc.collect()
+    saved = read_meta_graph(copy, None)
+    return opened(copy, saved, served_keras(wire(saved), written, options.signature), options)
 
 
-def _output(session: Any, node: Any) -> Any:
-    return session.graph.get_tensor_by_name(f"{node.name}:0")
+def _folder(files: ExitStack) -> Path:
+    """A folder that lasts as long as ``files``."""
+    return Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))

@@ -11,10 +11,10 @@ Threads = Annotated[int, msgspec.Meta(ge=0, le=4096)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to load a SavedModel."""
+    """How to load a model."""
 
     signature: str | None = None
-    """The default signature; None: ``serving_default``, else the only one."""
+    """The default signature; None: the one that the rules of resolution find."""
     tags: tuple[str, ...] | None = None
     """The tags of the graph to serve, all of them; None: the graph tagged ``serve``, else the only one."""
     intra_op_threads: Threads = 0
@@ -23,6 +23,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     inter_op_threads: Threads = 0
     """Threads for operations of one call side by side, in a pool of the model's own, if more than 1; 0 and 1: a call
     runs in the thread that makes it, one operation after the other, which is the fastest for small models."""
+    device: str | None = None
+    """Where operations run that the file puts nowhere: ``cpu``, ``gpu``, ``gpu:1``; None: TensorFlow's choice."""
+    gpu_memory_growth: bool = False
+    """Whether TensorFlow takes a GPU's memory bit by bit. False: nearly all at once. Of the process, as the pool."""
+    xla: bool = False
+    """Whether XLA compiles what it can of a graph, which makes the first call for each shape take seconds."""
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:

@@ -1,6 +1,7 @@
 """Why a SavedModel cannot be served, in sentences that say what to do instead."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from mlbuffet.errors import LoadFailed
@@ -26,7 +27,7 @@ _AT_LOAD = (
         "the weights in its folder variables/ are damaged or cut short; copy or save the model again",
     ),
 )
-_DECORATED = "@tf.function(input_signature=[tf.TensorSpec(shape, dtype)])"
+_DECORATED = "@tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32)])"
 
 
 class NotRestored(LoadFailed):
@@ -49,46 +50,30 @@ def load_failed(error: Exception) -> LoadFailed | None:
 
 
 def not_loadable(error: Exception) -> LoadFailed:
-    """A session finds no weights for the signatures, and the file's objects, which know where they are, are broken."""
+    """What is to be served can only be found through the file's objects, and those are broken."""
+    if known := load_failed(error):
+        return known
     reason = (
-        "its weights can only be found through the Python objects of the file, which this TensorFlow cannot load; save "
-        "the model again with model.export(path)"
+        "its weights or functions can only be found through the Python objects of the file, which this TensorFlow "
+        "cannot load; save the model again with model.export(path), or with tf.saved_model.save and signatures={...}"
     )
     return LoadFailed(reason, detail=f"{type(error).__name__}: {error}")
 
 
-def no_signatures(meta_graph: Any) -> LoadFailed:
-    """The file has graphs and functions perhaps, but nothing that says which of them to serve."""
+def nothing_to_serve(meta_graph: Any, functions: Iterable[str]) -> LoadFailed:
+    """The file has neither signatures nor a function that was traced; ``functions`` are those that were not."""
     if not meta_graph.HasField("object_graph_def"):
         return LoadFailed(
             "the file has no signatures; save it with builder.add_meta_graph_and_variables(..., signature_def_map="
             '{"serving_default": ...}), or with tf.compat.v1.saved_model.simple_save'
         )
-    functions = _functions(meta_graph.object_graph_def)
-    traced = [name for name, traces in functions.items() if traces]
-    if traced:
+    if names := ", ".join(functions):
         return LoadFailed(
-            f"the file has no signatures, only functions ({', '.join(traced)}), and nothing says which to serve; save "
-            'it with tf.saved_model.save(model, path, signatures={"serving_default": '
-            f"model.{traced[0]}.get_concrete_function()}}), giving the inputs' tf.TensorSpec where the function has no "
-            "input_signature"
-        )
-    if functions:
-        return LoadFailed(
-            f"the file has no signatures: its functions ({', '.join(functions)}) were never called and say nothing of "
-            f"their inputs, so nothing of them was saved; decorate one with {_DECORATED} and save again"
+            f"the file has no signatures: its functions ({names}) were never called and say nothing of their inputs, "
+            f"so nothing of them was saved; decorate one with `{_DECORATED}` and save again"
         )
     return LoadFailed(
-        "the file has no signatures and no functions; make the model a tf.Module that calls super().__init__(), "
-        f"decorate the method to serve with {_DECORATED}, and save again"
+        "the file has no signatures and no functions: TensorFlow saves none of a class's methods by itself; make it "
+        f"`class Model(tf.Module):`, call `super().__init__()` in its `__init__`, decorate the method to serve with "
+        f"`{_DECORATED}`, and save again"
     )
-
-
-def _functions(object_graph: Any) -> dict[str, int]:
-    """The tf.functions that are attributes of the saved object, and how often each was traced."""
-    nodes = object_graph.nodes
-    return {
-        child.local_name: len(nodes[child.node_id].function.concrete_functions)
-        for child in (nodes[0].children if nodes else ())
-        if nodes[child.node_id].HasField("function")
-    }

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mlbuffet_tensorflow._blame import invalid_input
 from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._signatures import Wiring
 from mlbuffet_tensorflow._tensorflow import config_pb2, dismantle_graph, tf
+from mlbuffet_tensorflow._variants import Call, choosing
 
 _CALLING_THREAD = -1
 _POOL_OF_THE_SESSION = 0
@@ -22,6 +24,10 @@ def open_session(options: Options) -> Any:
     """A session with a graph, variables and tables of its own."""
     config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     config.intra_op_parallelism_threads = options.intra_op_threads
+    config.gpu_options.allow_growth = options.gpu_memory_growth
+    if options.xla:
+        config.graph_options.optimizer_options.global_jit_level = config_pb2.OptimizerOptions.ON_1
+        config.graph_options.optimizer_options.cpu_global_jit = True
     if options.inter_op_threads > 1:
         config.inter_op_parallelism_threads = options.inter_op_threads
         config.use_per_session_threads = True
@@ -34,20 +40,30 @@ def close_session(session: Any) -> None:
     dismantle_graph(session.graph)
 
 
+@dataclass(frozen=True)
+class Served:
+    """What a model offers, and the parts of the graph that answer for each signature: one, or one for each trace."""
+
+    signatures: Signatures
+    variants: Mapping[str, Sequence[Wiring]]
+
+
 class SessionModel:
     """The handle of a loaded SavedModel. Calls may come from several threads; they run without the GIL."""
 
-    def __init__(self, session: Any, wirings: Mapping[str, Wiring], default: str | None, options: Options) -> None:
-        self.signatures = Signatures({name: wiring.signature for name, wiring in wirings.items()}, default)
+    def __init__(self, session: Any, served: Served, options: Options, *, reads_files: bool) -> None:
+        self.signatures = served.signatures
         self._session = session
-        self._wirings = wirings
+        self._variants = served.variants
         self._pool = _POOL_OF_THE_SESSION if options.inter_op_threads > 1 else _CALLING_THREAD
         self.files = ExitStack()
         """What is to be removed with the model."""
-        self._calls: dict[str, _Call] = {}
+        self.reads_files = reads_files
+        """Whether a signature may read files of the artifact at each call."""
+        self._calls: dict[str, Call] = {}
         self._making = threading.Lock()
-        if default is not None:
-            self._make(default)
+        if self.signatures.default is not None:
+            self._make(self.signatures.default)
 
     def predict(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """All outputs of ``signature``. Raises `InvalidInput` where TensorFlow refuses the values."""
@@ -65,13 +81,14 @@ class SessionModel:
         close_session(self._session)
         self.files.close()
 
-    def _make(self, signature: str) -> "_Call":
+    def _make(self, signature: str) -> Call:
         """TensorFlow optimizes a signature's graph when its callable is made, which takes milliseconds to seconds and
         a copy of its constants; so those that are not the default are made when they are first called.
         """
         with self._making:
             if signature not in self._calls:
-                self._calls[signature] = _Call(self._session, self._wirings[signature], self._pool)
+                calls = [(each.signature, _Call(self._session, each, self._pool)) for each in self._variants[signature]]
+                self._calls[signature] = calls[0][1] if len(calls) == 1 else choosing(calls)
             return self._calls[signature]
 
 

@@ -4,13 +4,11 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, TensorSpec
+from mlbuffet.tensors import Signature, TensorSpec
 from mlbuffet_tensorflow._graph import Graph
-from mlbuffet_tensorflow._options import invalid_options
-from mlbuffet_tensorflow._refusals import no_signatures
 from mlbuffet_tensorflow._saved_model import MetaGraph
 from mlbuffet_tensorflow._tensorflow import tf
 
@@ -30,56 +28,54 @@ class Wiring:
     """Whether a call may put an input away in a variable or a queue, where it outlives the call."""
 
 
-class _Inexpressible(Exception):
+class Inexpressible(Exception):
     """Why a signature cannot be one of named tensors."""
 
 
-def wire(meta_graph: MetaGraph) -> dict[str, Wiring]:
+class Wired(NamedTuple):
+    """The signatures that can be served, and why the others cannot."""
+
+    wirings: dict[str, Wiring]
+    left_out: dict[str, str]
+
+
+def signature_names(meta_graph: MetaGraph) -> list[str]:
+    """The signatures that the file declares, sorted."""
+    return sorted(name for name in meta_graph.signature_def if name != INIT_OP)
+
+
+def wire(meta_graph: MetaGraph) -> Wired:
     """Every signature by name; those that named tensors cannot express are left out, with a warning in the log.
 
     Raises `LoadFailed` where none is left.
     """
     graph = Graph(meta_graph.graph_def)
-    wirings: dict[str, Wiring] = {}
-    refused: list[str] = []
-    for name, definition in sorted(meta_graph.signature_def.items()):
-        if name == INIT_OP:
-            continue
+    wired = Wired({}, {})
+    for name in signature_names(meta_graph):
         try:
-            wirings[name] = _wiring(graph, definition)
-        except _Inexpressible as reason:
-            refused.append(f"{name!r}: {reason}")
-    match bool(wirings), bool(refused):
-        case False, False:
-            raise no_signatures(meta_graph)
-        case False, True:
-            raise LoadFailed(f"none of its signatures can be served: {'; '.join(refused)}")
-        case True, True:
-            logger.warning("some signatures cannot be served: %s", "; ".join(refused))
-    return wirings
+            wired.wirings[name] = _wiring(graph, meta_graph.signature_def[name])
+        except Inexpressible as reason:
+            wired.left_out[name] = str(reason)
+    report_left_out(wired.left_out, any_left=bool(wired.wirings))
+    return wired
 
 
-def default_signature(meta_graph: MetaGraph, wirings: Mapping[str, Wiring], asked: str | None) -> str | None:
-    """The one asked for, else ``serving_default``, else the only one; where the file has several others, none.
-
-    A ``serving_default`` that cannot be served has no stand-in: another function would answer in its name.
-    """
-    if asked is not None and asked not in wirings:
-        raise invalid_options(f"there is no signature {asked!r}; the model has: {', '.join(wirings)}")
-    if asked is not None:
-        return asked
-    if DEFAULT_SIGNATURE in meta_graph.signature_def:
-        return DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in wirings else None
-    return next(iter(wirings)) if len(wirings) == 1 else None
+def report_left_out(left_out: Mapping[str, str], *, any_left: bool) -> None:
+    """Say in the log what is not served; `LoadFailed` where nothing is."""
+    reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
+    if not any_left:
+        raise LoadFailed(f"none of its signatures can be served: {reasons}")
+    if left_out:
+        logger.warning("some signatures cannot be served: %s", reasons)
 
 
 def _wiring(graph: Graph, definition: Any) -> Wiring:
     inputs = {name: _tensor(graph, name, info) for name, info in definition.inputs.items()}
     outputs = {name: _tensor(graph, name, info) for name, info in definition.outputs.items()}
     if not outputs:
-        raise _Inexpressible("it has no outputs")
+        raise Inexpressible("it has no outputs")
     if len(set(inputs.values())) < len(inputs):
-        raise _Inexpressible("two of its inputs are one tensor of the graph")
+        raise Inexpressible("two of its inputs are one tensor of the graph")
     declared = graph.declared_order(inputs.values(), outputs.values())
     input_names = sorted(inputs, key=lambda name: (_position(declared, inputs[name]), _natural(name)))
     output_names = sorted(outputs, key=_natural)
@@ -100,11 +96,11 @@ def _tensor(graph: Graph, name: str, info: Any) -> str:
     kind = info.WhichOneof("encoding")
     if kind != "name":
         what = {"coo_sparse": "a sparse tensor", "composite_tensor": "a ragged or other composite tensor"}
-        raise _Inexpressible(
+        raise Inexpressible(
             f"{name!r} is {what.get(kind, 'no tensor')}; save a signature of dense tensors, or of its parts"
         )
     if info.name not in graph:
-        raise _Inexpressible(f"{name!r} is not in the graph; save the model again")
+        raise Inexpressible(f"{name!r} is not in the graph; save the model again")
     return info.name if ":" in info.name else f"{info.name}:0"
 
 
@@ -115,7 +111,7 @@ def _spec(name: str, info: Any) -> TensorSpec:
     try:
         return TensorSpec(name, tf.as_dtype(info.dtype).as_numpy_dtype, shape)
     except (TypeError, ValueError, KeyError):  # resources, variants, quantized integers
-        raise _Inexpressible(f"{name!r} has a type that no array has; save a signature with plain tensors") from None
+        raise Inexpressible(f"{name!r} has a type that no array has; save a signature with plain tensors") from None
 
 
 def _method(name: str) -> Literal["predict", "classify", "regress"]:

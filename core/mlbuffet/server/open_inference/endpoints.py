@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
+from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.errors import error_response
@@ -31,7 +32,7 @@ from mlbuffet.server.open_inference.answers import (
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import decode_request
-from mlbuffet.server.open_inference.responses import encode_response
+from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, run_with_model
 from mlbuffet.server.settings import ServerSettings
@@ -151,23 +152,18 @@ class OpenInference:
         self._version(request)  # an address that leads nowhere is refused before the body is read
         begin = perf_counter_ns()
         body = await read_body(request, self._settings)
+        length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
         with await self._acquire(request) as handle:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
-                call = decode_request(body, request.headers.get(HEADER_LENGTH), handle.model.signatures)
-                decoded = perf_counter_ns()
-                outputs = await run_with_model(
-                    handle,
-                    lambda model: model.predict(call.inputs, signature=call.signature, outputs=call.output_names),
-                    self._settings.request_timeout,
+                answer, *moments = await run_with_model(
+                    handle, lambda model: _answer(version, model, body, length), self._settings.request_timeout
                 )
-                computed = perf_counter_ns()
-                answer = encode_response(call, version.name, version.version, outputs)
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.success((begin, decoded, computed, perf_counter_ns()))
+            statistics.success((begin, *moments))
         if answer.header_length is None:
             return compress(Response(answer.body, media_type="application/json"), request)
         headers = {HEADER_LENGTH: str(answer.header_length)}
@@ -221,6 +217,17 @@ class OpenInference:
         if asked is not None and VERSION.fullmatch(asked) is None:
             raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
+
+
+def _answer(
+    version: ModelVersion, model: Model, body: bytes, header_length: str | None
+) -> tuple[InferResponse, int, int, int]:
+    """The answer to a body, and when it was decoded, computed and encoded; off the event loop, for bodies are large."""
+    call = decode_request(body, header_length, model.signatures)
+    decoded = perf_counter_ns()
+    outputs = model.predict(call.inputs, signature=call.signature, outputs=call.output_names)
+    computed = perf_counter_ns()
+    return encode_response(call, version.name, version.version, outputs), decoded, computed, perf_counter_ns()
 
 
 def _index_entry(version: ModelVersion) -> IndexEntry:

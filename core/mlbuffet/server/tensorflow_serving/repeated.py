@@ -28,6 +28,8 @@ def _read_names(body: bytes) -> None:
         reader.decode(body.decode())
     except RecursionError:
         raise InvalidInput("the text is not valid JSON: it is nested too deep") from None
+    except json.JSONDecodeError as error:  # in members that were skipped, where msgspec lets more through
+        raise InvalidInput(f"the text is not valid JSON: {error}") from None
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

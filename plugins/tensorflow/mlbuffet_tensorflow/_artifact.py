@@ -1,0 +1,103 @@
+"""What kind of artifact lies at a path, told by names and magic bytes alone."""
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
+
+_BINARY_STARTS = (b"\x08", b"\x12")  # the tags of a SavedModel message's two fields: schema version, meta graphs
+_TEXT_STARTS = (b"saved_model_schema_version", b"meta_graphs", b"#")
+_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+_BESIDE_THEM = {"variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb"}
+_CHECKPOINT_FILE = re.compile(
+    r"checkpoint|.+\.(?:index|meta)|.+\.data-\d{5}-of-\d{5}|graph\.pbtxt|events\.out\.tfevents\..*"
+)
+_CHECKPOINT_DATA = re.compile(r".+\.data-\d{5}-of-\d{5}")
+_NODE = re.compile(rb"\x0a[\x01-\xff][\x00-\x7f]?\x0a[\x01-\xff][\x00-\x7f]?[\w.>][\w.>\\/-]*\x12[\x01-\xff]_?[A-Z]\w*")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_KERAS_MARKS = (b"model_config", b"keras_version", b"layer_names")
+_KERAS_3_WEIGHTS = (b"layers", b"vars")
+_KERAS_FILES = {"config.json", "metadata.json"}
+_HEADER_BYTES = 64 * 1024
+
+
+class Kind(Enum):
+    """What TensorFlow and Keras write; the second half can be told and explained, and not served."""
+
+    SAVED_MODEL = auto()
+    KERAS = auto()
+    ARCHIVE = auto()
+    WITHOUT_GRAPH = auto()
+    FROZEN_GRAPH = auto()
+    CHECKPOINT = auto()
+    TFLITE = auto()
+
+
+def kind_of(path: Path) -> Kind | None:
+    """The kind of the file or folder ``path``; None for one that is not TensorFlow's. Raises `OSError`."""
+    if path.is_dir():
+        return _kind_of_folder(path)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    match path.suffix.lower():
+        case ".keras" | ".h5" | ".hdf5" if _is_keras_hdf5(header):
+            return Kind.KERAS
+        case ".keras" | ".zip" if header.startswith(b"PK"):
+            return _kind_of_zip(path)
+        case ".tflite" if header[4:8] == b"TFL3":
+            return Kind.TFLITE
+        case ".pb" if _NODE.match(header):
+            return Kind.FROZEN_GRAPH
+    return None
+
+
+def kind_to_load(path: Path) -> Kind | None:
+    """The kind that a person means who says that ``path`` is TensorFlow's: a SavedModel may be damaged."""
+    named_so = any((path / name).is_file() for name in _SAVED_MODEL_FILES)
+    return Kind.SAVED_MODEL if named_so else kind_of(path)
+
+
+def models_in(names: Iterable[str]) -> list[PurePosixPath]:
+    """The models among the files of an archive: folders of SavedModels, and files of Keras."""
+    files = [path for path in map(PurePosixPath, names) if not path.name.startswith("._")]  # macOS adds those
+    folders = dict.fromkeys(path.parent for path in files if path.name in _SAVED_MODEL_FILES)
+    return [*folders, *(path for path in files if path.suffix.lower() in (".keras", ".h5", ".hdf5"))]
+
+
+def _kind_of_folder(folder: Path) -> Kind | None:
+    if _starts(folder / "saved_model.pb", _BINARY_STARTS) or _starts(folder / "saved_model.pbtxt", _TEXT_STARTS):
+        return Kind.SAVED_MODEL
+    names = {child.name for child in folder.iterdir() if not child.name.startswith(".")}
+    if names <= _BESIDE_THEM and (folder / "variables" / "variables.index").is_file():
+        return Kind.WITHOUT_GRAPH
+    if all(map(_CHECKPOINT_FILE.fullmatch, names)) and any(map(_CHECKPOINT_DATA.fullmatch, names)):
+        return Kind.CHECKPOINT
+    return None
+
+
+def _kind_of_zip(path: Path) -> Kind | None:
+    try:
+        with ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (BadZipFile, NotImplementedError):
+        return None
+    if names >= _KERAS_FILES and any(name.startswith("model.weights") for name in names):
+        return Kind.KERAS
+    return Kind.ARCHIVE if models_in(names) else None
+
+
+def _is_keras_hdf5(header: bytes) -> bool:
+    """Whether it begins as what Keras writes; HDF5 holds the data of many other programs."""
+    if not header.startswith(_HDF5):
+        return False
+    return any(mark in header for mark in _KERAS_MARKS) or all(mark in header for mark in _KERAS_3_WEIGHTS)
+
+
+def _starts(file: Path, starts: tuple[bytes, ...]) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(64).lstrip(b" \t\r\n" if starts is _TEXT_STARTS else b"").startswith(starts)

@@ -1,0 +1,66 @@
+"""Every block of docs/clients.md runs against a server of the iris model, where its client is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SECTIONS = dict(
+    re.findall(r"^## (.+?)\n.*?```(\w+\n.*?)```", (ROOT / "docs/clients.md").read_text(), re.DOTALL | re.MULTILINE)
+)
+KSERVE = os.environ.get("MLBUFFET_KSERVE_PYTHON")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the iris model is served."""
+    models = tmp_path_factory.mktemp("models")
+    train = [sys.executable, str(ROOT / "examples/train_iris_onnx.py"), str(models / "iris/1")]
+    subprocess.run(train, check=True, capture_output=True)
+    serve = [sys.executable, "-m", "mlbuffet", "serve", str(models), "--port", "0"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        shown = ""
+        while "serving on" not in shown:
+            shown += server.stdout.readline()
+        yield re.findall(r"127\.0\.0\.1:\d+", shown)[0]
+        server.terminate()
+
+
+def test_every_client_has_a_block() -> None:
+    assert list(SECTIONS) == [
+        "curl",
+        "tritonclient",
+        "KServe's client",
+        "ovmsclient",
+        "requests and numpy, raw",
+        "JavaScript",
+    ]
+
+
+@pytest.mark.parametrize("client", SECTIONS)
+def test_the_block_of_a_client_runs(client: str, address: str) -> None:
+    language, _, code = SECTIONS[client].partition("\n")
+    command = {
+        "sh": ["bash", "-ec"],
+        "python": [sys.executable, "-c"],
+        "js": [shutil.which("node") or "", "--input-type=module", "-e"],
+    }[language]
+    if client.startswith(
+        "KServe"
+    ):  # it cannot be installed beside TensorFlow: `make clients` gives it a place of its own
+        command[0] = KSERVE or ""
+    if not command[0]:
+        pytest.skip("this client is not installed")
+    environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    code = code.replace("localhost:8000", address)
+    ran = subprocess.run([*command, code], check=False, capture_output=True, text=True, timeout=60, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("setosa") >= (2 if client == "curl" else 1)
+    assert client != "requests and numpy, raw" or "virginica" in ran.stdout
