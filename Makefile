@@ -54,6 +54,9 @@ fix: env ## mend what can be mended by itself
 
 bench: env ## print what a prediction costs and how fast and small a server starts
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/tensorflow_cnn.py call
+	$(BIN)/python benchmarks/tensorflow_cnn.py threads
+	$(BIN)/python benchmarks/tensorflow_cnn.py memory
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/repository.py
 
