@@ -67,7 +67,7 @@ def test_models_are_served_until_a_signal_ends_it(
     _, err = process.communicate(timeout=10)
     assert process.returncode == status
     assert re.search(r"good +1 +half +READY +\d\.\d\d s +serving_default, both", shown)
-    assert re.search(r"bad +1 +FAILED .*ValueError: cannot read", shown)
+    assert re.search(r"bad +1 +FAILED .*see below.*ValueError: cannot read", shown, re.DOTALL)
     assert "loading good (version 1) ..." in err
     assert "the plugin 'lost' is broken and left out: ModuleNotFoundError" in err
     assert "Traceback" not in err
