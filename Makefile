@@ -23,11 +23,11 @@ demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: env ## run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
 	$(BIN)/python -m coverage erase
-	$(BIN)/pytest --cov --cov-report= $(ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --include='core/*' --fail-under=98
 	$(BIN)/coverage report --include='plugins/*' --fail-under=95
 

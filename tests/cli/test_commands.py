@@ -3,9 +3,10 @@
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,8 +200,10 @@ def test_a_wrong_use_or_a_bad_model_is_one_line_on_stderr(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not valid JSON"),
-        (b"[1]", "Expected `object`, got `array`"),
+        (b"", "the inputs are empty; write arrays by name"),
+        (b"[1]", "the inputs are no JSON object; write arrays by name"),
+        (b'{"x": 1', "not valid JSON"),
+        (b"\x93NUMPY\x01\x00", "an .npy file holds an array without a name; write it with numpy.savez"),
         (b'{"x": ["a"]}', "input 'x' holds 'a' at [0]"),
         (b"PK\x03\x04 torn", "not a whole .npz"),
         (b'{"w": 1}', "input 'x' is missing"),
@@ -215,6 +218,28 @@ def test_inputs_that_are_wrong_say_how(run: Run, half: Path, content: bytes, mes
 def test_an_npz_of_python_objects_is_not_unpickled(run: Run, half: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", x=np.array([object], object))
     assert "plain arrays" in run("predict", half, "--inputs", tmp_path / "in.npz").err
+
+
+def test_options_of_the_runtime_are_given_by_name(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    given: list[Mapping[str, Any]] = []
+
+    class Optional(HalfPlusTwo):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".optional"
+
+        @hookimpl
+        def load(self, path: Path, options: Mapping[str, Any]) -> float:
+            given.append(options)
+            return 2.0
+
+    runtimes.register(Optional, name="optional")
+    (tmp_path / "a.optional").touch()
+    options = ["--option", "threads=2", "--option", 'tags=["a"]', "--option", "device=cpu"]
+    assert run("inspect", tmp_path / "a.optional", *options).status == 0
+    assert run("predict", tmp_path / "a.optional", *options, "--inputs", "-", stdin=b'{"x": [1]}').status == 0
+    assert given == [{"threads": 2, "tags": ["a"], "device": "cpu"}] * 2
+    assert "is not NAME=VALUE" in run("inspect", tmp_path / "a.optional", "--option", "threads").err
 
 
 def test_outputs_that_are_no_text_are_refused(run: Run, tmp_path: Path) -> None:

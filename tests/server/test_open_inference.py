@@ -383,3 +383,26 @@ def test_a_server_may_keep_clients_from_changing_models(
         for change in ("load", "unload"):
             assert client.post(f"/v2/repository/models/flat/{change}").status_code == 403
         assert infer(client, "flat", X).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (None, "127.0.0.1:8000", 200),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", 200),
+        ("http://localhost:8000", "localhost:8000", 200),
+        ("http://evil.example", "127.0.0.1:8000", 403),
+        ("http://evil.example:8000", "evil.example:8000", 403),
+        ("http://127.0.0.1:9000", "127.0.0.1:8000", 403),
+        ("null", "127.0.0.1:8000", 403),
+        ("http://[", "127.0.0.1:8000", 403),
+    ],
+)
+def test_a_page_of_another_site_changes_nothing(
+    client: httpx.Client, origin: str | None, host: str, status: int
+) -> None:
+    headers = {"host": host} | ({"origin": origin} if origin else {})
+    answer = client.post("/v2/repository/models/half/load", headers=headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json() == {"error": "a page of another site may not load or unload models"}

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlbuffet.artifact import check_path
 from mlbuffet.errors import (
-    ArtifactNotFound,
     DuplicateModel,
     InvalidConfiguration,
     InvalidModelName,
@@ -66,8 +66,8 @@ def find_models(
 
     Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading says what is wrong with
     it. With ``runtime`` that one alone is asked, and a folder in which it sees nothing is taken for its artifact.
-    ``warn`` hears of what is ignored. Raises `ArtifactNotFound`, `InvalidModelName`, `UnknownRuntime`, or `NoModels`
-    for a folder without any artifact.
+    ``warn`` hears of what is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`,
+    `UnknownRuntime`, or `NoModels` for a folder without any artifact.
     """
     return _Finder(runtimes, runtime, warn).find(path)
 
@@ -100,8 +100,7 @@ class _Finder:
         self._warn = warn
 
     def find(self, path: Path) -> list[StoredModel]:
-        if not path.exists():
-            raise ArtifactNotFound(path)
+        check_path(path)
         asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
             return [_single(_model_name(path.stem), path)]

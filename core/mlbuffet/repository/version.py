@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import RLock, Thread
 from types import TracebackType
 
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
 from mlbuffet.model import Model, load
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.layout import StoredVersion
@@ -227,7 +227,9 @@ class ModelVersion:
                 if self._retired is not None:
                     self._enter(State.UNAVAILABLE)
                     self._retired.set_result(None)
-                logger.info("version %d of the model %r failed to load", self.version, self.name, exc_info=loaded)
+                what = f"version {self.version} of the model {self.name!r} cannot be loaded"
+                logger.warning("%s: %s", what, reason_of(loaded))
+                logger.debug("%s", what, exc_info=loaded)
         if ended:
             self._close()
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,6 +18,7 @@ from mlbuffet.json_text import decode
 from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.server.body import compress, read_body
+from mlbuffet.server.changes import check_change
 from mlbuffet.server.errors import error_response
 from mlbuffet.server.open_inference.answers import (
     Changed,
@@ -202,8 +202,7 @@ class OpenInference:
         return _json(Changed())
 
     async def _check_change(self, request: Request) -> None:
-        if not self._settings.allow_changes:
-            raise HTTPException(403, "this server does not let clients load or unload models")
+        check_change(request, self._settings)
         body = await read_body(request, self._settings)
         parameters = (decode(body, ChangeRequest) if body.strip() else ChangeRequest()).parameters or {}
         if unknown := parameters.keys() - {_CHANGE_PARAMETER}:
