@@ -123,9 +123,15 @@ class Model:
             if type(array) is not np.ndarray or array.dtype != spec.dtype:
                 kind = getattr(array, "dtype", None) or type(array).__name__
                 self._fail(name, f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}")
-            if spec.dtype.kind == "O" and (strangers := {type(one).__name__ for one in array.flat} - {"bytes"}):
-                self._fail(name, f"its output {output!r} holds {min(strangers)}; text is bytes, such as 'a'.encode()")
+            if spec.dtype.kind == "O":
+                self._check_text(name, output, array)
         return {output: results[output] for output in wanted}
+
+    def _check_text(self, name: str, output: str, array: NDArray[Any]) -> None:
+        for one in array.flat:  # a loop is the fastest for a few texts
+            if type(one) is not bytes:
+                kind = type(one).__name__
+                self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
 
     def _fail(self, signature: str, detail: str) -> NoReturn:
         raise PredictFailed(self.runtime.name, signature, detail)

@@ -36,9 +36,8 @@ def text_input(name: str) -> InputConversion:
 
 def text_output(texts: Array) -> Array:
     """The ``str`` that onnxruntime gives, as bytes."""
-    elements = np.empty(texts.size, object)
-    elements[:] = [text.encode() for text in texts.ravel()]
-    return elements.reshape(texts.shape)
+    elements = np.array([text.encode() for text in texts.ravel().tolist()], object)
+    return elements if texts.ndim == 1 else elements.reshape(texts.shape)
 
 
 def moved_input(element: ElementType) -> InputConversion:
