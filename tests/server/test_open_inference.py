@@ -274,9 +274,9 @@ def test_requests_and_answers_are_compressed(
     ("body", "encoding", "status", "message"),
     [
         (b"not gzip", "gzip", 400, "not valid gzip"),
-        (gzip.compress(b"{}")[:-1], "gzip", 400, "not valid gzip: it is cut"),
-        (gzip.compress(b"{}") + b"x", "gzip", 400, "something follows it"),
-        (gzip.compress(b" " * 100_000), "gzip", 413, "larger than 65536 bytes"),
+        (gzip.compress(b"{}", mtime=0)[:-1], "gzip", 400, "not valid gzip: it is cut"),
+        (gzip.compress(b"{}", mtime=0) + b"x", "gzip", 400, "something follows it"),
+        (gzip.compress(b" " * 100_000, mtime=0), "gzip", 413, "larger than 65536 bytes"),
         (b"{}", "br", 415, "'br' is not known; there are: gzip, deflate"),
         (b" " * 65_537, "identity", 413, "larger than 65536 bytes"),
     ],
