@@ -118,3 +118,20 @@ def test_random_inputs_fit_the_signature_and_follow_from_the_seed(dtype: Any, sh
     np.testing.assert_array_equal(inputs["x"], again["x"])
     if inputs["x"].size > 1 and dtype is not np.bool_:
         assert not np.array_equal(inputs["x"], other["x"])
+
+
+def test_integers_are_held_against_no_tolerance(model: Callable[..., Model]) -> None:
+    one = model(lambda x: {"token": np.full(len(x), 32000)})
+    two = model(lambda x: {"token": np.array([32000, 32001])})
+    (difference,) = differences(one, two)
+    assert (difference.absolute, difference.agrees) == (1.0, False)
+    assert difference.reason == "1 of 2 differ, and int64 must be equal"
+
+
+def test_the_other_model_may_be_asked_by_another_signature(model: Callable[..., Model]) -> None:
+    one, two = model(lambda x: {"y": x}), model(lambda x: {"y": x}, name="embed")
+    inputs = {"x": [[1, 2]]}
+    (difference,) = compare(one, two, inputs, signature=None, other_signature="embed", tolerance=CLOSE)
+    assert difference.agrees
+    with pytest.raises(InvalidInput, match="of the model to compare with, there is no signature 'lost'"):
+        compare(one, two, inputs, signature=None, other_signature="lost", tolerance=CLOSE)

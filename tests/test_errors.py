@@ -47,7 +47,7 @@ CASES = [
     ),
     (RemoteFailed("s3://a/b", "no access"), "'s3://a/b' cannot be copied: no access"),
     (ArtifactNotFound(PATH), "there is no file or folder at '/secret/iris.bin'"),
-    (ArtifactUnreadable(PATH, "permission denied"), "'/secret/iris.bin' cannot be read: permission denied; give"),
+    (ArtifactUnreadable(PATH, "permission denied"), "'/secret/iris.bin' cannot be read: permission denied; mend"),
     (InvalidHook("mine", "no hook 'a'", "the hooks are b"), "the plugin 'mine' is wrong: no hook 'a'; the hooks are b"),
     (NoRuntime(PATH, ["onnx"], BROKEN), "asked: onnx; broken: mine (ImportError: No module named 'torch'). Install"),
     (NoRuntime(PATH, [], {}), "asked: none. Install"),

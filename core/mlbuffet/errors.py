@@ -113,7 +113,7 @@ class ArtifactUnreadable(MLBuffetError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return f"'{self.path}' cannot be read: {self.reason}; give the user who runs this the right to read it"
+        return f"'{self.path}' cannot be read: {self.reason}; mend the path, or let the user who runs this read it"
 
     @property
     def public(self) -> str:
