@@ -78,7 +78,7 @@ def runner(session: onnxruntime.InferenceSession, inputs: Sequence[Port], output
 
 
 def _native(session: onnxruntime.InferenceSession) -> Callable[..., list[Any]]:
-    """``session.run`` without its checks of inputs, which were checked before: a third of a small model's price.
+    """``session.run`` without its checks of inputs, which were checked before: a quarter of a small model's price.
 
     Not public. Where a provider fails, ``session.run`` itself goes on with the next one.
     """
