@@ -293,11 +293,10 @@ def traced_for_two_ranks(path: Path) -> Case:
 
 @case
 def traced_for_two_dtypes(path: Path) -> Case:
-    folder = traced(path, ((ROWS,), {}), ((ROWS.astype(np.int32),), {}))
-    return Case(
-        folder, {"x": ROWS.astype(np.int32)}, {"rank": np.array(2, np.int32), "y": ROWS.astype(np.int32)},
-        None, "predict#2", "traced in forms that inputs do not tell apart",
-    )  # fmt: skip
+    """Once more with floats of another rank: dtypes choose, then shapes."""
+    folder = traced(path, ((ROWS,), {}), ((ROWS.astype(np.int32),), {}), ((ROWS[0],), {}))
+    outputs = {"rank": np.array(2, np.int32), "y": ROWS.astype(np.int32)}
+    return Case(folder, {"x": ROWS.astype(np.int32)}, outputs, "predict", reason=ONLY)
 
 
 @case
