@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import ml_dtypes
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from mlbuffet_tensorflow._tensorflow import tf
+from mlbuffet_tensorflow._tensorflow import saved_model_pb2, tf
 
 v1 = tf.compat.v1
 Arrays = dict[str, NDArray[Any]]
@@ -252,6 +253,25 @@ def functions_without_a_call(path: Path) -> Case:
         'several functions; save it with tf.saved_model.save(model, path, signatures={"serving_default": model.embed}'
     )
     return Case(path, {"x": ROWS}, {"vector": ROWS @ WEIGHTS}, None, "embed", reason)
+
+
+@case
+def of_a_program_whose_objects_are_gone(path: Path) -> Case:
+    """As an older Keras wrote it: the object loader looks for an optimizer that this TensorFlow does not know."""
+    weights, slot = tf.Variable(WEIGHTS), tf.Variable(WEIGHTS)
+    call = function(lambda x: {"y": x @ weights}, spec([None, 4], name="x"))
+    made = saved(path, call, {"x": ROWS}, weights=weights, slot=slot, optimizer=tf.Module())
+    file = path / "saved_model.pb"
+    message = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    nodes = message.meta_graphs[0].object_graph_def.nodes
+    ids = {child.local_name: child.node_id for child in nodes[0].children}
+    nodes[ids["optimizer"]].slot_variables.add(
+        original_variable_node_id=ids["weights"], slot_name="m", slot_variable_node_id=ids["slot"]
+    )
+    file.write_bytes(message.SerializeToString())
+    with pytest.raises(AttributeError, match="'add_slot'"):
+        tf.saved_model.load(str(path))
+    return made
 
 
 @case
