@@ -27,8 +27,8 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     """Refuses a head with too many headers or bytes (431), and one that does not arrive in time (408).
 
     uvicorn itself has no such limits: a client that never ends its head would hold a connection, and memory, for ever.
-    An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, for httptools would lose the
-    body: the request is answered as it is.
+    An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
+    lose the body: the request is answered as it is.
     """
 
     _timer: TimerHandle | None = None
