@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.server.errors import answer_http_exception, answer_mlbuffet_error
+from mlbuffet.server.errors import answer_http_exception, answer_mlbuffet_error, answer_nobody
 
 
 class PredictionsFirst:
@@ -35,6 +35,8 @@ class PredictionsFirst:
                         response = await answer_mlbuffet_error(request, error)
                     except HTTPException as error:
                         response = await answer_http_exception(request, error)
+                    except ClientDisconnect as error:
+                        response = await answer_nobody(request, error)
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
