@@ -3,8 +3,6 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from threading import Event
 from typing import Any
 
@@ -12,24 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
-from faults import FAULTS, LENGTH, LIMIT, V1, V2, X, exchange, post, v2
+from faults import FAULTS, LENGTH, V1, V2, X, exchange, post, v2
 from mlbuffet.json_text import decode_outline
-from mlbuffet.server import ServerSettings
 from mlbuffet.server.errors import LONGEST_MESSAGE
 
 HIDDEN = ("Traceback", "/tmp", "site-packages", "Error:", "mlbuffet.", "numpy", "msgspec", "a secret")
-
-
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., AbstractContextManager[httpx.Client]]
-) -> Iterator[httpx.Client]:
-    models = tmp_path_factory.mktemp("models")
-    (models / "half.half").write_text("half")
-    (models / "bad.half").write_text("corrupt")
-    (models / "echo.echo").write_text("float32 float64 object int8 uint8 bool")
-    with serve(models, ServerSettings(max_body=LIMIT, allow_changes=True)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("name", FAULTS)
