@@ -1,16 +1,14 @@
 """One call of a model and its answer, as data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What `mlbuffet.Model.predict` is asked: inputs by name, a signature, the outputs wanted."""
 
     inputs: Tensors
@@ -19,8 +17,7 @@ class Call:
     any_shape: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """One run of a model, perhaps for several calls at once; times are in nanoseconds."""
 
     begun: int
@@ -29,8 +26,7 @@ class Execution:
     """How long the model took."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The outputs that a call wants, and the run that gave them; ``None`` where none was needed."""
 
     outputs: dict[str, NDArray[Any]]
