@@ -50,7 +50,7 @@ def values_of(dtype: str) -> np.ndarray:
             values = random.integers(ends.min, ends.max, SHAPE, dtype, endpoint=True)
             values[0] = [ends.min, ends.max, 0]
         case "f" | "V":
-            limits = ml_dtypes.finfo(dtype)
+            limits = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # it has no types
             powers = random.integers(limits.minexp // 4, limits.maxexp // 4, SHAPE)
             values = (random.normal(size=SHAPE) * 2.0**powers).astype(dtype)
             values[0], values[1] = [-0.0, np.nan, np.inf], [-np.inf, limits.smallest_subnormal, 0.1]
