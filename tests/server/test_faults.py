@@ -10,8 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from faults import FAULTS, LENGTH, V1, V2, X, exchange, post, v2
+from faults import FAULTS, LENGTH, V1, V2, X, exchange, post
 from mlbuffet.json_text import decode_outline
+from mlbuffet.server.coding import LARGE
 from mlbuffet.server.errors import LONGEST_MESSAGE
 
 HIDDEN = ("Traceback", "/tmp", "site-packages", "Error:", "mlbuffet.", "numpy", "msgspec", "a secret")
@@ -32,12 +33,19 @@ def test_a_fault_is_refused_in_a_few_words_and_the_next_request_is_answered(clie
     assert time.perf_counter() - begin < 1
 
 
+BLANKS = b" " * LARGE
+
+
 @pytest.mark.parametrize(
-    ("codec", "data"),
-    [("open_inference", v2(X)), ("tensorflow_serving", post(V1, b'{"instances": [1, 2, 5]}'))],
+    ("codec", "path", "body"),
+    [
+        ("open_inference", V2, json.dumps({"inputs": [X]}).encode() + BLANKS),
+        ("tensorflow_serving", V1, b'{"instances": [1, 2, 5]}' + BLANKS),
+    ],
+    ids=["open_inference", "tensorflow_serving"],
 )
 def test_a_body_that_takes_long_to_read_keeps_nobody_waiting(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, codec: str, data: bytes
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, codec: str, path: str, body: bytes
 ) -> None:
     decoding, go_on = Event(), Event()
 
@@ -48,7 +56,7 @@ def test_a_body_that_takes_long_to_read_keeps_nobody_waiting(
 
     monkeypatch.setattr(f"mlbuffet.server.{codec}.requests.decode_outline", held)
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=30) as connection:
-        connection.sendall(data)
+        connection.sendall(post(path, body))
         assert decoding.wait(10)
         assert client.get("/v2/health/live").status_code == 200
         go_on.set()

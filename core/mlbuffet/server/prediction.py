@@ -1,24 +1,33 @@
-"""A prediction off the event loop, within its deadline, on a model that is not unloaded meanwhile."""
+"""From a call to its outputs, within its deadline, on a model that is not unloaded meanwhile."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
-from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from mlbuffet.errors import ModelNotReady
-from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion
+from mlbuffet.scheduling import Call, Prediction
+from mlbuffet.server.eager import Pending, begin
 
 T = TypeVar("T")
 
 
-async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion]) -> Handle:
+async def acquire(
+    repository: ModelRepository, find: Callable[[], ModelVersion], found: ModelVersion | None = None
+) -> Handle:
     """A handle of the version that ``find`` finds, once it is loaded where that is done on demand.
 
-    Raises what ``find`` raises, and `ModelNotReady`.
+    ``found`` is what it found a moment ago, and is taken where it still answers. Raises what ``find`` raises, and
+    `ModelNotReady`.
     """
+    if found is not None:
+        with suppress(ModelNotReady):
+            return found.use()
     while True:
         version = find()
         try:
@@ -30,19 +39,46 @@ async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion])
         await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
 
 
-async def run_with_model(handle: Handle, work: Callable[[Model], T], timeout: float | None) -> T:
-    """What ``work`` returns for the model of ``handle``, in a thread.
+async def within(seconds: float | None, work: Awaitable[T]) -> T:
+    """The result of ``work``. Raises `HTTPException` 504 where it waits for longer than ``seconds``.
 
-    Raises what ``work`` raises, or after ``timeout`` seconds `HTTPException` 504. A call that still runs then cannot be
-    stopped, and keeps the model from being unloaded until it ends.
+    A call that still runs then cannot be stopped, and keeps the model from being unloaded until it ends.
     """
-
-    def leased() -> T:
-        with handle.again() as own:
-            return work(own.model)
-
+    first = begin(work)
+    if not isinstance(first, Pending):
+        return first
     try:
-        async with asyncio.timeout(timeout):
-            return await run_sync(leased, abandon_on_cancel=True)
+        async with asyncio.timeout(seconds):
+            return await first
     except TimeoutError:
-        raise HTTPException(504, f"the model did not answer within {timeout:g} seconds") from None
+        raise HTTPException(504, f"the model did not answer within {seconds:g} seconds") from None
+
+
+async def predict(handle: Handle, call: Call, receive: Receive) -> Prediction:
+    """What the model of ``handle`` answers to ``call``.
+
+    Raises what `mlbuffet.Model.predict` raises, `Overloaded`, and `ClientDisconnect` once ``receive``, from which the
+    request was read, says that nobody waits for the answer.
+    """
+    at_once = handle.scheduler.run_now(call)
+    if at_once is not None:
+        return at_once
+    return await _unless_gone(handle.scheduler.submit(call, handle.again), receive)
+
+
+async def _unless_gone(answer: asyncio.Future[Prediction], receive: Receive) -> Prediction:
+    watch = asyncio.create_task(_cancel_when_gone(answer, receive))
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if watch.done():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _cancel_when_gone(answer: asyncio.Future[Prediction], receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    answer.cancel()

@@ -43,17 +43,19 @@ def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
     """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
     request = decode_outline(body, PredictRequest)
     signature = named_signature(request.signature_name, signatures)
-    specs = signatures[signature].inputs
+    declared = signatures[signature]
     names = int(request.signature_name is not UNSET) + 1
     match bytes(request.instances), bytes(request.inputs):
         case rows, b"" if rows:
             elements = _rows(rows)
             _refuse_repeated_names(body, names, rows, elements)
-            return PredictCall(signature, _arrays_of_rows(rows, elements, specs), in_rows=True)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_rows(rows, elements, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=True)
         case b"", columns if columns:
             named = decode(columns, Named) if columns.startswith(b"{") else None
             _refuse_repeated_names(body, names, columns, [named])
-            return PredictCall(signature, _arrays_of_columns(columns, named, specs), in_rows=False)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_columns(columns, named, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=False)
         case b"", b"":
             raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")
     raise InvalidInput("the request has both 'instances' (rows) and 'inputs' (columns); send one of them")
