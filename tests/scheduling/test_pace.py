@@ -35,9 +35,9 @@ def test_waiting_for_the_lock_of_python_does_not_make_a_quick_call_slow() -> Non
     assert pace.quick
 
 
-def test_one_call_that_takes_very_long_in_a_thread_starts_the_trials_anew() -> None:
+def test_a_call_that_takes_very_long_in_a_thread_undoes_half_of_the_good_ones() -> None:
     pace = Pace()
-    for seconds in [QUICK / 2] * 7 + [ERRATIC] + [QUICK / 2] * 7:
+    for seconds in [QUICK / 2] * 7 + [ERRATIC] + [QUICK / 2] * 4:
         pace.note_thread(seconds)
         assert not pace.quick
     pace.note_thread(QUICK / 2)
@@ -67,4 +67,20 @@ def test_each_call_that_keeps_the_loop_too_long_makes_the_way_back_four_times_as
             pace.note_thread(QUICK / 2)
         assert not pace.quick
         pace.note_thread(QUICK / 2)
+        assert pace.quick
+
+
+def test_a_thousand_good_calls_on_the_loop_make_up_for_those_that_kept_it() -> None:
+    pace = quick_pace()
+    pace.note_loop(TOO_LONG * 1.1)
+    for _ in range(32):
+        pace.note_thread(QUICK / 2)
+    for _ in range(1000):
+        assert pace.quick
+        pace.note_loop(QUICK / 2)
+    for needed in (32, 128):  # as at first
+        pace.note_loop(TOO_LONG * 1.1)
+        for _ in range(needed):
+            assert not pace.quick
+            pace.note_thread(QUICK / 2)
         assert pace.quick

@@ -9,44 +9,52 @@ SLOW = 0.001
 TOO_LONG = 0.005
 """Seconds of one call on the loop after which its kind leaves it at once."""
 ERRATIC = 0.025
-"""Seconds of one call in a thread after which its kind has to prove itself anew; Python's lock delays none so long."""
+"""Seconds of one call in a thread after which half of the good ones before it are forgotten."""
 
 _TRIALS = 8
 _MOST_TRIALS = 2**16
+_FORGIVEN = 1000
 
 
 class Pace:
     """The recent calls of one kind: of one signature, with inputs of about one size.
 
-    The first run in threads. Where threads contend for Python's lock a quick call may seem slow but never the other way
-    round, so that the quickest quarter counts. Each time that a call keeps the loop for too long, it takes four times
-    as many good ones in threads until the next is trusted with the loop.
+    The first run in threads. Where threads contend for Python's lock, or programs for the machine, a quick call may
+    seem slow but never the other way round, so that the quickest quarter counts. Each time that a call keeps the loop
+    for too long, it takes four times as many good ones in threads until the next is trusted with the loop; a thousand
+    good ones there make up for it.
     """
 
-    __slots__ = ("_good", "_mean", "_needed", "_recent", "quick")
+    __slots__ = ("_good", "_needed", "_recent", "mean", "quick")
 
     def __init__(self) -> None:
         self.quick = False
         """Whether the next call may run on the event loop."""
+        self.mean = 0.0
+        """Seconds of a recent call on the loop."""
         self._recent: deque[float] = deque(maxlen=_TRIALS)
         self._needed = _TRIALS
         self._good = 0
-        self._mean = 0.0
 
     def note_thread(self, seconds: float) -> None:
         """A call in a thread took so long."""
         self._recent.append(seconds)
-        self._good = self._good + 1 if seconds < ERRATIC else 0
-        if self._good >= self._needed and sorted(self._recent)[_TRIALS // 4] < QUICK:
+        self._good = self._good + 1 if seconds < ERRATIC else self._good // 2
+        typical = sorted(self._recent)[len(self._recent) // 4]
+        if self._good >= self._needed and typical < QUICK:
             self.quick = True
-            self._mean = QUICK
+            self.mean = typical
+            self._good = 0
 
     def note_loop(self, seconds: float) -> None:
         """A call on the event loop took so long."""
-        self._mean += (seconds - self._mean) / 8
+        self.mean += (seconds - self.mean) / 8
+        self._good += 1
+        if self._good == _FORGIVEN:
+            self._needed = _TRIALS
         if seconds > TOO_LONG:
             self._needed = min(4 * self._needed, _MOST_TRIALS)
-        if seconds > TOO_LONG or self._mean > SLOW:
+        if seconds > TOO_LONG or self.mean > SLOW:
             self.quick = False
             self._good = 0
             self._recent.clear()
