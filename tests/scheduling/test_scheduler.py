@@ -53,7 +53,7 @@ def test_a_kind_of_calls_that_once_kept_the_loop_leaves_it(
 
     async def test() -> None:
         await warmed(scheduler, leases, call(0))
-        assert scheduler.run_now(call(0.006)) is not None
+        assert scheduler.run_now(call(0.03)) is not None
         for _ in range(20):
             await asyncio.sleep(0)
             assert scheduler.run_now(call(0)) is None

@@ -7,12 +7,14 @@ from threading import Thread
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion
 from mlbuffet.server import documentation, open_inference, tensorflow_serving
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.first import PredictionsFirst
 from mlbuffet.server.settings import ServerSettings
 
 
@@ -45,6 +47,7 @@ def create_app(
     chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
     described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1)]
+    predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
     app = Starlette(
         routes=[*v2, *v1, *documentation.routes(described)],
         exception_handlers={
@@ -53,6 +56,7 @@ def create_app(
             ClientDisconnect: answer_nobody,
             Exception: answer_defect,
         },
+        middleware=[Middleware(PredictionsFirst, predictions)],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.repository import ModelRepository
+from mlbuffet.repository import Handle, ModelRepository
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.coding import code
-from mlbuffet.server.prediction import acquire, deadline, predict
+from mlbuffet.server.prediction import acquire, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
 from mlbuffet.server.tensorflow_serving.addresses import (
@@ -84,14 +84,21 @@ class TensorFlowServing:
 
     async def _answer(self, request: Request, decode: Callable[[bytes, Signatures], Inference]) -> Response:
         """The outputs of the call that ``decode`` finds in the body."""
-        find_version(self._repository, request)  # an address that leads nowhere is refused before the body is read
+        found = find_version(
+            self._repository, request
+        )  # an address that leads nowhere is refused before the body is read
         body = await read_body(request, self._settings)
-        with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
+        with await acquire(self._repository, lambda: find_version(self._repository, request), found) as handle:
             handle.scheduler.check_room()
-            async with deadline(self._settings.request_timeout):
-                inference = await code(len(body), lambda: decode(body, handle.model.signatures))
-                outputs = (await predict(handle, inference.call, request.receive)).outputs
-                return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
+            return await within(self._settings.request_timeout, _answered(request, body, handle, decode))
+
+
+async def _answered(
+    request: Request, body: bytes, handle: Handle, decode: Callable[[bytes, Signatures], Inference]
+) -> Response:
+    inference = await code(len(body), lambda: decode(body, handle.model.signatures))
+    outputs = (await predict(handle, inference.call, request.receive)).outputs
+    return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
 def _json(content: Mapping[str, object]) -> Response:
