@@ -97,6 +97,9 @@ def serve(
         int | None,
         typer.Option(metavar="SIZE", help="Files of that size in memory; implies --lazy.", parser=parse_size),
     ] = None,
+    batching: Annotated[
+        bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
+    ] = False,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -111,7 +114,7 @@ def serve(
 
     settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace)
     residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
-    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency)
+    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency, batching=batching)
     serve_models(served, settings, host=host, port=port, as_json=as_json)
 
 

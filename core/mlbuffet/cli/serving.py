@@ -24,6 +24,7 @@ from mlbuffet.repository import (
     is_remote,
 )
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 
@@ -39,6 +40,8 @@ class Served:
     runtime: str | None
     watch: bool
     residency: Residency
+    batching: bool
+    """Whether every model is batched that can be."""
 
     @property
     def may_be_empty(self) -> bool:
@@ -52,7 +55,7 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    repository = ModelRepository(runtimes, served.runtime, served.residency)
+    repository = ModelRepository(runtimes, served.runtime, served.residency, Scheduling(batching=served.batching))
     repository.update(models)
     watcher = Watcher(sources, models, repository.update) if served.watch else None
     versions = list(repository)

@@ -213,10 +213,16 @@ class ModelVersion:
         chosen = self.configuration.runtime or runtime
         model = load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
         try:
-            return self._scheduling.scheduler(prepared(model, self.configuration), self.configuration.scheduling)
+            return self._scheduler_for(prepared(model, self.configuration))
         except MLBuffetError:
             model.close()
             raise
+
+    def _scheduler_for(self, model: Model) -> Scheduler:
+        configuration, samples = self.configuration, {}
+        if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
+            samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
+        return self._scheduling.scheduler(model, configuration.scheduling, configuration.batching, samples)
 
     def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
@@ -279,4 +285,5 @@ def _of_loading(configuration: Configuration) -> tuple[object, ...]:
         configuration.options,
         configuration.warmup,
         configuration.scheduling,
+        configuration.batching,
     )

@@ -1,6 +1,7 @@
 """One call of a model and its answer, as data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -17,13 +18,26 @@ class Call(NamedTuple):
     any_shape: bool = False
 
 
-class Execution(NamedTuple):
+@dataclass(slots=True)
+class Execution:
     """One run of a model, perhaps for several calls at once; times are in nanoseconds."""
 
+    rows: int
+    """Of all calls together; 1 where the model is not batched."""
     begun: int
     """When, by `time.perf_counter_ns`."""
+    join: int
+    """How long it took to make one batch of the inputs."""
     infer: int
     """How long the model took."""
+    divide: int
+    """How long it took to give each call its outputs."""
+    _counted: bool = False
+
+    def count_once(self) -> bool:
+        """Whether it is to be counted: only the first time that one of its calls asks."""
+        first, self._counted = not self._counted, True
+        return first
 
 
 class Prediction(NamedTuple):
@@ -31,3 +45,5 @@ class Prediction(NamedTuple):
 
     outputs: dict[str, NDArray[Any]]
     execution: Execution | None = None
+    rows: int = 1
+    """Of this call; 1 where the model is not batched."""

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.scheduling import Call, Execution
+from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.server.body import compress, header, read_body
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import code
@@ -142,7 +142,8 @@ class OpenInference:
     async def model_config(self, request: Request) -> Response:
         """The configuration of a model, as Triton shows it."""
         with await self._acquire(request) as handle:
-            return _json(model_config(handle.version.name, handle.model))
+            batching = handle.scheduler.batching(handle.model.signatures.default)
+            return _json(model_config(handle.version.name, handle.model, batching))
 
     async def model_ready(self, request: Request) -> Response:
         """200 where the model answers, 503 with the reason where it does not; it is not loaded for this question."""
@@ -164,7 +165,7 @@ class OpenInference:
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.success(begin, answered.decoded, answered.execution, answered.computed, perf_counter_ns())
+            statistics.success(answered.prediction, begin, answered.decoded, answered.computed, perf_counter_ns())
         return answered.response
 
     async def statistics(self, request: Request) -> Response:
@@ -219,7 +220,7 @@ class OpenInference:
 class _Answered(NamedTuple):
     response: Response
     decoded: int
-    execution: Execution | None
+    prediction: Prediction
     computed: int
 
 
@@ -232,7 +233,7 @@ async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
     computed = perf_counter_ns()
     outputs = prediction.outputs
     response = await code(size_of(outputs), lambda: _response(request, call, handle.version, outputs))
-    return _Answered(response, decoded, prediction.execution, computed)
+    return _Answered(response, decoded, prediction, computed)
 
 
 def _response(request: Request, call: InferCall, version: ModelVersion, outputs: Tensors) -> Response:
