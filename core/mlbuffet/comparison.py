@@ -55,7 +55,7 @@ def compare(
     """
     name = model.signatures.resolve(signature)
     other_name = _name_for_other(other, other_signature or (name if name in other.signatures else None))
-    ours, theirs = model.signatures[name], other.signatures[other_name]
+    ours, theirs = model.signatures[name].variant_for(inputs), other.signatures[other_name]
     arrays = ours.check_inputs(inputs)
     theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
     results = model.predict(arrays, signature=name)

@@ -155,8 +155,26 @@ def test_the_trace_that_takes_least_besides_answers(runtimes: Runtimes, tmp_path
     with mlbuffet.load(traced(tmp_path / "m", ((ROWS,), {}), ((ROWS[0],), {})), runtimes=runtimes) as model:
         assert model.signatures["predict"].inputs["x"].shape is None
         assert [int(model.predict({"x": value})["rank"]) for value in (ROWS, ROWS[0])] == [2, 1]
-        with pytest.raises(InvalidInput, match=r"x \(3,\); the function was saved for x \(2, 4\) or x \(4,\)"):
+        with pytest.raises(InvalidInput, match=r"x \(3,\); the function was saved for x: float32 \(2, 4\) or x: "):
             model.predict({"x": ROWS[0, :3]})
+
+
+def test_the_dtype_of_the_inputs_chooses_the_trace(client: httpx.Client, cases: dict[str, Case]) -> None:
+    url = "/v1/models/traced-for-two-dtypes:predict"
+    rows = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    floats = [[float(value) for value in row] for row in rows]
+    for values, shown in ((rows, rows), (floats, floats), ([0.5, 1, 2, 3], [0.5, 1, 2, 3])):
+        assert client.post(url, json={"inputs": values}).json()["outputs"]["y"] == shown
+    refused = client.post(url, json={"inputs": [["a"]]})
+    assert refused.status_code == 400
+    assert refused.json()["error"].endswith("; or x: float32 any rank")
+    tensor = {"name": "x", "shape": [2, 4], "data": [1, 2, 3, 4, 5, 6, 7, 8]}
+    for datatype in ("INT32", "FP32"):
+        body = {"inputs": [{**tensor, "datatype": datatype}]}
+        outputs = client.post("/v2/models/traced-for-two-dtypes/infer", json=body).json()["outputs"]
+        assert [output["datatype"] for output in outputs] == ["INT32", datatype]
+    refused = client.post("/v2/models/traced-for-two-dtypes/infer", json={"inputs": [{**tensor, "datatype": "INT64"}]})
+    assert refused.json() == {"error": "input 'x' has dtype int64; the model takes int32; or x: float32 any rank"}
 
 
 def test_copies_are_removed_with_the_model(

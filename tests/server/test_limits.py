@@ -90,6 +90,25 @@ def test_a_body_that_stops_arriving_is_given_up(serve: Serve, half: Path, framin
         assert still_answers(client)
 
 
+def test_a_client_that_goes_away_within_its_body_is_no_defect(
+    serve: Serve, half: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(half) as client:
+        with connected(client) as connection:
+            connection.sendall(INFER + b"Content-Length: 100\r\n\r\n{")
+        assert still_answers(client)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("other", ["h2c", "websocket"])
+def test_an_offer_of_another_protocol_is_let_pass(serve: Serve, half: Path, other: str) -> None:
+    headers = {"Connection": "Upgrade, HTTP2-Settings, close", "Upgrade": other, "HTTP2-Settings": "AAEAAEAAAAI"}
+    tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
+    with serve(half) as client:
+        answer = client.post("/v2/models/half/infer", json={"inputs": [tensor]}, headers=headers)
+        assert (answer.status_code, answer.json()["outputs"][0]["data"]) == (200, [2.5])
+
+
 def test_a_body_that_trickles_in_is_given_up_too(serve: Serve, half: Path) -> None:
     settings = ServerSettings(body_seconds=0.6, body_idle_seconds=0.4)
     with serve(half, settings) as client, connected(client) as connection:

@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -222,8 +223,18 @@ def test_a_failure_of_the_runtime_is_500_and_its_text_stays_in_the_log(
     assert answer.json() == {
         "error": "the model failed to compute signature 'serving_default'; the server's log has the cause"
     }
-    assert "a secret of the inside" in caplog.text
+    [record] = [record for record in caplog.records if "a secret of the inside" in record.message]
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert record.message.startswith("POST /v2/models/half/infer: the runtime 'half' failed")
     assert infer(client, "half", X).status_code == 200
+
+
+def test_the_traceback_of_a_failure_is_in_the_log_at_debug(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "mlbuffet.server.errors"):
+        assert infer(client, "half", {**X, "data": [1, 666, 3]}).status_code == 500
+    assert "in predict\n" in caplog.text
 
 
 def test_a_defect_of_the_server_is_500_and_its_text_stays_in_the_log(

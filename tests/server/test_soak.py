@@ -17,7 +17,7 @@ import pytest
 from faults import FAULTS, LENGTH, V1, V2, X, exchange, post
 
 REQUESTS = int(os.environ.get("MLBUFFET_SOAK", "300"))
-REFUSALS = {400, 404, 405, 413, 415, 431, 503}
+REFUSALS = {400, 404, 405, 413, 415, 431, 503, 505}
 GROWTH = 32 * 2**20
 SERVER = """
 import sys

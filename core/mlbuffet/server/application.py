@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Thread
 
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
@@ -34,6 +35,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
         Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
         yield

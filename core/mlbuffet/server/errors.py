@@ -55,11 +55,16 @@ class ErrorAnswer(TypedDict):
 
 
 async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
-    """The status of ``error`` and its public message; what a client may not see goes to the log."""
+    """The status of ``error`` and its public message; what a client may not see goes to the log.
+
+    It is one line with the model's address, for whoever sends such requests decides how many there are; at DEBUG the
+    traceback follows.
+    """
     assert isinstance(error, MLBuffetError)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:
-        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        line = " ".join(f"{request.method} {request.url.path}: {error}".split())  # texts of frameworks have many
+        logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
     response = error_response(status, error.public)
     if status == 503:
         response.headers["retry-after"] = "1"

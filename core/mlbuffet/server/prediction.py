@@ -1,17 +1,17 @@
-"""A prediction off the event loop, within its deadline, on a model that is not unloaded meanwhile."""
+"""From a call to its outputs, within its deadline, on a model that is not unloaded meanwhile."""
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 from anyio.to_thread import run_sync
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from mlbuffet.errors import ModelNotReady
-from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion
-
-T = TypeVar("T")
+from mlbuffet.scheduling import Call
 
 
 async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion]) -> Handle:
@@ -30,19 +30,26 @@ async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion])
         await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
 
 
-async def run_with_model(handle: Handle, work: Callable[[Model], T], timeout: float | None) -> T:
-    """What ``work`` returns for the model of ``handle``, in a thread.
+@asynccontextmanager
+async def deadline(seconds: float | None) -> AsyncIterator[None]:
+    """Raises `HTTPException` 504 after so many seconds in its block.
 
-    Raises what ``work`` raises, or after ``timeout`` seconds `HTTPException` 504. A call that still runs then cannot be
-    stopped, and keeps the model from being unloaded until it ends.
+    A call that still runs then cannot be stopped, and keeps the model from being unloaded until it ends.
     """
-
-    def leased() -> T:
-        with handle.again() as own:
-            return work(own.model)
-
     try:
-        async with asyncio.timeout(timeout):
-            return await run_sync(leased, abandon_on_cancel=True)
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError:
-        raise HTTPException(504, f"the model did not answer within {timeout:g} seconds") from None
+        raise HTTPException(504, f"the model did not answer within {seconds:g} seconds") from None
+
+
+async def predict(handle: Handle, call: Call) -> dict[str, NDArray[Any]]:
+    """The outputs that ``call`` wants of the model of ``handle``; raises what `mlbuffet.Model.predict` raises."""
+
+    def leased() -> dict[str, NDArray[Any]]:
+        with handle.again() as own:
+            return own.model.predict(
+                call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape
+            )
+
+    return await run_sync(leased, abandon_on_cancel=True)

@@ -15,10 +15,11 @@ from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
-from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
+from mlbuffet.scheduling import Call
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.changes import check_change
+from mlbuffet.server.coding import code, size_of
 from mlbuffet.server.errors import error_response
 from mlbuffet.server.open_inference.answers import (
     Changed,
@@ -31,11 +32,12 @@ from mlbuffet.server.open_inference.answers import (
     Statistics,
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
-from mlbuffet.server.open_inference.requests import decode_request
-from mlbuffet.server.open_inference.responses import InferResponse, encode_response
+from mlbuffet.server.open_inference.requests import InferCall, decode_request
+from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.prediction import acquire, run_with_model
+from mlbuffet.server.prediction import acquire, deadline, predict
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.tensors import Tensors
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -157,17 +159,17 @@ class OpenInference:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
-                answer, *moments = await run_with_model(
-                    handle, lambda model: _answer(version, model, body, length), self._settings.request_timeout
-                )
+                async with deadline(self._settings.request_timeout):
+                    call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
+                    decoded = perf_counter_ns()
+                    outputs = await predict(handle, Call(call.inputs, call.signature, call.output_names))
+                    computed = perf_counter_ns()
+                    response = await code(size_of(outputs), lambda: _response(request, call, version, outputs))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.success((begin, *moments))
-        if answer.header_length is None:
-            return compress(Response(answer.body, media_type="application/json"), request)
-        headers = {HEADER_LENGTH: str(answer.header_length)}
-        return compress(Response(answer.body, media_type="application/octet-stream", headers=headers), request)
+            statistics.success((begin, decoded, computed, perf_counter_ns()))
+        return response
 
     async def statistics(self, request: Request) -> Response:
         """The counts of one version, of all versions of a model, or of all models."""
@@ -218,15 +220,13 @@ class OpenInference:
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
 
 
-def _answer(
-    version: ModelVersion, model: Model, body: bytes, header_length: str | None
-) -> tuple[InferResponse, int, int, int]:
-    """The answer to a body, and when it was decoded, computed and encoded; off the event loop, for bodies are large."""
-    call = decode_request(body, header_length, model.signatures)
-    decoded = perf_counter_ns()
-    outputs = model.predict(call.inputs, signature=call.signature, outputs=call.output_names)
-    computed = perf_counter_ns()
-    return encode_response(call, version.name, version.version, outputs), decoded, computed, perf_counter_ns()
+def _response(request: Request, call: InferCall, version: ModelVersion, outputs: Tensors) -> Response:
+    """The answer to ``call``, in an encoding that the client accepts."""
+    answer = encode_response(call, version.name, version.version, outputs)
+    if answer.header_length is None:
+        return compress(Response(answer.body, media_type="application/json"), request)
+    headers = {HEADER_LENGTH: str(answer.header_length)}
+    return compress(Response(answer.body, media_type="application/octet-stream", headers=headers), request)
 
 
 def _index_entry(version: ModelVersion) -> IndexEntry:

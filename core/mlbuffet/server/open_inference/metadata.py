@@ -51,11 +51,12 @@ def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
 
 
 def _signature(signature: Signature) -> dict[str, object]:
-    return {
-        "method": signature.method,
-        "inputs": tensor_metadata(signature.inputs),
-        "outputs": tensor_metadata(signature.outputs),
-    }
+    variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
+    return {"method": signature.method, **_sides(signature), **variants}
+
+
+def _sides(signature: Signature) -> dict[str, object]:
+    return {"inputs": tensor_metadata(signature.inputs), "outputs": tensor_metadata(signature.outputs)}
 
 
 def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:

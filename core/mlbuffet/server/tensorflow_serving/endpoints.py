@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.model import Model
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server.body import compress, read_body
-from mlbuffet.server.prediction import acquire, run_with_model
+from mlbuffet.server.coding import code, size_of
+from mlbuffet.server.prediction import acquire, deadline, predict
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
 from mlbuffet.server.tensorflow_serving.addresses import (
@@ -21,7 +21,9 @@ from mlbuffet.server.tensorflow_serving.addresses import (
     find_versions,
     malformed,
 )
+from mlbuffet.server.tensorflow_serving.inference import Inference
 from mlbuffet.server.tensorflow_serving.metadata import model_metadata, model_status
+from mlbuffet.tensors import Signatures
 
 
 def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
@@ -80,14 +82,20 @@ class TensorFlowServing:
         """Whatever else is asked for below /v1."""
         raise malformed(request)
 
-    async def _answer(self, request: Request, infer: Callable[[Model, bytes], bytes]) -> Response:
-        """What ``infer`` makes of the body, off the event loop from its JSON to the answer's."""
+    async def _answer(self, request: Request, decode: Callable[[bytes, Signatures], Inference]) -> Response:
+        """The outputs of the call that ``decode`` finds in the body."""
         find_version(self._repository, request)  # an address that leads nowhere is refused before the body is read
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
-            answer = await run_with_model(handle, lambda model: infer(model, body), self._settings.request_timeout)
-        return compress(Response(answer, media_type="application/json"), request)
+            async with deadline(self._settings.request_timeout):
+                inference = await code(len(body), lambda: decode(body, handle.model.signatures))
+                outputs = await predict(handle, inference.call)
+                return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
 def _json(content: Mapping[str, object]) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _encoded(body: bytes, request: Request) -> Response:
+    return compress(Response(body, media_type="application/json"), request)

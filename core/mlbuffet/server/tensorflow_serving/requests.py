@@ -39,15 +39,17 @@ def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
     """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
     request = decode(body, PredictRequest)
     signature = named_signature(request.signature_name, signatures)
-    specs = signatures[signature].inputs
+    declared = signatures[signature]
     match request.instances is not UNSET, request.inputs is not UNSET:
         case True, False:
             rows = _checked_rows(request.instances)
             refuse_repeated_names(body, request, rows)
-            return PredictCall(signature, _arrays_of_rows(rows, specs), in_rows=True)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_rows(rows, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=True)
         case False, True:
             refuse_repeated_names(body, request, [request.inputs])
-            return PredictCall(signature, _arrays_of_columns(request.inputs, specs), in_rows=False)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_columns(request.inputs, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=False)
         case True, True:
             raise InvalidInput("the request has both 'instances' (rows) and 'inputs' (columns); send one of them")
     raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")

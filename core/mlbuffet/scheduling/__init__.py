@@ -1,0 +1,5 @@
+"""How calls reach a model."""
+
+from mlbuffet.scheduling.call import Call
+
+__all__ = ["Call"]
