@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, UnknownSignature
-from mlbuffet.tensors import shape_text
+from mlbuffet.tensors import shape_text, size_of
 
 X = TensorSpec("x", np.float32, (None, 4))
 Y = TensorSpec("y", np.int64, ())
@@ -162,6 +162,11 @@ def test_the_default_must_be_one_of_the_signatures() -> None:
 )
 def test_shapes_are_written_for_people(shape: tuple[int | None, ...] | None, text: str) -> None:
     assert shape_text(shape) == text
+
+
+def test_the_size_of_texts_is_that_of_their_bytes() -> None:
+    texts = np.array([[b"abc", b""], [b"d" * 5000, b"e"]], object)
+    assert size_of({"x": np.zeros((2, 3), np.float64), "t": texts, "none": np.zeros((0, 4), np.int8)}) == 48 + 5004
 
 
 def typed(dtype: str) -> Signature:

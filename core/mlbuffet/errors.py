@@ -22,7 +22,8 @@
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
-    └── ModelNotReady           the model is loading, or failed to load
+    ├── ModelNotReady           the model is loading, or failed to load
+    └── Overloaded              as many calls of the model wait as may
 
 Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
 the same without paths and without the text of other libraries, for someone who does not own the machine.
@@ -395,6 +396,18 @@ class ModelNotReady(MLBuffetError):
 
     def __str__(self) -> str:
         return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+
+
+class Overloaded(MLBuffetError):
+    """As many calls are ``running`` and ``waiting`` as one model may have."""
+
+    def __init__(self, running: int, waiting: int) -> None:
+        self.running = running
+        self.waiting = waiting
+        super().__init__(running, waiting)
+
+    def __str__(self) -> str:
+        return f"the model is overloaded: {self.running} calls run and {self.waiting} wait; ask again a little later"
 
 
 def _reasons(broken: Mapping[str, Exception]) -> str:

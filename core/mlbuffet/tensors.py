@@ -235,6 +235,14 @@ class Signatures(Mapping[str, Signature]):
         return f"Signatures({self._by_name!r}, default={self.default!r})"
 
 
+def size_of(tensors: Tensors) -> int:
+    """The bytes of all elements, those of texts themselves."""
+    size = 0
+    for array in tensors.values():
+        size += sum(map(len, array.flat)) if array.dtype.kind == "O" else array.nbytes
+    return size
+
+
 def shape_text(shape: Shape) -> str:
     """``shape`` as messages and tables show it: ``(any, 4)``, ``(3,)``, ``()``, ``any rank``."""
     if shape is None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from mlbuffet.repository import Residency
+from mlbuffet.scheduling import Limits
 from reloading import BODY, Reloading, RunApp, reloading, write_whole
 
 Serve = Callable[..., Reloading]
@@ -126,7 +127,7 @@ def test_a_root_that_is_gone_changes_nothing(serve: Serve, caplog: pytest.LogCap
 
 def test_a_delete_with_64_requests_in_flight_answers_them_all(serve: Serve) -> None:
     served = serve()
-    begun, may_answer = Barrier(41), Event()  # there are 40 threads for predictions
+    begun, may_answer = Barrier(Limits().concurrency + 1), Event()
 
     def hold() -> None:
         if not may_answer.is_set():
@@ -138,7 +139,7 @@ def test_a_delete_with_64_requests_in_flight_answers_them_all(serve: Serve) -> N
     with served.many_clients() as client, ThreadPoolExecutor(64) as pool:
         answers = [pool.submit(client.post, "/v2/models/m/infer", json=BODY) for _ in range(64)]
         begun.wait(10)
-        served.wait_for(lambda: version.users == 64 + 40)  # each request has a handle, and each running call another
+        served.wait_for(lambda: version.users == 2 * 64)  # each request has a handle, and its call another
         served.remove("m")
         served.wait_for(lambda: served.client.get("/v2/models/m").status_code == 404)
         assert served.runtime.unloads == 0

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from mlbuffet.errors import InvalidConfiguration
+from mlbuffet.scheduling import Limits
 
 FILE_NAME = "model.toml"
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -46,6 +47,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     labels: Annotated[dict[Label, Number], Meta(description="Names for versions, which are served then.")] = {}
     options: Annotated[dict[str, Any], Meta(description="What the runtime is told; each has options of its own.")] = {}
     warmup: WarmUp | None = None
+    scheduling: Limits = Limits()
 
     def selected(self, versions: set[int]) -> set[int]:
         """Those of ``versions`` that are to be served."""
@@ -88,7 +90,7 @@ def _explained(path: Path, message: str) -> InvalidConfiguration:
     what, _, place = message.rpartition(" - at ") if " - at " in message else (message, "", "")
     key = place.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".").removesuffix("[...]")
     if unknown := _UNKNOWN.fullmatch(what):
-        struct = {"versions": Latest, "warmup": WarmUp}.get(key, Configuration)
+        struct = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits}.get(key, Configuration)
         return InvalidConfiguration(path, f"unknown key {f'{key}.{unknown[1]}'.lstrip('.')!r}", get_type_hints(struct))
     what = what[:1].lower() + what[1:].replace("`", "'")
     if key.startswith("versions"):

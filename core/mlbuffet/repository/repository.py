@@ -15,6 +15,7 @@ from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 
 LOADERS = 4
 """How many models may be loaded at once, so that one that takes long does not hold up the others."""
@@ -75,10 +76,17 @@ class ModelRepository:
     seconds.
     """
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None = None, residency: Residency | None = None) -> None:
+    def __init__(
+        self,
+        runtimes: Runtimes,
+        runtime: str | None = None,
+        residency: Residency | None = None,
+        scheduling: Scheduling | None = None,
+    ) -> None:
         self._runtimes = runtimes
         self._runtime = runtime
         self._residency = residency or Residency()
+        self._scheduling = scheduling or Scheduling()
         self._models: dict[str, _Model] = {}
         self._lock = RLock()
         self._workers = Workers(LOADERS, "mlbuffet-load")
@@ -219,6 +227,7 @@ class ModelRepository:
         for one in ended:
             one.result()
         self._workers.close()
+        self._scheduling.close()
         for version in everyone:
             if version.loading is not None and version not in loading:
                 _end(version.loading)
@@ -260,7 +269,7 @@ class ModelRepository:
         same = current is not None and current.is_same(stored, model.configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, model.configuration, fault, self._tell)
+        version = ModelVersion(stored, self._scheduling, model.configuration, fault, self._tell)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
@@ -364,7 +373,7 @@ class ModelRepository:
                     self._evict(one)
 
     def _evict(self, version: ModelVersion) -> None:
-        fresh = ModelVersion(version.stored, version.configuration, on_change=self._tell)
+        fresh = ModelVersion(version.stored, self._scheduling, version.configuration, on_change=self._tell)
         fresh.idle_reason = "it is loaded when it is used again"
         self._models[version.name].versions[version.version] = fresh
         self._drop([version], fresh.idle_reason)

@@ -15,6 +15,7 @@ from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduler, Scheduling
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,10 @@ _NEXT = {
 class Handle:
     """A version that stays loaded until this is released."""
 
-    def __init__(self, version: "ModelVersion", model: Model, done: Callable[[], None]) -> None:
+    def __init__(self, version: "ModelVersion", scheduler: Scheduler, done: Callable[[], None]) -> None:
         self.version = version
-        self.model = model
+        self.scheduler = scheduler
+        self.model = scheduler.model
         self._done: Callable[[], None] | None = done
 
     def again(self) -> "Handle":
@@ -78,6 +80,7 @@ class ModelVersion:
     def __init__(
         self,
         stored: StoredVersion,
+        scheduling: Scheduling,
         configuration: Configuration | None = None,
         fault: MLBuffetError | None = None,
         on_change: Callable[["ModelVersion"], None] = lambda _: None,
@@ -101,7 +104,8 @@ class ModelVersion:
         self.loaded_at = 0.0
         self._fault = fault
         self._on_change = on_change
-        self._model: Model | None = None
+        self._scheduling = scheduling
+        self._scheduler: Scheduler | None = None
         self._users = 0
         self._retired: Future[None] | None = None
         self._lock = RLock()
@@ -109,10 +113,14 @@ class ModelVersion:
     @property
     def model(self) -> Model:
         """The loaded model, or `ModelNotReady` with the reason."""
-        model = self._model
-        if model is None or self.state is not State.READY:
+        return self._ready.model
+
+    @property
+    def _ready(self) -> Scheduler:
+        scheduler = self._scheduler
+        if scheduler is None or self.state is not State.READY:
             raise ModelNotReady(self.name, self.version, self.reason)
-        return model
+        return scheduler
 
     @property
     def reason(self) -> str:
@@ -153,10 +161,10 @@ class ModelVersion:
     def use(self) -> Handle:
         """The model for a call, during which it is not unloaded. Raises `ModelNotReady`."""
         with self._lock:
-            model = self.model
+            scheduler = self._ready
             self._users += 1
             self.last_used = time.monotonic()
-        return Handle(self, model, self._release)
+        return Handle(self, scheduler, self._release)
 
     def load(self, runtimes: Runtimes, runtime: str | None) -> None:
         """Load and warm the model, or note why it cannot be."""
@@ -166,7 +174,7 @@ class ModelVersion:
             self._enter(State.LOADING)
         self._on_change(self)
         started = time.perf_counter()
-        loaded: Model | MLBuffetError = LoadFailed("it was given up")
+        loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
             loaded = self._load(runtimes, runtime)
         except MLBuffetError as error:
@@ -199,21 +207,21 @@ class ModelVersion:
             self._close()
         return self._retired
 
-    def _load(self, runtimes: Runtimes, runtime: str | None) -> Model:
+    def _load(self, runtimes: Runtimes, runtime: str | None) -> Scheduler:
         if self._fault is not None:
             raise self._fault
         chosen = self.configuration.runtime or runtime
         model = load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
         try:
-            return prepared(model, self.configuration)
+            return self._scheduling.scheduler(prepared(model, self.configuration), self.configuration.scheduling)
         except MLBuffetError:
             model.close()
             raise
 
-    def _loaded(self, loaded: Model | MLBuffetError) -> None:
+    def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
-            if isinstance(loaded, Model):
-                self._model, self.error, self.failures = loaded, None, 0
+            if isinstance(loaded, Scheduler):
+                self._scheduler, self.error, self.failures = loaded, None, 0
                 self.loaded_at = time.monotonic()
                 self._enter(State.READY)
                 ended = self.retired
@@ -238,7 +246,7 @@ class ModelVersion:
             if handle.released:
                 raise ModelClosed(self.path)
             self._users += 1
-        return Handle(self, handle.model, self._release)
+        return Handle(self, handle.scheduler, self._release)
 
     def _release(self) -> None:
         with self._lock:
@@ -249,10 +257,10 @@ class ModelVersion:
 
     def _close(self) -> None:
         with self._lock:
-            model, self._model = self._model, None
-        if model is None or self._retired is None:
+            scheduler, self._scheduler = self._scheduler, None
+        if scheduler is None or self._retired is None:
             return
-        model.close()
+        scheduler.model.close()
         with self._lock:
             self._enter(State.UNAVAILABLE)
         self._on_change(self)
@@ -264,4 +272,11 @@ class ModelVersion:
 
 
 def _of_loading(configuration: Configuration) -> tuple[object, ...]:
-    return configuration.runtime, configuration.signature, configuration.options, configuration.warmup
+    """All of it that takes effect where a model is loaded."""
+    return (
+        configuration.runtime,
+        configuration.signature,
+        configuration.options,
+        configuration.warmup,
+        configuration.scheduling,
+    )

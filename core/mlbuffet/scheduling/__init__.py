@@ -1,5 +1,8 @@
-"""How calls reach a model."""
+"""How calls reach a model: on the event loop, in threads, in batches; how many at once, and how many may wait."""
 
-from mlbuffet.scheduling.call import Call
+from mlbuffet.scheduling.call import Call, Execution, Prediction
+from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.scheduler import Scheduler
+from mlbuffet.scheduling.scheduling import Scheduling
 
-__all__ = ["Call"]
+__all__ = ["Call", "Execution", "Limits", "Prediction", "Scheduler", "Scheduling"]

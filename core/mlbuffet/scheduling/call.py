@@ -1,7 +1,10 @@
-"""One call of a model, as data."""
+"""One call of a model and its answer, as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors
 
@@ -14,3 +17,21 @@ class Call:
     signature: str | None = None
     outputs: Sequence[str] | None = None
     any_shape: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a model, perhaps for several calls at once; times are in nanoseconds."""
+
+    begun: int
+    """When, by `time.perf_counter_ns`."""
+    infer: int
+    """How long the model took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The outputs that a call wants, and the run that gave them; ``None`` where none was needed."""
+
+    outputs: dict[str, NDArray[Any]]
+    execution: Execution | None = None

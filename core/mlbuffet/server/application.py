@@ -7,11 +7,12 @@ from threading import Thread
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion
 from mlbuffet.server import documentation, open_inference, tensorflow_serving
-from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error
+from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.settings import ServerSettings
 
 
@@ -49,6 +50,7 @@ def create_app(
         exception_handlers={
             MLBuffetError: answer_mlbuffet_error,
             HTTPException: answer_http_exception,
+            ClientDisconnect: answer_nobody,
             Exception: answer_defect,
         },
         lifespan=lifespan,

@@ -5,8 +5,6 @@ from typing import TypeVar
 
 from anyio.to_thread import run_sync
 
-from mlbuffet.tensors import Tensors
-
 T = TypeVar("T")
 
 LARGE = 64 * 1024
@@ -21,8 +19,3 @@ async def code(size: int, work: Callable[[], T]) -> T:
     if size < LARGE:
         return work()
     return await run_sync(work, abandon_on_cancel=True)
-
-
-def size_of(tensors: Tensors) -> int:
-    """The bytes of all elements."""
-    return sum(sum(map(len, array.flat)) if array.dtype.kind == "O" else array.nbytes for array in tensors.values())

@@ -23,6 +23,7 @@ from mlbuffet.errors import (
     ModelNotFound,
     ModelNotReady,
     NoRuntime,
+    Overloaded,
     PredictFailed,
 )
 
@@ -40,8 +41,10 @@ STATUS: dict[type[MLBuffetError], int] = {
     PredictFailed: 500,
     ModelNotReady: 503,
     ModelClosed: 503,
+    Overloaded: 503,
 }
 
+CLIENT_CLOSED_REQUEST = 499  # nginx's, which HTTP has no word for
 RETRY_SECONDS = 1
 LONGEST_MESSAGE = 1000
 
@@ -79,6 +82,11 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     response = error_response(error.status_code, message)
     response.headers.update(error.headers or {})
     return response
+
+
+async def answer_nobody(request: Request, error: Exception) -> Response:
+    """What is left to say once the client has closed its connection; it goes nowhere."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def answer_defect(request: Request, error: Exception) -> Response:

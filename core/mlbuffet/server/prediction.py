@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
-from anyio.to_thread import run_sync
-from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from mlbuffet.errors import ModelNotReady
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion
-from mlbuffet.scheduling import Call
+from mlbuffet.scheduling import Call, Prediction
 
 
 async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion]) -> Handle:
@@ -43,13 +42,31 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
         raise HTTPException(504, f"the model did not answer within {seconds:g} seconds") from None
 
 
-async def predict(handle: Handle, call: Call) -> dict[str, NDArray[Any]]:
-    """The outputs that ``call`` wants of the model of ``handle``; raises what `mlbuffet.Model.predict` raises."""
+async def predict(handle: Handle, call: Call, receive: Receive) -> Prediction:
+    """What the model of ``handle`` answers to ``call``.
 
-    def leased() -> dict[str, NDArray[Any]]:
-        with handle.again() as own:
-            return own.model.predict(
-                call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape
-            )
+    Raises what `mlbuffet.Model.predict` raises, `Overloaded`, and `ClientDisconnect` once ``receive``, from which the
+    request was read, says that nobody waits for the answer.
+    """
+    at_once = handle.scheduler.run_now(call)
+    if at_once is not None:
+        return at_once
+    return await _unless_gone(handle.scheduler.submit(call, handle.again), receive)
 
-    return await run_sync(leased, abandon_on_cancel=True)
+
+async def _unless_gone(answer: asyncio.Future[Prediction], receive: Receive) -> Prediction:
+    watch = asyncio.create_task(_cancel_when_gone(answer, receive))
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if watch.done():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _cancel_when_gone(answer: asyncio.Future[Prediction], receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    answer.cancel()

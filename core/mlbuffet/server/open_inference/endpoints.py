@@ -19,7 +19,7 @@ from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.scheduling import Call
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.changes import check_change
-from mlbuffet.server.coding import code, size_of
+from mlbuffet.server.coding import code
 from mlbuffet.server.errors import error_response
 from mlbuffet.server.open_inference.answers import (
     Changed,
@@ -37,7 +37,7 @@ from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, deadline, predict
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.tensors import Tensors
+from mlbuffet.tensors import Tensors, size_of
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -159,16 +159,19 @@ class OpenInference:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
+                handle.scheduler.check_room()
                 async with deadline(self._settings.request_timeout):
                     call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
                     decoded = perf_counter_ns()
-                    outputs = await predict(handle, Call(call.inputs, call.signature, call.output_names))
+                    asked = Call(call.inputs, call.signature, call.output_names)
+                    prediction = await predict(handle, asked, request.receive)
                     computed = perf_counter_ns()
+                    outputs = prediction.outputs
                     response = await code(size_of(outputs), lambda: _response(request, call, version, outputs))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.success((begin, decoded, computed, perf_counter_ns()))
+            statistics.success(begin, decoded, prediction.execution, computed, perf_counter_ns())
         return response
 
     async def statistics(self, request: Request) -> Response:

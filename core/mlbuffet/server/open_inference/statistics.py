@@ -1,12 +1,12 @@
 """How often and how long the versions of models were asked, as Triton's clients read it."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mlbuffet.scheduling import Execution
 from mlbuffet.server.open_inference.answers import Duration, ModelStatistics
 
-STAGES = ("compute_input", "compute_infer", "compute_output")
+STAGES = ("success", "compute_input", "queue", "compute_infer", "compute_output")
 
 
 @dataclass
@@ -16,15 +16,15 @@ class VersionStatistics:
     succeeded: int = 0
     failed: int = 0
     last_inference: int = 0
-    nanoseconds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("success", "fail", *STAGES), 0))
+    nanoseconds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("fail", *STAGES), 0))
 
-    def success(self, moments: Iterable[int]) -> None:
-        """Count an answer; ``moments`` are the nanoseconds between which it was decoded, computed and encoded."""
-        begin, decoded, computed, end = moments
+    def success(self, begin: int, decoded: int, execution: Execution | None, computed: int, end: int) -> None:
+        """Count an answer; the moments, in nanoseconds, are those at which a stage ended."""
         self.succeeded += 1
         self.last_inference = time.time_ns() // 1_000_000
-        spent = (end - begin, decoded - begin, computed - decoded, end - computed)
-        for stage, more in zip(("success", *STAGES), spent, strict=True):
+        begun = decoded if execution is None else execution.begun
+        spent = (end - begin, decoded - begin, begun - decoded, computed - begun, end - computed)
+        for stage, more in zip(STAGES, spent, strict=True):
             self.nanoseconds[stage] += more
 
     def failure(self, nanoseconds: int) -> None:
@@ -34,7 +34,7 @@ class VersionStatistics:
 
 
 def model_stats(name: str, version: int, statistics: VersionStatistics) -> ModelStatistics:
-    """One entry of ``model_stats``; what this server does not do (queues, batches, caches) is counted as nothing."""
+    """One entry of ``model_stats``; what this server does not do (caches) is counted as nothing."""
     succeeded, nanoseconds = statistics.succeeded, statistics.nanoseconds
     never = Duration(count=0, ns=0)
     return {
@@ -49,7 +49,7 @@ def model_stats(name: str, version: int, statistics: VersionStatistics) -> Model
             "compute_input": {"count": succeeded, "ns": nanoseconds["compute_input"]},
             "compute_infer": {"count": succeeded, "ns": nanoseconds["compute_infer"]},
             "compute_output": {"count": succeeded, "ns": nanoseconds["compute_output"]},
-            "queue": never,
+            "queue": {"count": succeeded, "ns": nanoseconds["queue"]},
             "cache_hit": never,
             "cache_miss": never,
         },

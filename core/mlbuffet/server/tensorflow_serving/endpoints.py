@@ -10,7 +10,7 @@ from starlette.routing import Route
 from mlbuffet.errors import InvalidInput
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server.body import compress, read_body
-from mlbuffet.server.coding import code, size_of
+from mlbuffet.server.coding import code
 from mlbuffet.server.prediction import acquire, deadline, predict
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
@@ -23,7 +23,7 @@ from mlbuffet.server.tensorflow_serving.addresses import (
 )
 from mlbuffet.server.tensorflow_serving.inference import Inference
 from mlbuffet.server.tensorflow_serving.metadata import model_metadata, model_status
-from mlbuffet.tensors import Signatures
+from mlbuffet.tensors import Signatures, size_of
 
 
 def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
@@ -87,9 +87,10 @@ class TensorFlowServing:
         find_version(self._repository, request)  # an address that leads nowhere is refused before the body is read
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
+            handle.scheduler.check_room()
             async with deadline(self._settings.request_timeout):
                 inference = await code(len(body), lambda: decode(body, handle.model.signatures))
-                outputs = await predict(handle, inference.call)
+                outputs = (await predict(handle, inference.call, request.receive)).outputs
                 return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
