@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from mlbuffet import Runtimes
-from mlbuffet.repository import ModelRepository, find_versions
+from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, listen
 from small_runtimes import small_runtimes
@@ -64,8 +64,7 @@ def serve(
     def served(path: Path, settings: ServerSettings | None = None) -> Iterator[httpx.Client]:
         runtimes = small_runtimes()
         repository = ModelRepository(runtimes)
-        for stored in find_versions(path, runtimes):
-            repository.add(stored)
+        repository.update(find_models(path, runtimes))
         loaded = Event()
         with run_app(create_app(repository, settings, on_loaded=loaded.set)) as client:
             assert loaded.wait(30)

@@ -17,6 +17,7 @@ from mlbuffet import Tensors, TensorSpec
 from mlbuffet.caching import MemoryCache, PredictionCache, Question, RedisCache
 from mlbuffet.caching.entry import decode_answer, encode_answer
 from mlbuffet.caching.redis import AT_ONCE, LARGEST, PREFIX
+from mlbuffet.scheduling import Execution, Prediction
 from redis_server import free_port, redis_server
 
 Y, TEXTS = TensorSpec("y", np.float32, (None, 2)), TensorSpec("texts", object, (None,))
@@ -89,10 +90,10 @@ def test_what_one_server_computed_another_finds() -> None:
 def test_two_caches_compute_once_between_them() -> None:
     calls = 0
 
-    async def compute(_: None) -> Tensors:
+    async def compute(_: None) -> Prediction:
         nonlocal calls
         calls += 1
-        return OUTPUTS
+        return Prediction(OUTPUTS, Execution(0, 0))
 
     async def run() -> None:
         with redis_server() as server:
@@ -101,7 +102,8 @@ def test_two_caches_compute_once_between_them() -> None:
             for cache in caches:
                 cache.start()
                 await until(lambda one=cache.redis: one.answers)
-                hits += [(await cache.answer(QUESTION, nullcontext, compute)).hit for _ in range(2)]
+                answers = [cache.kept(QUESTION) or await cache.answer(QUESTION, nullcontext, compute) for _ in range(2)]
+                hits += [answer.execution is None for answer in answers]
                 await asyncio.sleep(0.1)  # it is sent in the background
             assert (calls, hits) == (1, [False, True, True, True])
             for cache in caches:

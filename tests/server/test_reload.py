@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier, Event, Thread
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ def serve(tmp_path: Path, run_app: RunApp) -> Iterator[Serve]:
     """A function that serves the folder ``models``, with version 1 of the model ``m``, which adds 1."""
     with ExitStack() as stack:
 
-        def start(residency: Residency | None = None, toml: str = "", **watching: object) -> Reloading:
+        def start(residency: Residency | None = None, toml: str = "", **watching: Any) -> Reloading:
             write_whole(tmp_path / "models/m/1/x.add", "1")
             (tmp_path / "models/m/model.toml").write_text(toml)
             return stack.enter_context(reloading(tmp_path / "models", run_app, residency, **watching))

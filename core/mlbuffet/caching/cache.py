@@ -1,28 +1,20 @@
 """From a question to its answer, of which equal ones under way at once are one."""
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from numpy.typing import NDArray
+from dataclasses import replace
+from time import perf_counter_ns
+from typing import TypeVar
 
 from mlbuffet.caching.key import Question
 from mlbuffet.caching.memory import MemoryCache
 from mlbuffet.caching.redis import RedisCache
 from mlbuffet.caching.single_flight import SingleFlight
-from mlbuffet.tensors import Tensors
+from mlbuffet.scheduling import Prediction
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The outputs for a question, and whether the model was spared."""
-
-    outputs: dict[str, NDArray[Any]]
-    hit: bool
 
 
 class PredictionCache:
@@ -34,7 +26,11 @@ class PredictionCache:
     def __init__(self, memory: MemoryCache, redis: RedisCache | None = None) -> None:
         self.memory = memory
         self.redis = redis
-        self._flights = SingleFlight[Answered]()
+        self.hits = Counter[str]()
+        """By model, how many calls it was spared."""
+        self.misses = Counter[str]()
+        """By model, how many calls it computed."""
+        self._flights = SingleFlight[Prediction]()
 
     def start(self) -> None:
         """Begin, on the event loop that runs."""
@@ -46,39 +42,51 @@ class PredictionCache:
         if self.redis is not None:
             await self.redis.close()
 
+    def kept(self, question: Question) -> Prediction | None:
+        """The answer in the memory of this process, without waiting."""
+        begin = perf_counter_ns()
+        outputs = self.memory.get(question.key)
+        if outputs is None:
+            return None
+        self.hits[question.model] += 1
+        return Prediction(outputs, lookup=perf_counter_ns() - begin)
+
     async def answer(
         self,
         question: Question,
         lease: Callable[[], AbstractContextManager[T]],
-        compute: Callable[[T], Awaitable[Tensors]],
-    ) -> Answered:
-        """The answer that is kept, or that of ``compute``, which is kept then; raises what ``compute`` raises.
+        compute: Callable[[T], Awaitable[Prediction]],
+    ) -> Prediction:
+        """The answer that is kept elsewhere, or that of ``compute``, which is kept then; raises what that raises.
 
         Computing may outlive the caller, for others who ask the same: ``lease`` gives what it needs for so long.
         """
-        outputs = self.memory.get(question.key)
-        if outputs is not None:
-            return Answered(outputs, hit=True)
+        begin = perf_counter_ns()
 
-        async def find_or_compute() -> Answered:
+        async def find_or_compute() -> Prediction:
             with lease() as leased:
-                return await self._found(question) or self._kept(question, await compute(leased))
+                return await self._found(question, begin) or await self._computed(question, begin, compute(leased))
 
         shared = question.key in self._flights
-        answered = await self._flights.run(question.key, find_or_compute)
-        return Answered(answered.outputs, hit=shared or answered.hit)
+        answer = await self._flights.run(question.key, find_or_compute)
+        if shared:
+            answer = Prediction(answer.outputs, lookup=perf_counter_ns() - begin)
+        (self.misses if answer.execution else self.hits)[question.model] += 1
+        return answer
 
-    async def _found(self, question: Question) -> Answered | None:
+    async def _found(self, question: Question, begin: int) -> Prediction | None:
         found = await self.redis.get(question) if self.redis is not None else None
         if found is None:
             return None
         outputs, until = found
         self.memory.put(question.key, outputs, until)
-        return Answered(outputs, hit=True)
+        return Prediction(outputs, lookup=perf_counter_ns() - begin)
 
-    def _kept(self, question: Question, outputs: Tensors) -> Answered:
+    async def _computed(self, question: Question, begin: int, computing: Awaitable[Prediction]) -> Prediction:
+        lookup = perf_counter_ns() - begin
+        answer = await computing
         until = time.time() + question.seconds
-        self.memory.put(question.key, outputs, until)
+        self.memory.put(question.key, answer.outputs, until)
         if self.redis is not None:
-            self.redis.put(question, outputs, until)
-        return Answered(dict(outputs), hit=False)
+            self.redis.put(question, answer.outputs, until)
+        return replace(answer, lookup=lookup)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors
 
+CAPACITY = 128 * 2**20
 ENTRY_BYTES = 600
 """What an entry takes besides its arrays, and ..."""
 ARRAY_BYTES = 250
@@ -21,7 +22,7 @@ TEXT_BYTES = 41
 class MemoryCache:
     """Outputs by key, within ``capacity`` bytes: the least recently used make room. For one thread."""
 
-    def __init__(self, capacity: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, capacity: int = CAPACITY, now: Callable[[], float] = time.time) -> None:
         self.capacity = capacity
         self.size = 0
         """The bytes of all that is kept."""

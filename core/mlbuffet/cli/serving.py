@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
 from mlbuffet.repository import (
@@ -25,6 +26,7 @@ from mlbuffet.repository import (
 )
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.log_format import HumanFormatter, JsonFormatter
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 
 logger = logging.getLogger(__name__)
@@ -39,11 +41,28 @@ class Served:
     runtime: str | None
     watch: bool
     residency: Residency
+    cache: PredictionCache
 
     @property
     def may_be_empty(self) -> bool:
         """Whether a server without a model that is loaded is of use: they may come, or be loaded when asked."""
         return self.watch or self.residency.on_demand
+
+
+def set_up_logging(*, as_json: bool, access: bool) -> None:
+    """Let lines look as they should, and let those of each request through."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter() if as_json else HumanFormatter())
+    if access:
+        logging.getLogger("mlbuffet.access").setLevel(logging.INFO)
+
+
+def prediction_cache(memory: int, redis: str | None) -> PredictionCache:
+    """The cache of these bounds, and in the Redis at a URL if there is one."""
+    try:
+        return PredictionCache(MemoryCache(memory), None if redis is None else RedisCache(redis))
+    except ValueError as error:
+        raise typer.BadParameter(f"--cache-redis: {error}") from None
 
 
 def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
@@ -52,7 +71,7 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    repository = ModelRepository(runtimes, served.runtime, served.residency)
+    repository = ModelRepository(runtimes, served.runtime, served.residency, cache=served.cache)
     repository.update(models)
     watcher = Watcher(sources, models, repository.update) if served.watch else None
     versions = list(repository)

@@ -35,3 +35,5 @@ class Prediction:
 
     outputs: dict[str, NDArray[Any]]
     execution: Execution | None = None
+    lookup: int | None = None
+    """How many nanoseconds it took to look for the answer in the cache, where there is one."""

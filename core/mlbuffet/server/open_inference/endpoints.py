@@ -21,6 +21,7 @@ from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import code
 from mlbuffet.server.errors import error_response
+from mlbuffet.server.exchange import concerns
 from mlbuffet.server.open_inference.answers import (
     Changed,
     IndexEntry,
@@ -35,7 +36,7 @@ from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import InferCall, decode_request
 from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.prediction import acquire, deadline, predict
+from mlbuffet.server.prediction import acquire, check_room, deadline, predict
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Tensors, size_of
 
@@ -151,7 +152,7 @@ class OpenInference:
 
     async def infer(self, request: Request) -> Response:
         """Run a model on the tensors of the body."""
-        self._version(request)  # an address that leads nowhere is refused before the body is read
+        concerns(self._version(request))  # an address that leads nowhere is refused before the body is read
         begin = perf_counter_ns()
         body = await read_body(request, self._settings)
         length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
@@ -159,7 +160,7 @@ class OpenInference:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
-                handle.scheduler.check_room()
+                check_room(handle)
                 async with deadline(self._settings.request_timeout):
                     call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
                     decoded = perf_counter_ns()
@@ -171,6 +172,7 @@ class OpenInference:
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
+            statistics.lookup(prediction)
             statistics.success(begin, decoded, prediction.execution, computed, perf_counter_ns())
         return response
 
