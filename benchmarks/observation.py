@@ -13,8 +13,8 @@ ROUNDS = 30
 CALLS = 5_000
 
 
-async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that answers at once."""
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 that is how ASGI calls
+    """Answer at once."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
