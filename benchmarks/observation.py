@@ -51,7 +51,7 @@ async def main() -> None:
     logger.propagate = False
     logger.setLevel(logging.INFO)
     plain = [(b"host", b"localhost:8000"), (b"content-type", b"application/json"), (b"content-length", b"80")]
-    apps = {
+    apps: dict[str, tuple[ASGIApp, list[tuple[bytes, bytes]]]] = {
         "bare": (bare, plain),
         "observed": (Observed(bare, traffic=Traffic(), access_log=False), plain),
         "observed, with an id of the client": (

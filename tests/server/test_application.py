@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from mlbuffet import ModelNotReady, Runtimes, hookimpl
 from mlbuffet.repository import ModelRepository, StoredVersion
@@ -43,3 +44,15 @@ def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(half: 
         assert client.get("/v2/models/half/ready").status_code == 200
     with pytest.raises(ModelNotReady, match="it was unloaded"):
         assert repository.get("half").model
+
+
+def test_an_application_may_lie_below_a_path_of_another(half: Path, runtimes: Runtimes, run_app: RunApp) -> None:
+    repository = ModelRepository(runtimes)
+    repository.add(StoredVersion("half", 1, half))
+    repository.load_all()
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [2]}]}
+    with run_app(Starlette(routes=[Mount("/ml", create_app(repository))])) as client:
+        assert client.post("/ml/v2/models/half/infer", json=body).json()["outputs"][0]["data"] == [3.0]
+        assert client.post("/ml/v1/models/half:predict", json={"inputs": [2]}).json() == {"outputs": [3.0]}
+        assert client.post("/v2/models/half/infer", json=body).status_code == 404
+    repository.close()

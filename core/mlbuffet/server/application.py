@@ -14,6 +14,7 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion
 from mlbuffet.server import documentation, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.first import PredictionsFirst
 from mlbuffet.server.loads import Loads
 from mlbuffet.server.metrics import Metrics
 from mlbuffet.server.observed import Observed
@@ -51,19 +52,23 @@ def create_app(
 
     chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
+    predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
     traffic, loads = Traffic(), Loads()
     repository.listen(loads.note)
     operations = Metrics(repository, traffic, loads)
     described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1), metrics.protocol(operations)]
     app = Starlette(
         routes=[*v2, *v1, *operations.routes, *documentation.routes(described)],
-        middleware=[Middleware(Observed, traffic=traffic, access_log=chosen.access_log)],
         exception_handlers={
             MLBuffetError: answer_mlbuffet_error,
             HTTPException: answer_http_exception,
             ClientDisconnect: answer_nobody,
             Exception: answer_defect,
         },
+        middleware=[
+            Middleware(Observed, traffic=traffic, access_log=chosen.access_log),
+            Middleware(PredictionsFirst, predictions),
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200

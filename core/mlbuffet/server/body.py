@@ -5,11 +5,12 @@ import zlib
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.settings import ServerSettings
 
 _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
@@ -28,14 +29,13 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    try:
-        async with asyncio.timeout(settings.body_seconds):
-            body = await _received(request, limit, settings.body_idle_seconds)
-    except TimeoutError:
-        late = "the body of the request did not arrive in time"
-        raise HTTPException(408, late, {"connection": "close"}) from None  # the rest of it may yet come
-    except ClientDisconnect:  # nobody reads this
-        raise HTTPException(400, "the connection ended before the body did") from None
+    first = begin(request.receive())
+    if not isinstance(first, Pending) and not first.get("more_body"):
+        body = _piece(first)
+        if len(body) > limit:
+            raise _too_large(limit)
+    else:
+        body = await _in_time(first, request.receive, settings)
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding in ("identity", ""):
         return body
@@ -44,19 +44,37 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
     return await run_sync(decompressed, body, encoding, limit)
 
 
-async def _received(request: Request, limit: int, idle_seconds: float) -> bytes:
+async def _in_time(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
+    """A body that is not there as a whole."""
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            return await _received(first, receive, settings)
+    except TimeoutError:
+        late = "the body of the request did not arrive in time"
+        raise HTTPException(408, late, {"connection": "close"}) from None  # the rest of it may yet come
+
+
+async def _received(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    stream = request.stream()
+    message = first
     while True:
-        async with asyncio.timeout(idle_seconds):
-            piece = await anext(stream, None)
-        if piece is None:
+        async with asyncio.timeout(settings.body_idle_seconds):
+            message = await message if isinstance(message, Pending) else message
+        pieces.append(_piece(message))
+        size += len(pieces[-1])
+        if size > settings.max_body:
+            raise _too_large(settings.max_body)
+        if not message.get("more_body"):
             return b"".join(pieces)
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
+        message = begin(receive())
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":  # nobody reads this
+        raise HTTPException(400, "the connection ended before the body did")
+    piece: bytes = message.get("body", b"")
+    return piece
 
 
 def compress(response: Response, request: Request) -> Response:

@@ -56,9 +56,12 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             return
         self._received = data if self._in_message else _without_upgrade(data)
         super().data_received(self._received)
-        if self._in_head:
+        if self._in_head:  # a head mostly comes whole, and needs no timer
             self._head_bytes += len(data)
             self._check_head()
+            if self._timer is None:
+                late = "the head of the request took too long"
+                self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, late)
 
     @override
     def on_message_begin(self) -> None:
@@ -67,7 +70,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._passed_on = False
         self._head_bytes = 0
         self._stop_timer()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, "the head of the request took too long")
 
     @override
     def on_headers_complete(self) -> None:
