@@ -93,7 +93,7 @@ def test_two_caches_compute_once_between_them() -> None:
     async def compute(_: None) -> Prediction:
         nonlocal calls
         calls += 1
-        return Prediction(OUTPUTS, Execution(0, 0))
+        return Prediction(OUTPUTS, Execution(rows=1, begun=0, join=0, infer=0, divide=0))
 
     async def run() -> None:
         with redis_server() as server:

@@ -55,6 +55,16 @@ def test_models_are_served_until_a_signal_ends_it(
     assert "Traceback" not in err
 
 
+def test_every_model_that_can_is_batched_if_asked(environment: dict[str, str], models: Path) -> None:
+    (models / "nap.sleep").touch()
+    process = serve(environment, models, "--batching", "--json")
+    address = json.loads(read_until(process, "\n}\n"))["address"]
+    sizes = [httpx.get(f"{address}/v2/models/{name}/config").json()["max_batch_size"] for name in ("good", "nap")]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert sizes == [32, 0]
+
+
 def test_a_machine_reads_what_is_served_as_json(environment: dict[str, str], models: Path) -> None:
     process = serve(environment, models, "--json")
     listed = json.loads(read_until(process, "\n}\n"))
@@ -121,9 +131,11 @@ def test_a_person_at_a_terminal_sees_a_bar_while_models_load(environment: dict[s
     assert b"loading good (version 1)" in seen
 
 
-def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "a.sleep").touch()
-    process = serve(environment, tmp_path / "a.sleep", "--grace", "20")
+def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], models: Path) -> None:
+    (models / "a").mkdir()
+    (models / "a/a.sleep").touch()
+    (models / "a/model.toml").write_text("[scheduling]\nmax_concurrency = 9")
+    process = serve(environment, models / "a", "--grace", "20")
     address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
     with ThreadPoolExecutor(8) as pool, httpx.Client(base_url=address) as client:
         slow = [pool.submit(client.post, "/v1/models/a:predict", json={"inputs": 2}) for _ in range(8)]

@@ -3,75 +3,15 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from gated import Gated, runtimes_with
+from gated import Gated
 from mlbuffet import Model, PredictFailed, UnknownSignature
 from mlbuffet.errors import Overloaded
-from mlbuffet.model import load
-from mlbuffet.scheduling import Call, Limits, Prediction, Scheduler, Scheduling
+from mlbuffet.scheduling import Call, Limits, Scheduler, Scheduling
 from mlbuffet.scheduling.loop_time import TURN, LoopTime
-
-
-class Leases:
-    """Counts who holds the model."""
-
-    def __init__(self) -> None:
-        self.held = 0
-
-    def __call__(self) -> "Leases":
-        self.held += 1
-        return self
-
-    def release(self) -> None:
-        self.held -= 1
-
-
-@pytest.fixture
-def plugin() -> Gated:
-    return Gated()
-
-
-@pytest.fixture
-def model(tmp_path: Path, plugin: Gated) -> Model:
-    (tmp_path / "m.gated").touch()
-    return load(tmp_path / "m.gated", runtimes=runtimes_with(plugin))
-
-
-@pytest.fixture
-def scheduling() -> Iterator[Scheduling]:
-    shared = Scheduling()
-    yield shared
-    shared.close()
-
-
-@pytest.fixture
-def leases() -> Leases:
-    return Leases()
-
-
-def call(*values: float) -> Call:
-    return Call({"x": np.array(values, np.float32)})
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 20))
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    while not reached():
-        await asyncio.sleep(0.001)
-
-
-def doubled(prediction: Prediction | None) -> list[float]:
-    assert prediction is not None
-    values: list[float] = prediction.outputs["y"].tolist()
-    return values
+from scheduled import Leases, call, doubled, run, until
 
 
 async def warmed(scheduler: Scheduler, leases: Leases, one: Call) -> None:

@@ -116,6 +116,9 @@ def serve(
         LogFormat, typer.Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
     ] = LogFormat.HUMAN,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+    batching: Annotated[
+        bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
+    ] = False,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -137,6 +140,7 @@ def serve(
         watch=watch,
         residency=residency,
         cache=prediction_cache(cache_memory, cache_redis),
+        batching=batching,
     )
     serve_models(served, settings, host=host, port=port, as_json=as_json)
 

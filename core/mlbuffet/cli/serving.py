@@ -25,6 +25,7 @@ from mlbuffet.repository import (
     is_remote,
 )
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.log_format import HumanFormatter, JsonFormatter
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
@@ -42,6 +43,8 @@ class Served:
     watch: bool
     residency: Residency
     cache: PredictionCache
+    batching: bool
+    """Whether every model is batched that can be."""
 
     @property
     def may_be_empty(self) -> bool:
@@ -71,7 +74,8 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    repository = ModelRepository(runtimes, served.runtime, served.residency, cache=served.cache)
+    scheduling = Scheduling(batching=served.batching)
+    repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache)
     repository.update(models)
     watcher = Watcher(sources, models, repository.update) if served.watch else None
     versions = list(repository)

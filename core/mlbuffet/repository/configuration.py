@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from mlbuffet.errors import InvalidConfiguration
-from mlbuffet.scheduling import Limits
+from mlbuffet.scheduling import Batching, Limits
 
 FILE_NAME = "model.toml"
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -55,6 +55,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     warmup: WarmUp | None = None
     scheduling: Limits = Limits()
     cache: Cache | None = None
+    batching: Batching | None = None
 
     def selected(self, versions: set[int]) -> set[int]:
         """Those of ``versions`` that are to be served."""
@@ -68,6 +69,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             case listed:
                 chosen = set(listed)
         return versions & (chosen | set(self.labels.values()))
+
+
+_TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching": Batching, "cache": Cache}
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -97,7 +101,7 @@ def _explained(path: Path, message: str) -> InvalidConfiguration:
     what, _, place = message.rpartition(" - at ") if " - at " in message else (message, "", "")
     key = place.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".").removesuffix("[...]")
     if unknown := _UNKNOWN.fullmatch(what):
-        struct = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "cache": Cache}.get(key, Configuration)
+        struct = _TABLES.get(key, Configuration)
         return InvalidConfiguration(path, f"unknown key {f'{key}.{unknown[1]}'.lstrip('.')!r}", get_type_hints(struct))
     what = what[:1].lower() + what[1:].replace("`", "'")
     if key.startswith("versions"):

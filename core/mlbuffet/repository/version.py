@@ -227,10 +227,16 @@ class ModelVersion:
         else:
             model, self.content = load_with_content(loaded, self.stored, self.configuration)
         try:
-            return self._scheduling.scheduler(prepared(model, self.configuration), self.configuration.scheduling)
+            return self._scheduler_for(prepared(model, self.configuration))
         except MLBuffetError:
             model.close()
             raise
+
+    def _scheduler_for(self, model: Model) -> Scheduler:
+        configuration, samples = self.configuration, {}
+        if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
+            samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
+        return self._scheduling.scheduler(model, configuration.scheduling, configuration.batching, samples)
 
     def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
@@ -294,4 +300,5 @@ def _of_loading(configuration: Configuration) -> tuple[object, ...]:
         configuration.warmup,
         configuration.scheduling,
         configuration.cache,
+        configuration.batching,
     )

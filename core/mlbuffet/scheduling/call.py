@@ -19,14 +19,26 @@ class Call:
     any_shape: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Execution:
     """One run of a model, perhaps for several calls at once; times are in nanoseconds."""
 
+    rows: int
+    """Of all calls together; 1 where the model is not batched."""
     begun: int
     """When, by `time.perf_counter_ns`."""
+    join: int
+    """How long it took to make one batch of the inputs."""
     infer: int
     """How long the model took."""
+    divide: int
+    """How long it took to give each call its outputs."""
+    _counted: bool = False
+
+    def count_once(self) -> bool:
+        """Whether it is to be counted: only the first time that one of its calls asks."""
+        first, self._counted = not self._counted, True
+        return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +47,7 @@ class Prediction:
 
     outputs: dict[str, NDArray[Any]]
     execution: Execution | None = None
+    rows: int = 1
+    """Of this call; 1 where the model is not batched."""
     lookup: int | None = None
     """How many nanoseconds it took to look for the answer in the cache, where there is one."""

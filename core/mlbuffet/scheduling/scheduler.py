@@ -10,6 +10,7 @@ from time import perf_counter
 
 from mlbuffet.errors import Overloaded
 from mlbuffet.model import Model
+from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.limits import Limits
 from mlbuffet.scheduling.loop_time import LoopTime
@@ -41,6 +42,10 @@ class Scheduler:
         """The model that is called."""
         return self._runner.model
 
+    def batching(self, signature: str | None) -> Batching | None:
+        """How calls of ``signature`` are batched, if they are."""
+        return self._runner.batching(signature)
+
     def check_room(self) -> None:
         """Raises `Overloaded` where another call could not even wait."""
         if self._running >= self._concurrency and len(self._waiting) >= self._max_queue:
@@ -48,7 +53,7 @@ class Scheduler:
 
     def run_now(self, call: Call) -> Prediction | None:
         """The answer to a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
-        if self._running or self._waiting:
+        if self._running or self._waiting or self._runner.delay:
             return None
         pace = self._pace_of(call)
         if not (pace.quick and self._loop_time.is_left):
@@ -68,8 +73,11 @@ class Scheduler:
         Raises `Overloaded` or `UnknownSignature`.
         """
         self.check_room()
-        ticket = Ticket(call, self._pace_of(call), lease())
+        ticket = Ticket(call, self._runner.kind(call), self._pace_of(call), lease())
         ticket.answer.add_done_callback(partial(self._forget, ticket))
+        if ticket.kind is not None and self._runner.delay:
+            ticket.is_ripe = False
+            asyncio.get_running_loop().call_later(self._runner.delay, self._ripen, ticket)
         self._waiting.append(ticket)
         self._start()
         return ticket.answer
@@ -80,8 +88,7 @@ class Scheduler:
         return self._paces[signature, size_of(call.inputs).bit_length()]
 
     def _start(self) -> None:
-        while self._waiting and self._running < self._concurrency:
-            tickets = self._runner.take(self._waiting)
+        while self._running < self._concurrency and (tickets := self._runner.take(self._waiting)):
             self._running += 1
             self._threads.submit(self._run, tickets, asyncio.get_running_loop())
 
@@ -103,6 +110,10 @@ class Scheduler:
             ticket.deliver()
             if ticket.succeeded:
                 ticket.pace.note_thread(seconds)
+
+    def _ripen(self, ticket: Ticket) -> None:
+        ticket.is_ripe = True
+        self._start()
 
     def _forget(self, ticket: Ticket, answer: asyncio.Future[Prediction]) -> None:
         """Drop a call that nobody waits for, unless it is running."""

@@ -1,12 +1,12 @@
 """A call that waits for its turn, and for its answer."""
 
 import asyncio
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.pace import Pace
+from mlbuffet.scheduling.rows import row_count
 
 
 class Lease(Protocol):
@@ -20,12 +20,16 @@ class Lease(Protocol):
 class Ticket:
     """Made on the event loop, settled in a thread, delivered on the loop."""
 
-    __slots__ = ("_lease", "_settled", "answer", "call", "pace", "since")
+    __slots__ = ("_lease", "_settled", "answer", "call", "is_ripe", "kind", "pace", "rows")
 
-    def __init__(self, call: Call, pace: Pace, lease: Lease) -> None:
+    def __init__(self, call: Call, kind: Hashable | None, pace: Pace, lease: Lease) -> None:
         self.call = call
+        self.kind = kind
+        """What calls that may share a batch have in common; ``None`` for one that runs alone."""
+        self.rows = row_count(call.inputs)
         self.pace = pace
-        self.since = perf_counter()
+        self.is_ripe = True
+        """Whether it waits no longer for others to share its batch."""
         self.answer: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
         self._lease = lease
         self._settled: Callable[[], object] = self.answer.cancel

@@ -142,7 +142,8 @@ class OpenInference:
     async def model_config(self, request: Request) -> Response:
         """The configuration of a model, as Triton shows it."""
         with await self._acquire(request) as handle:
-            return _json(model_config(handle.version.name, handle.model))
+            batching = handle.scheduler.batching(handle.model.signatures.default)
+            return _json(model_config(handle.version.name, handle.model, batching))
 
     async def model_ready(self, request: Request) -> Response:
         """200 where the model answers, 503 with the reason where it does not; it is not loaded for this question."""
@@ -172,8 +173,7 @@ class OpenInference:
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.lookup(prediction)
-            statistics.success(begin, decoded, prediction.execution, computed, perf_counter_ns())
+            statistics.success(prediction, begin, decoded, computed, perf_counter_ns())
         return response
 
     async def statistics(self, request: Request) -> Response:
