@@ -35,7 +35,7 @@ soak: env ## send 10 000 malformed requests to a server, and print what became o
 	MLBUFFET_SOAK=10000 $(BIN)/pytest -q -s tests/server/test_soak.py
 
 fuzz: env ## give the decoders of requests 280 000 examples, in a quarter of an hour on two cores
-	MLBUFFET_FUZZ=40000 $(BIN)/pytest -n auto --maxprocesses 4 -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
+	MLBUFFET_FUZZ=20000 $(BIN)/pytest -n auto --maxprocesses 4 -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
 
 clients: env ## run every client of docs/clients.md, KServe's in an environment of its own
 	@test -x build/kserve/bin/python || $(UV) venv --quiet --python $(BIN)/python build/kserve

@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 LIMIT = 2**20
+MODELS = {"half.half": "half", "bad.half": "corrupt", "echo.echo": "float32 float64 object int8 uint8 bool"}
 BOMB = gzip.compress(b" " * (LIMIT + 1), mtime=0)
 V2, V1 = "/v2/models/half/infer", "/v1/models/half:predict"
 LENGTH = "Inference-Header-Content-Length"

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
@@ -11,12 +10,9 @@ import numpy as np
 import orjson
 import pytest
 from numpy.typing import NDArray
-from starlette.applications import Starlette
 
 import mlbuffet
 from mlbuffet import InvalidInput, Runtimes
-from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import create_app
 from mlbuffet.server.open_inference.datatypes import DTYPES, datatype_of
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 from saved_models import MAKERS, ROWS, Arrays, Case, traced
@@ -54,14 +50,9 @@ def client(
     cases: dict[str, Case],
     root: Path,
     runtimes: Runtimes,
-    run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]],
+    serve: Callable[..., AbstractContextManager[httpx.Client]],
 ) -> Iterator[httpx.Client]:
-    repository = ModelRepository(runtimes)
-    for stored in find_versions(root, runtimes):
-        repository.add(stored)
-    loaded = Event()
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
-        assert loaded.wait(120)
+    with serve(root, runtimes=runtimes) as client:
         yield client
 
 

@@ -58,13 +58,40 @@ def test_a_kind_that_gets_slow_leaves_the_loop() -> None:
     assert not pace.quick
 
 
-def test_each_call_that_keeps_the_loop_too_long_makes_the_way_back_four_times_as_long() -> None:
+def test_one_call_that_the_machine_delays_does_not_cost_a_kind_its_place() -> None:
     pace = quick_pace()
-    for needed in (32, 128, 512):
-        pace.note_loop(TOO_LONG * 1.1)
-        for _ in range(needed - 1):
-            assert not pace.quick
-            pace.note_thread(QUICK / 2)
+    for _ in range(8):
+        pace.note_loop(QUICK / 4)
+    pace.note_loop(ERRATIC)
+    assert pace.quick
+    pace.note_loop(TOO_LONG)
+    assert not pace.quick
+
+
+def leave(pace: Pace) -> None:
+    pace.note_loop(ERRATIC * 1.1)
+    assert not pace.quick
+
+
+def come_back(pace: Pace, *, after: int) -> None:
+    for _ in range(after):
         assert not pace.quick
         pace.note_thread(QUICK / 2)
-        assert pace.quick
+    assert pace.quick
+
+
+def test_each_time_that_a_kind_leaves_the_loop_the_way_back_is_four_times_as_long() -> None:
+    pace = quick_pace()
+    for needed in (32, 128, 512):
+        leave(pace)
+        come_back(pace, after=needed)
+
+
+def test_a_thousand_good_calls_undo_one_bad_one() -> None:
+    pace = quick_pace()
+    leave(pace)
+    come_back(pace, after=32)
+    for _ in range(1024):
+        pace.note_loop(QUICK / 2)
+    leave(pace)
+    come_back(pace, after=32)

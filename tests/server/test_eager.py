@@ -51,3 +51,49 @@ def test_what_waits_can_be_given_up() -> None:
         assert log == ["cleaned up"]
 
     asyncio.run(program())
+
+
+def test_what_waits_hears_why_it_is_given_up_and_may_have_the_last_word() -> None:
+    async def stubborn(gone: asyncio.Event) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await gone.wait()
+            return "the last word"
+        return "never"
+
+    async def program() -> None:
+        gone = asyncio.Event()
+
+        async def whole() -> str:
+            rest = begin(stubborn(gone))
+            assert isinstance(rest, Pending)
+            return await rest
+
+        task = asyncio.create_task(whole())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        gone.set()
+        assert await task == "the last word"
+
+    asyncio.run(program())
+
+
+def test_an_error_of_what_was_waited_for_reaches_who_waits() -> None:
+    async def program() -> None:
+        future = asyncio.get_running_loop().create_future()
+
+        async def told() -> str:
+            try:
+                await future
+            except ValueError:
+                return "told"
+            return "never"
+
+        rest = begin(told())
+        assert isinstance(rest, Pending)
+        future.set_exception(ValueError())
+        assert await rest == "told"
+
+    asyncio.run(program())

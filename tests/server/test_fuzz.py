@@ -3,7 +3,7 @@
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays
 from mlbuffet.server.body import decompressed
 from mlbuffet.server.open_inference.datatypes import DTYPES
 from mlbuffet.server.open_inference.requests import decode_request
@@ -71,6 +71,13 @@ CLASSIFY = members({"examples": st.lists(FEATURES, max_size=3)}, {"signature_nam
 
 
 PIECES = st.binary(max_size=3) | st.sampled_from([b"[" * 2000, b"NaN", b'":"', b"\\ud800", b"1e999", b"{}"])
+
+
+@pytest.fixture(autouse=True, scope="module", params=[json_arrays.PIECE, 2], ids=["whole", "in pieces"])
+def _length_of_pieces(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_arrays, "PIECE", request.param)
+        yield
 
 
 def damage(draw: st.DrawFn, whole: bytes) -> bytes:

@@ -113,7 +113,8 @@ def test_a_model_that_turns_slow_leaves_the_event_loop(crowd: Callable[..., Crow
     for _ in range(30):
         assert crowded.client.post("/v2/models/nap/infer", json=nap).status_code == 200
     nap["inputs"][0]["data"] = [0.02]
-    assert crowded.client.post("/v2/models/nap/infer", json=nap).status_code == 200  # which the loop could not know
+    for _ in range(2):  # which the loop could not know
+        assert crowded.client.post("/v2/models/nap/infer", json=nap).status_code == 200
     nap["inputs"][0]["data"] = [2]
     answer = crowded.threads.submit(crowded.client.post, "/v2/models/nap/infer", json=nap)
     wait_for(lambda: crowded.repository.get("nap").users == 2)

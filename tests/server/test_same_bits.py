@@ -6,19 +6,15 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
 import numpy as np
 import onnx
 import pytest
-from starlette.applications import Starlette
 
 import mlbuffet
 from mlbuffet import Runtimes
-from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import create_app
 from mlbuffet.server.open_inference.binary import array_from_buffer, buffer_from_array
 from mlbuffet.server.open_inference.datatypes import DATATYPES
 from mlbuffet_tensorflow._tensorflow import tf
@@ -91,16 +87,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(
-    models: Path, run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]]
+    models: Path, installed: Runtimes, serve: Callable[..., AbstractContextManager[httpx.Client]]
 ) -> Iterator[httpx.Client]:
-    runtimes = Runtimes()
-    runtimes.discover()
-    repository = ModelRepository(runtimes)
-    for stored in find_versions(models, runtimes):
-        repository.add(stored)
-    loaded = Event()
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
-        assert loaded.wait(60)
+    with serve(models, runtimes=installed) as client:
         yield client
 
 

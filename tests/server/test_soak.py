@@ -14,40 +14,20 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from faults import FAULTS, LENGTH, V1, V2, X, exchange, post
+from faults import FAULTS, LENGTH, MODELS, V1, V2, X, exchange, post
+from small_runtimes import write_models
 
 REQUESTS = int(os.environ.get("MLBUFFET_SOAK", "300"))
 REFUSALS = {400, 404, 405, 413, 415, 431, 503, 505}
 GROWTH = 32 * 2**20
-SERVER = """
-import sys
-from pathlib import Path
-from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.process import Server, address_of, listen
-from faults import LIMIT
-from small_runtimes import small_runtimes
-
-runtimes = small_runtimes()
-repository = ModelRepository(runtimes)
-for stored in find_versions(Path(sys.argv[1]), runtimes):
-    repository.add(stored)
-settings = ServerSettings(max_body=LIMIT, allow_changes=True)
-with listen("127.0.0.1", 0) as listener:
-    show = lambda: print(address_of(listener), flush=True)
-    Server(create_app(repository, settings, on_loaded=show), settings).run(sockets=[listener])
-"""
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[psutil.Process, str, int]]:
     """A process that serves ``half``, ``echo`` and ``bad``, and where."""
-    (tmp_path / "half.half").write_text("half")
-    (tmp_path / "bad.half").write_text("corrupt")
-    (tmp_path / "echo.echo").write_text("float32 float64 object int8 uint8 bool")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", SERVER, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    write_models(tmp_path, MODELS)
+    command = [sys.executable, "fault_server.py", str(tmp_path)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         address = urlsplit(process.stdout.readline().strip())
         yield psutil.Process(process.pid), address.hostname or "", address.port or 0

@@ -7,20 +7,25 @@ QUICK = 0.0005
 SLOW = 0.001
 """Seconds that calls on the loop may take in the mean; between this and `QUICK` a kind stays where it is."""
 TOO_LONG = 0.005
-"""Seconds of one call on the loop after which its kind leaves it at once."""
+"""Seconds of one call on the loop that count as no more than these: two in a row and its kind leaves the loop.
+
+One alone is more likely to be the machine's doing, which had something else to do, than the model's.
+"""
 ERRATIC = 0.025
-"""Seconds of one call in a thread after which its kind has to prove itself anew; Python's lock delays none so long."""
+"""Seconds of one call after which its kind has to prove itself anew; neither Python's lock nor a machine that is merely
+busy delays one so long."""
 
 _TRIALS = 8
 _MOST_TRIALS = 2**16
+_FORGIVEN_AFTER = 1024
 
 
 class Pace:
     """The recent calls of one kind: of one signature, with inputs of about one size.
 
     The first run in threads. Where threads contend for Python's lock a quick call may seem slow but never the other way
-    round, so that the quickest quarter counts. Each time that a call keeps the loop for too long, it takes four times
-    as many good ones in threads until the next is trusted with the loop.
+    round, so that the quickest quarter counts. Each time that its kind leaves the loop, it takes four times as many
+    good ones in threads until the next is trusted with it; a thousand good ones on the loop undo that.
     """
 
     __slots__ = ("_good", "_mean", "_needed", "_recent", "quick")
@@ -39,14 +44,18 @@ class Pace:
         self._good = self._good + 1 if seconds < ERRATIC else 0
         if self._good >= self._needed and sorted(self._recent)[_TRIALS // 4] < QUICK:
             self.quick = True
+            self._good = 0
             self._mean = QUICK
 
     def note_loop(self, seconds: float) -> None:
         """A call on the event loop took so long."""
-        self._mean += (seconds - self._mean) / 8
-        if seconds > TOO_LONG:
+        self._mean += (min(seconds, TOO_LONG) - self._mean) / 8
+        self._good += 1
+        if self._good == _FORGIVEN_AFTER:
+            self._needed = max(self._needed // 4, _TRIALS)
+            self._good = 0
+        if seconds > ERRATIC or self._mean > SLOW:
             self._needed = min(4 * self._needed, _MOST_TRIALS)
-        if seconds > TOO_LONG or self._mean > SLOW:
             self.quick = False
             self._good = 0
             self._recent.clear()

@@ -16,9 +16,13 @@ class Pending(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         try:
             yield self._waits_for
-        except BaseException:
-            self._steps.close()
-            raise
+        except BaseException as error:  # noqa: BLE001  it is for the awaitable to handle
+            try:
+                waits_for = self._steps.throw(error)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            return (yield from Pending(self._steps, waits_for).__await__())
         return (yield from self._steps)
 
 

@@ -42,11 +42,12 @@ def request_id() -> str:
     return exchange.request_id.decode() if exchange else ""
 
 
-def concerns(version: ModelVersion) -> None:
-    """Note that the request of this task is one for ``version``."""
+def concerns(version: ModelVersion) -> ModelVersion:
+    """``version``, once it is noted that the request of this task is one for it."""
     exchange = _current.get()
     if exchange is not None:
         exchange.model, exchange.version = version.name, version.version
+    return version
 
 
 def protocol_of(path: str) -> str:

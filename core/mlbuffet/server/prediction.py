@@ -1,8 +1,9 @@
 """From a call to its outputs, within its deadline, on a model that is not unloaded meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -13,18 +14,26 @@ from mlbuffet.errors import ModelNotReady
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion
 from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.server.coding import code
+from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.exchange import concerns
 from mlbuffet.tensors import size_of
 
+T = TypeVar("T")
 
-async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion]) -> Handle:
+
+async def acquire(
+    repository: ModelRepository, find: Callable[[], ModelVersion], found: ModelVersion | None = None
+) -> Handle:
     """A handle of the version that ``find`` finds, once it is loaded where that is done on demand.
 
-    Raises what ``find`` raises, and `ModelNotReady`.
+    ``found`` is what it found a moment ago, and is taken where it still answers. Raises what ``find`` raises, and
+    `ModelNotReady`.
     """
+    if found is not None:
+        with suppress(ModelNotReady):
+            return found.use()
     while True:
-        version = find()
-        concerns(version)
+        version = concerns(find())
         try:
             return version.use()
         except ModelNotReady:
@@ -34,15 +43,17 @@ async def acquire(repository: ModelRepository, find: Callable[[], ModelVersion])
         await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
 
 
-@asynccontextmanager
-async def deadline(seconds: float | None) -> AsyncIterator[None]:
-    """Raises `HTTPException` 504 after so many seconds in its block.
+async def within(seconds: float | None, work: Awaitable[T]) -> T:
+    """The result of ``work``. Raises `HTTPException` 504 where it waits for longer than ``seconds``.
 
     A call that still runs then cannot be stopped, and keeps the model from being unloaded until it ends.
     """
+    first = begin(work)
+    if not isinstance(first, Pending):
+        return first
     try:
         async with asyncio.timeout(seconds):
-            yield
+            return await first
     except TimeoutError:
         raise HTTPException(504, f"the model did not answer within {seconds:g} seconds") from None
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import orjson
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.scheduling import Call
+from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import code
@@ -36,7 +36,7 @@ from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import InferCall, decode_request
 from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.prediction import acquire, check_room, deadline, predict
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Tensors, size_of
 
@@ -153,28 +153,22 @@ class OpenInference:
 
     async def infer(self, request: Request) -> Response:
         """Run a model on the tensors of the body."""
-        concerns(self._version(request))  # an address that leads nowhere is refused before the body is read
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(self._version(request))
         begin = perf_counter_ns()
         body = await read_body(request, self._settings)
-        length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
-        with await self._acquire(request) as handle:
+        with await acquire(self._repository, lambda: self._version(request), found) as handle:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
                 check_room(handle)
-                async with deadline(self._settings.request_timeout):
-                    call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
-                    decoded = perf_counter_ns()
-                    asked = Call(call.inputs, call.signature, call.output_names)
-                    prediction = await predict(handle, asked, request.receive)
-                    computed = perf_counter_ns()
-                    outputs = prediction.outputs
-                    response = await code(size_of(outputs), lambda: _response(request, call, version, outputs))
+                answered = await within(self._settings.request_timeout, _answered(request, body, handle))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.success(prediction, begin, decoded, computed, perf_counter_ns())
-        return response
+            decoded, computed = answered.decoded, answered.computed
+            statistics.success(answered.prediction, begin, decoded, computed, perf_counter_ns())
+        return answered.response
 
     async def statistics(self, request: Request) -> Response:
         """The counts of one version, of all versions of a model, or of all models."""
@@ -223,6 +217,25 @@ class OpenInference:
         if asked is not None and VERSION.fullmatch(asked) is None:
             raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
+
+
+class _Answered(NamedTuple):
+    response: Response
+    decoded: int
+    prediction: Prediction
+    computed: int
+
+
+async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
+    """The answer to a body, and when it was decoded and computed."""
+    length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
+    call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
+    decoded = perf_counter_ns()
+    prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
+    computed = perf_counter_ns()
+    outputs = prediction.outputs
+    response = await code(size_of(outputs), lambda: _response(request, call, handle.version, outputs))
+    return _Answered(response, decoded, prediction, computed)
 
 
 def _response(request: Request, call: InferCall, version: ModelVersion, outputs: Tensors) -> Response:

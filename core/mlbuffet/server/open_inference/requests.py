@@ -10,16 +10,19 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import MAX_RANK, array_from_python
+from mlbuffet.conversion import MAX_RANK
 from mlbuffet.errors import InvalidInput
-from mlbuffet.json_text import decode
+from mlbuffet.json_arrays import array_from_text, count_elements
+from mlbuffet.json_text import decode_outline, text_of
 from mlbuffet.server.open_inference.binary import array_from_buffer
 from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
+from mlbuffet.server.repeated import refuse_repeated_names
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 Parameters = dict[str, Any] | None
+_ABSENT = (b"", b"null")
 Size = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
@@ -29,7 +32,9 @@ class RequestInput(msgspec.Struct):
     name: str
     shape: list[Size]
     datatype: Annotated[str, DATATYPE_SCHEMA]
-    data: Annotated[Any, Meta(description="Nested or flat, in row-major order; without it, a raw buffer.")] = None
+    data: Annotated[msgspec.Raw, Meta(description="Nested or flat, in row-major order; without it, a raw buffer.")] = (
+        msgspec.field(default_factory=msgspec.Raw)
+    )
     parameters: Annotated[Parameters, Meta(description="`binary_data_size`: the bytes of its raw buffer.")] = None
 
 
@@ -90,7 +95,9 @@ def decode_request(body: bytes, header_length: str | None, signatures: Signature
     length = len(body) if header_length is None else _parsed_length(header_length, len(body))
     if length == 0 and header_length is not None:
         return _raw_call(body, signatures)
-    request = decode(body[:length], InferRequest)
+    header = body[:length]
+    request = decode_outline(header, InferRequest)
+    refuse_repeated_names(header, _count_names(request), [bytes(tensor.data) for tensor in request.inputs])
     parameters = request.parameters or {}
     default = OutputForm(binary=_flag(parameters, "binary_data_output", default=False))
     return InferCall(
@@ -108,6 +115,17 @@ def _parsed_length(text: str, body_length: int) -> int:
             f"Inference-Header-Content-Length is {text!r}; it is the number of bytes of JSON, of {body_length} at most"
         )
     return int(text)
+
+
+def _count_names(request: InferRequest) -> int:
+    """How many names with a colon behind them a request has, and how many colons are in names of tensors."""
+    optional = (request.id, request.parameters, request.outputs)
+    count = 1 + len(optional) - optional.count(None) + len(request.parameters or ())
+    for tensor in (*request.inputs, *(request.outputs or ())):
+        count += 1 + tensor.name.count(":")
+        if tensor.parameters is not None:
+            count += 1 + len(tensor.parameters)
+    return count + sum(2 + (bytes(tensor.data) != b"") for tensor in request.inputs)
 
 
 def _raw_call(body: bytes, signatures: Signatures) -> InferCall:
@@ -176,7 +194,7 @@ def _binary_size(tensor: RequestInput) -> int | None:
         return None
     if type(size) is not int or size < 0:
         raise InvalidInput(f"the binary_data_size of input {tensor.name!r} is {size!r}; it is a number of bytes")
-    if tensor.data is not None:
+    if bytes(tensor.data) not in _ABSENT:
         raise InvalidInput(f"input {tensor.name!r} has both 'data' and 'binary_data_size'; send one of them")
     return size
 
@@ -185,14 +203,22 @@ def _array_from_json(tensor: RequestInput, dtype: np.dtype[Any]) -> NDArray[Any]
     """Data may be nested or flat, in row-major order; the shape is the truth."""
     if tensor.datatype in BINARY_ONLY:
         raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} cannot travel as JSON, use the binary form")
-    if not isinstance(tensor.data, list):
+    text = text_of(tensor.data)
+    if not text.startswith(b"["):
         raise InvalidInput(f"input {tensor.name!r} has neither 'data', a list, nor the parameter 'binary_data_size'")
-    array = array_from_python(tensor.data, dtype, tensor.name)
+    most = prod(size or 1 for size in tensor.shape)  # lists without elements are counted too
+    if (count := count_elements(text)) > most:  # before anything of that size is made
+        raise _miscounted(tensor, count)
+    array = array_from_text(text, dtype, tensor.name)
     if array.size != prod(tensor.shape):
-        raise InvalidInput(
-            f"input {tensor.name!r} has {array.size} elements; its shape {tensor.shape} holds {prod(tensor.shape)}"
-        )
+        raise _miscounted(tensor, array.size)
     return array.reshape(tensor.shape)
+
+
+def _miscounted(tensor: RequestInput, count: int) -> InvalidInput:
+    return InvalidInput(
+        f"input {tensor.name!r} has {count} elements; its shape {tensor.shape} holds {prod(tensor.shape)}"
+    )
 
 
 def _outputs(asked: list[RequestOutput] | None, default: OutputForm) -> dict[str, OutputForm] | None:

@@ -8,11 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.repository import ModelRepository
+from mlbuffet.repository import Handle, ModelRepository
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.coding import code
 from mlbuffet.server.exchange import concerns
-from mlbuffet.server.prediction import acquire, check_room, deadline, predict
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
 from mlbuffet.server.tensorflow_serving.addresses import (
@@ -85,15 +85,20 @@ class TensorFlowServing:
 
     async def _answer(self, request: Request, decode: Callable[[bytes, Signatures], Inference]) -> Response:
         """The outputs of the call that ``decode`` finds in the body."""
-        found = find_version(self._repository, request)  # an address that leads nowhere is refused before the body
-        concerns(found)
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(find_version(self._repository, request))
         body = await read_body(request, self._settings)
-        with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
+        with await acquire(self._repository, lambda: find_version(self._repository, request), found) as handle:
             check_room(handle)
-            async with deadline(self._settings.request_timeout):
-                inference = await code(len(body), lambda: decode(body, handle.model.signatures))
-                outputs = (await predict(handle, inference.call, request.receive)).outputs
-                return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
+            return await within(self._settings.request_timeout, _answered(request, body, handle, decode))
+
+
+async def _answered(
+    request: Request, body: bytes, handle: Handle, decode: Callable[[bytes, Signatures], Inference]
+) -> Response:
+    inference = await code(len(body), lambda: decode(body, handle.model.signatures))
+    outputs = (await predict(handle, inference.call, request.receive)).outputs
+    return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
 def _json(content: Mapping[str, object]) -> Response:
