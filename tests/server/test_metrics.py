@@ -1,6 +1,7 @@
 """/metrics counts each request once, and nothing but what the repository has gets a series."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -99,6 +100,44 @@ def test_loads_and_states_are_told(client: httpx.Client) -> None:
     client.post("/v2/repository/models/half/unload").raise_for_status()
     client.post("/v2/repository/models/half/load").raise_for_status()
     assert samples(client, "mlbuffet_loads_total")["half", "1", "READY"] == 2
+
+
+def test_what_waits_and_what_runs_is_told(
+    tmp_path: Path, serve: Callable[..., AbstractContextManager[httpx.Client]]
+) -> None:
+    (tmp_path / "nap").mkdir()
+    (tmp_path / "nap/model.sleep").touch()
+    (tmp_path / "nap/model.toml").write_text("[scheduling]\nmax_concurrency = 1")
+    with serve(tmp_path) as client, ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(client.post, "/v1/models/nap:predict", json={"inputs": 0.5}) for _ in range(3)]
+        seen = set()
+        while not all(one.done() for one in asked):
+            running, waiting = (samples(client, f"mlbuffet_calls_{what}") for what in ("running", "waiting"))
+            seen.add((running["nap", "1"], waiting["nap", "1"]))
+    assert {(1, 2), (1, 1), (1, 0)} <= seen
+
+
+def test_the_rows_of_batches_are_a_histogram(
+    tmp_path: Path, serve: Callable[..., AbstractContextManager[httpx.Client]]
+) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/model.half").write_text("half")
+    (tmp_path / "half/model.toml").write_text("[batching]\nmax_size = 4\nmax_delay_ms = 60000")
+    with serve(tmp_path) as client, ThreadPoolExecutor(2) as pool:
+        rows = [{"inputs": {"x": [1, 2, 3]}}, {"inputs": {"x": [4]}}]
+        answers = [pool.submit(client.post, "/v1/models/half:predict", json=body) for body in rows]
+        assert [answer.result().status_code for answer in answers] == [200, 200]
+        assert samples(client, "mlbuffet_batch_rows_sum") == {("half", "1"): 4}
+        assert samples(client, "mlbuffet_batch_rows_count") == {("half", "1"): 1}
+        assert samples(client, "mlbuffet_batch_rows_bucket", le="2.0") == {("half", "1"): 0}
+        assert samples(client, "mlbuffet_batch_rows_bucket", le="4.0") == {("half", "1"): 1}
+
+
+def test_every_metric_is_documented(client: httpx.Client) -> None:
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    ours = {one for one in families(client) if one.startswith("mlbuffet_")}
+    assert len(ours) > 10
+    assert [one for one in ours if f"`{one}`" not in text and f"`{one}_total`" not in text] == []
 
 
 def test_names_that_clients_make_up_get_no_series(client: httpx.Client) -> None:

@@ -123,6 +123,11 @@ class ModelVersion:
         return self._ready.model
 
     @property
+    def scheduler(self) -> Scheduler | None:
+        """Through which the model is called, while it is loaded."""
+        return self._scheduler
+
+    @property
     def _ready(self) -> Scheduler:
         scheduler = self._scheduler
         if scheduler is None or self.state is not State.READY:

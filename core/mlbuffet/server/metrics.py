@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # imported at the first question: it takes a tenth of a secon
 
 _VERSION = ["model", "version"]
 _REQUEST = ["protocol", *_VERSION]
+_ROWS = [2.0**power for power in range(11)]
 
 
 class Metrics:
@@ -49,6 +50,7 @@ class Metrics:
         """All of it."""
         yield from self._requests()
         yield from self._versions()
+        yield from self._queues()
         yield from self._kept()
 
     def _text(self, accept: str) -> tuple[bytes, str]:
@@ -94,6 +96,26 @@ class Metrics:
         for state in State:
             found.add_metric([state.value], states[state])
         yield from (loads, seconds, found)
+
+    def _queues(self) -> Iterator["Metric"]:
+        from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+
+        waiting = GaugeMetricFamily("mlbuffet_calls_waiting", "Calls that wait for their turn.", labels=_VERSION)
+        running = GaugeMetricFamily("mlbuffet_calls_running", "Calls or batches that run in threads.", labels=_VERSION)
+        rows = HistogramMetricFamily("mlbuffet_batch_rows", "Rows of the batches taken from queues.", labels=_VERSION)
+        for one in self._repository:
+            if (scheduler := one.scheduler) is None:
+                continue
+            labels = [one.name, str(one.version)]
+            waiting.add_metric(labels, scheduler.waiting)
+            running.add_metric(labels, scheduler.running)
+            if batches := dict(scheduler.batches):
+                buckets = [
+                    (str(bound), sum(runs for size, runs in batches.items() if size <= bound)) for bound in _ROWS
+                ]
+                total = sum(size * runs for size, runs in batches.items())
+                rows.add_metric(labels, [*buckets, ("+Inf", sum(batches.values()))], total)
+        yield from (waiting, running, rows)
 
     def _kept(self) -> Iterator["Metric"]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
