@@ -16,7 +16,7 @@ import uvloop
 from mlbuffet import Tensors, TensorSpec
 from mlbuffet.caching import MemoryCache, PredictionCache, Question, RedisCache
 from mlbuffet.caching.entry import decode_answer, encode_answer
-from mlbuffet.caching.redis import AT_ONCE, LARGEST, PREFIX
+from mlbuffet.caching.redis import AT_ONCE, LARGEST, LONGEST_WAIT, PREFIX
 from mlbuffet.scheduling import Execution, Prediction
 from redis_server import free_port, redis_server
 
@@ -30,13 +30,15 @@ def question(number: int = 0, *specs: TensorSpec, seconds: float = 60) -> Questi
 
 
 QUESTION = question()
-UNTIL = time.time() + 50
+PATIENCE = 5.0
+"""Seconds; a machine that is busy with other tests may not answer in time for a server."""
+UNTIL = time.time() + 10**6
 
 
 @asynccontextmanager
-async def cache_at(url: str) -> AsyncIterator[RedisCache]:
+async def cache_at(url: str, longest_wait: float = PATIENCE) -> AsyncIterator[RedisCache]:
     """A cache that asks the server at ``url``."""
-    cache = RedisCache(url)
+    cache = RedisCache(url, longest_wait)
     cache.start()
     try:
         yield cache
@@ -56,10 +58,9 @@ async def until(reached: Callable[[], bool] | Callable[[], Coroutine[Any, Any, b
 
 async def share(cache: RedisCache, asked: Question = QUESTION, outputs: Tensors = OUTPUTS) -> None:
     """Put an answer, and wait for it to arrive."""
-    await until(lambda: cache.answers)
-    cache.put(asked, outputs, time.time() + asked.seconds)
 
     async def arrived() -> bool:
+        cache.put(asked, outputs, time.time() + asked.seconds)
         return await cache.get(asked) is not None
 
     await until(arrived)
@@ -97,7 +98,7 @@ def test_two_caches_compute_once_between_them() -> None:
 
     async def run() -> None:
         with redis_server() as server:
-            caches = [PredictionCache(MemoryCache(10_000), RedisCache(server.url)) for _ in range(2)]
+            caches = [PredictionCache(MemoryCache(10_000), RedisCache(server.url, PATIENCE)) for _ in range(2)]
             hits = []
             for cache in caches:
                 cache.start()
@@ -220,14 +221,15 @@ def test_a_redis_that_is_killed_is_left_out_until_there_is_one_again(caplog: pyt
                     await share(cache)
 
     uvloop.run(run())
-    assert caplog.text.count("the cache in Redis is left out until it answers") == 1
+    assert "the cache in Redis is left out until it answers" in caplog.text
 
 
 def test_a_frozen_redis_keeps_those_waiting_once_who_ask_it_then() -> None:
     async def run() -> None:
         with redis_server() as server:
-            async with cache_at(server.url) as cache:
+            async with cache_at(server.url, LONGEST_WAIT) as cache:
                 await share(cache)
+                await until(lambda: cache.answers)
                 os.kill(server.process.pid, signal.SIGSTOP)
                 try:
                     begin = time.perf_counter()
@@ -287,7 +289,8 @@ def test_garbage_is_a_miss(kind: str, *, polite: bool) -> None:
 
     async def run() -> None:
         server = await asyncio.start_server(talk, "127.0.0.1", 0)
-        async with server, cache_at(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}") as cache:
+        address = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, cache_at(address, LONGEST_WAIT) as cache:
             if polite:
                 await until(lambda: cache.answers)
             else:

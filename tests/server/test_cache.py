@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
+from mlbuffet.caching.redis import LONGEST_WAIT
 from redis_server import RedisServer, redis_server
 from reloading import BODY, Reloading, RunApp, reloading, write_whole
 
@@ -299,8 +300,8 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-def shared(redis: RedisServer) -> PredictionCache:
-    return PredictionCache(MemoryCache(), RedisCache(redis.url))
+def shared(redis: RedisServer, longest_wait: float = LONGEST_WAIT) -> PredictionCache:
+    return PredictionCache(MemoryCache(), RedisCache(redis.url, longest_wait))
 
 
 def connected(served: Reloading) -> bool:
@@ -311,12 +312,12 @@ def connected(served: Reloading) -> bool:
 def test_two_servers_share_what_they_computed(
     start: Callable[..., Reloading], redis: RedisServer, tmp_path: Path, run_app: RunApp
 ) -> None:
-    first = start(cache=shared(redis))
+    first = start(cache=shared(redis, longest_wait=5))  # the machine may be busy with other tests
     first.wait_for(lambda: connected(first))
     write_whole(tmp_path / "others/m/1/x.add", "1")
     write_whole(tmp_path / "others/m/2/x.add", "2")
     (tmp_path / "others/m/model.toml").write_text(KEPT)
-    with reloading(tmp_path / "others", run_app, cache=shared(redis)) as second:
+    with reloading(tmp_path / "others", run_app, cache=shared(redis, longest_wait=5)) as second:
         second.wait_for(lambda: connected(second))
         assert ask(first) == 11
         first.wait_for(lambda: redis.ask(b"DBSIZE") == b":1")

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -89,4 +88,4 @@ class PredictionCache:
         self.memory.put(question.key, answer.outputs, until)
         if self.redis is not None:
             self.redis.put(question, answer.outputs, until)
-        return replace(answer, lookup=lookup)
+        return answer._replace(lookup=lookup)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class RedisCache:
     """Answers by question. Whatever is wrong with Redis is a miss, and after it a pause; for one event loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, longest_wait: float = LONGEST_WAIT) -> None:
         """``url`` is such as ``redis://host:6379/0``. Raises ``ValueError`` for another, or without redis-py."""
         try:
             from redis.asyncio import Redis
@@ -39,6 +39,7 @@ class RedisCache:
         except ImportError:
             raise ValueError("install mlbuffet[redis] for a cache in Redis") from None
         self._refused = ResponseError
+        self._longest_wait = longest_wait
         self._redis = Redis.from_url(
             url,
             protocol=2,
@@ -68,7 +69,7 @@ class RedisCache:
             return None
         self._asking += 1
         try:
-            async with asyncio.timeout(LONGEST_WAIT):
+            async with asyncio.timeout(self._longest_wait):
                 data = await self._redis.get(PREFIX + question.key)
         except Exception as error:  # noqa: BLE001 what redis-py makes of garbage is not documented
             self._failed(error)
@@ -124,7 +125,7 @@ class RedisCache:
                 await asyncio.sleep(min(2.0 ** (self._failures - 1), LONGEST_PAUSE))
             self._failures += 1
             try:
-                async with asyncio.timeout(LONGEST_WAIT):
+                async with asyncio.timeout(self._longest_wait):
                     self._answers = await self._redis.ping()
             except Exception as error:  # noqa: BLE001 likewise
                 self._complain(f"the cache in Redis is left out until it answers: {reason_of(error)}")
