@@ -47,3 +47,5 @@ class Prediction(NamedTuple):
     execution: Execution | None = None
     rows: int = 1
     """Of this call; 1 where the model is not batched."""
+    lookup: int | None = None
+    """How many nanoseconds it took to look for the answer in the cache, where there is one."""
