@@ -16,7 +16,7 @@ import numpy as np
 from starlette.applications import Starlette
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
-from mlbuffet.repository import ModelRepository, Residency, Sources, Watcher
+from mlbuffet.repository import Catalog, ModelRepository, Residency, Sources, Watcher
 from mlbuffet.server import ServerSettings, create_app
 
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
@@ -152,7 +152,7 @@ def reloading(root: Path, run_app: RunApp, residency: Residency | None = None, *
     app = create_app(repository, ServerSettings(allow_changes=True), on_loaded=loaded.set)
     with run_app(app) as client:
         assert loaded.wait(10)
-        watcher = Watcher(sources, models, repository.update, **watching)
+        watcher = Watcher(Catalog(sources, models, repository.update), **watching)
         watcher.start()
         try:
             yield Reloading(root, runtime, client, repository)

@@ -22,7 +22,12 @@
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
-    └── ModelNotReady           the model is loading, or failed to load
+    ├── ModelNotReady           the model is loading, or failed to load
+    ├── UploadRefused           what was uploaded cannot be a version of a model
+    │   └── UploadTooLarge      it is larger than the server takes
+    ├── NotChangeable           the model lies where, or as, a server cannot change it
+    └── StorageFailed           the file system failed while a change was stored
+        └── StorageFull         there is no room left
 
 Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
 the same without paths and without the text of other libraries, for someone who does not own the machine.
@@ -395,6 +400,46 @@ class ModelNotReady(MLBuffetError):
 
     def __str__(self) -> str:
         return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+
+
+class UploadRefused(MLBuffetError):
+    """What was uploaded is not taken; ``problem`` says why, fit for a client."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class UploadTooLarge(UploadRefused):
+    """What was uploaded, or what came of it, has more than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"the upload is larger than {limit} bytes, which is the limit of this server (--max-upload)")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.limit,)
+
+
+class NotChangeable(MLBuffetError):
+    """Clients cannot change this; ``problem`` says why and what to do, fit for a client."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class StorageFailed(MLBuffetError):
+    """A change could not be stored, and did not happen; ``reason`` is what the system says."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"the change could not be stored, and was undone: {self.reason}"
+
+
+class StorageFull(StorageFailed):
+    """There is no room for a change."""
 
 
 def _reasons(broken: Mapping[str, Exception]) -> str:

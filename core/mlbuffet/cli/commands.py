@@ -81,6 +81,13 @@ def serve(
     max_body: Annotated[
         int, typer.Option(metavar="SIZE", help="The largest body of a request that is read.", parser=parse_size)
     ] = "64MiB",  # type: ignore[assignment]  # parsed like what a person gives
+    max_upload: Annotated[
+        int, typer.Option(metavar="SIZE", help="The largest model that may be uploaded.", parser=parse_size)
+    ] = "10GiB",  # type: ignore[assignment]
+    admin_token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The token that clients show who change models.", show_default=False),
+    ] = None,
     request_timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
@@ -101,17 +108,18 @@ def serve(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST).
+    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST, MLBuffet's own API).
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import Served, serve_models
+    from mlbuffet.cli.serving import Served, read_token, serve_models
     from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
-    settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace)
+    settings = ServerSettings(max_body=max_body, max_upload=max_upload, request_timeout=request_timeout, grace=grace)
+    token = read_token(admin_token_file) if admin_token_file else None
     residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
-    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency)
+    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency, token=token)
     serve_models(served, settings, host=host, port=port, as_json=as_json)
 
 

@@ -13,8 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
 from mlbuffet.repository import (
+    Catalog,
     ModelRepository,
     ModelVersion,
+    Publisher,
     RemoteFolder,
     Residency,
     Sources,
@@ -39,11 +41,13 @@ class Served:
     runtime: str | None
     watch: bool
     residency: Residency
+    token: str | None = None
+    """What clients have to show that change models."""
 
     @property
     def may_be_empty(self) -> bool:
         """Whether a server without a model that is loaded is of use: they may come, or be loaded when asked."""
-        return self.watch or self.residency.on_demand
+        return self.watch or self.residency.on_demand or self.token is not None
 
 
 def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
@@ -54,7 +58,8 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     models = sources.find(may_be_empty=served.may_be_empty)
     repository = ModelRepository(runtimes, served.runtime, served.residency)
     repository.update(models)
-    watcher = Watcher(sources, models, repository.update) if served.watch else None
+    catalog = Catalog(sources, models, repository.update)
+    watcher = Watcher(catalog) if served.watch else None
     versions = list(repository)
     with _listen(host, port) as listener:
         progress = _Progress(0 if served.residency.on_demand else len(versions))
@@ -68,8 +73,9 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
             if watcher is not None:
                 watcher.start()
 
-        guarded = replace(settings, allow_changes=is_loopback(listener))
-        app = create_app(repository, guarded, on_change=progress.note, on_loaded=loaded)
+        guarded = replace(settings, allow_changes=is_loopback(listener), admin_token=served.token)
+        publisher = Publisher(sources.writable, catalog, repository) if sources.writable else None
+        app = create_app(repository, guarded, publisher, on_change=progress.note, on_loaded=loaded)
         server = Server(app, guarded)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
             server.run(sockets=[listener])
@@ -78,6 +84,18 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     failures = [version.error for version in versions if version.error]
     if len(failures) == len(versions) and not served.may_be_empty:
         raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
+
+
+def read_token(path: Path) -> str:
+    """The token in the file of ``--admin-token-file``. Raises `typer.BadParameter`."""
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise typer.BadParameter(f"the token in '{path}' cannot be read: {(reason or str(error)).lower()}") from error
+    if not token or not token.isascii() or len(token.split()) != 1:
+        raise typer.BadParameter(f"'{path}' must hold a token, such as: openssl rand -hex 32 > '{path}'")
+    return token
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,17 +6,19 @@ from threading import Thread
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.repository import ModelRepository, ModelVersion
-from mlbuffet.server import documentation, open_inference, tensorflow_serving
-from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error
+from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
+from mlbuffet.server import buffet, documentation, open_inference, tensorflow_serving
+from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.settings import ServerSettings
 
 
 def create_app(
     repository: ModelRepository,
     settings: ServerSettings | None = None,
+    publisher: Publisher | None = None,
     *,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
@@ -24,8 +26,8 @@ def create_app(
     """An ASGI application that answers for the models of ``repository``.
 
     It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried, and
-    closes the repository when it stops. ``on_change`` hears of each version when its loading begins and ends,
-    ``on_loaded`` when all are through; both are called in that thread.
+    closes the repository when it stops. Through ``publisher`` clients add and remove models. ``on_change`` hears of
+    each version when its loading begins and ends, ``on_loaded`` when all are through; both are called in that thread.
     """
 
     def load_all() -> None:
@@ -38,16 +40,20 @@ def create_app(
         Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
         yield
         repository.close()
+        if publisher is not None:
+            publisher.close()
 
     chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
-    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1)]
+    own = buffet.routes(repository, chosen, publisher)
+    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1), buffet.protocol(own)]
     app = Starlette(
-        routes=[*v2, *v1, *documentation.routes(described)],
+        routes=[*v2, *v1, *own, *documentation.routes(described)],
         exception_handlers={
-            MLBuffetError: answer_mlbuffet_error,
-            HTTPException: answer_http_exception,
-            Exception: answer_defect,
+            MLBuffetError: buffet.with_status(answer_mlbuffet_error),
+            HTTPException: buffet.with_status(answer_http_exception),
+            ClientDisconnect: answer_nobody,
+            Exception: buffet.with_status(answer_defect),
         },
         lifespan=lifespan,
     )

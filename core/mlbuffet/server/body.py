@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,24 +28,33 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
         async with asyncio.timeout(settings.body_seconds):
             body = await _received(request, limit, settings.body_idle_seconds)
     except TimeoutError:
-        late = "the body of the request did not arrive in time"
-        raise HTTPException(408, late, {"connection": "close"}) from None  # the rest of it may yet come
+        raise _late() from None
     return _decompressed(body, request.headers.get("content-encoding", "identity").lower(), limit)
 
 
 async def _received(request: Request, limit: int, idle_seconds: float) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    stream = request.stream()
-    while True:
-        async with asyncio.timeout(idle_seconds):
-            piece = await anext(stream, None)
-        if piece is None:
-            return b"".join(pieces)
+    async for piece in arriving(request, idle_seconds):
         size += len(piece)
         if size > limit:
             raise _too_large(limit)
         pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    """The body piece by piece. Raises `HTTPException` 408 where none comes for so long."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise _late() from None
+        if piece is None:
+            return
+        yield piece
 
 
 def compress(response: Response, request: Request) -> Response:
@@ -84,6 +94,11 @@ def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise HTTPException(400, f"the body is not valid {encoding}: it is cut, or something follows it")
     return whole
+
+
+def _late() -> HTTPException:
+    late = "the body of the request did not arrive in time"
+    return HTTPException(408, late, {"connection": "close"})  # the rest of it may yet come
 
 
 def _too_large(limit: int) -> HTTPException:

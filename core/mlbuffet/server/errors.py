@@ -23,7 +23,12 @@ from mlbuffet.errors import (
     ModelNotFound,
     ModelNotReady,
     NoRuntime,
+    NotChangeable,
     PredictFailed,
+    StorageFailed,
+    StorageFull,
+    UploadRefused,
+    UploadTooLarge,
 )
 
 STATUS: dict[type[MLBuffetError], int] = {
@@ -40,6 +45,11 @@ STATUS: dict[type[MLBuffetError], int] = {
     PredictFailed: 500,
     ModelNotReady: 503,
     ModelClosed: 503,
+    UploadRefused: 422,
+    UploadTooLarge: 413,
+    NotChangeable: 409,
+    StorageFailed: 500,
+    StorageFull: 507,
 }
 
 RETRY_SECONDS = 1
@@ -58,7 +68,7 @@ async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     """The status of ``error`` and its public message; what a client may not see goes to the log."""
     assert isinstance(error, MLBuffetError)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    if status == 500:
+    if status in (500, 507):
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     response = error_response(status, error.public)
     if status == 503:
@@ -79,6 +89,11 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 async def answer_defect(request: Request, error: Exception) -> Response:
     """An exception that nobody foresaw; Starlette raises it again, and so it reaches the log."""
     return error_response(500, "internal error; the server's log has the cause")
+
+
+async def answer_nobody(request: Request, error: Exception) -> Response:
+    """A client that went away before its request was whole is no defect."""
+    return error_response(400, "the request was not whole")
 
 
 def error_response(status: int, message: str) -> Response:
