@@ -49,10 +49,17 @@ class Uploading:
         return answer.status_code == 200 and answer.json()["values"] == [2.5, 3, 4.5]
 
 
-def repository_of(root: Path, residency: Residency | None = None) -> tuple[Catalog, ModelRepository]:
-    """The models of a folder, served by the small runtimes and the dangerous one."""
-    runtimes: Runtimes = small_runtimes()
+def some_runtimes() -> Runtimes:
+    """The small runtimes and the dangerous one."""
+    runtimes = small_runtimes()
     runtimes.register(Dangerous, name="dangerous")
+    return runtimes
+
+
+def repository_of(
+    root: Path, runtimes: Runtimes, residency: Residency | None = None
+) -> tuple[Catalog, ModelRepository]:
+    """The models of a folder, and what is known of it."""
     sources = Sources([root], runtimes)
     models = sources.find(may_be_empty=True)
     repository = ModelRepository(runtimes, residency=residency)
@@ -66,11 +73,12 @@ def uploading(
     run_app: RunApp,
     settings: ServerSettings | None = None,
     residency: Residency | None = None,
+    runtimes: Runtimes | None = None,
     **publishing: Any,
 ) -> Iterator[Uploading]:
     """A server of the folder ``root``, which is made."""
     root.mkdir(exist_ok=True)
-    catalog, repository = repository_of(root, residency)
+    catalog, repository = repository_of(root, runtimes or some_runtimes(), residency)
     publisher = Publisher(root, catalog, repository, **publishing)
     loaded = Event()
     app = create_app(repository, settings or ServerSettings(allow_changes=True), publisher, on_loaded=loaded.set)
@@ -91,10 +99,10 @@ def visible(root: Path) -> list[str]:
     return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
 
 
-def zipped(files: Mapping[Any, bytes]) -> bytes:
+def zipped(files: Mapping[Any, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip file of these, by their names or as ``ZipInfo`` has them."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()

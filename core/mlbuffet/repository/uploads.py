@@ -7,7 +7,7 @@ from typing import BinaryIO
 from mlbuffet.errors import UploadRefused, UploadTooLarge
 from mlbuffet.repository import provenance
 from mlbuffet.repository.archives import unpack
-from mlbuffet.repository.disk import Disk, discard
+from mlbuffet.repository.disk import Disk, discard, storing
 from mlbuffet.repository.provenance import Provenance
 
 STEM = "model"
@@ -31,11 +31,12 @@ class Upload:
         self.report = folder / "report"
 
     def write(self, data: bytes) -> None:
-        """Take more of the file. Raises `UploadTooLarge`, and ``OSError``."""
+        """Take more of the file. Raises `UploadTooLarge` and `StorageFailed`."""
         self._size += len(data)
         if self._size > self._limit:
             raise UploadTooLarge(self._limit)
-        self._disk.write(self._file, data)
+        with storing():
+            self._disk.write(self._file, data)
 
     def unfold(self, told: Provenance) -> None:
         """Make the version's folder of the file, which is its only one or a zip of all. Raises `UploadRefused`."""

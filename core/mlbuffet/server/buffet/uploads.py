@@ -9,7 +9,6 @@ from starlette.requests import Request
 
 from mlbuffet.errors import InvalidInput, UploadTooLarge
 from mlbuffet.repository import Provenance, Upload
-from mlbuffet.repository.disk import storing
 from mlbuffet.server.body import arriving
 from mlbuffet.server.buffet.multipart import CONTENT_TYPE, MAX_FIELD_BYTES, Form
 from mlbuffet.server.settings import ServerSettings
@@ -26,8 +25,7 @@ async def receive_form(request: Request, upload: Upload, settings: ServerSetting
         )
     form = Form(request.headers["content-type"], [FILE_FIELD], upload.write)
     async for piece in _pieces(request, settings):
-        with storing():
-            await run_sync(form.feed, piece)
+        await run_sync(form.feed, piece)
     form.end()
     return _told(form.file_name or "", form.text("model_description"), form.text("library_version"))
 
@@ -38,8 +36,7 @@ async def receive_file(request: Request, upload: Upload, settings: ServerSetting
     if not query.get("filename"):
         raise InvalidInput("the query does not say what the file is called, such as ?filename=iris.onnx")
     async for piece in _pieces(request, settings):
-        with storing():
-            await run_sync(upload.write, piece)
+        await run_sync(upload.write, piece)
     return _told(query["filename"], query.get("model_description", ""), query.get("library_version", ""))
 
 
