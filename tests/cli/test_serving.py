@@ -15,17 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from processes import address_of, environment_with, read_until, serve
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
-    info = tmp_path / "site" / "half-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
     entries = ["half = small_runtimes:HalfPlusTwo", "sleep = small_runtimes:Sleep", "lost = no_such_module"]
-    (info / "entry_points.txt").write_text("\n".join(["[mlbuffet]", *entries]))
-    places = [str(info.parent), str(Path(__file__).parents[1])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "300"}
+    return environment_with(tmp_path / "site", entries)
 
 
 @pytest.fixture
@@ -35,21 +32,6 @@ def models(tmp_path: Path) -> Path:
     for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
         (root / name).write_text(text)
     return root
-
-
-def serve(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def read_until(process: subprocess.Popen[str], last: str) -> str:
-    assert process.stdout
-    text = ""
-    while last not in text:
-        line = process.stdout.readline()
-        assert line, f"the server ended: {text} {process.communicate()}"
-        text += line
-    return text
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
@@ -142,7 +124,7 @@ def test_a_person_at_a_terminal_sees_a_bar_while_models_load(environment: dict[s
 def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "a.sleep").touch()
     process = serve(environment, tmp_path / "a.sleep", "--grace", "20")
-    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    address = address_of(process)
     with ThreadPoolExecutor(8) as pool, httpx.Client(base_url=address) as client:
         slow = [pool.submit(client.post, "/v1/models/a:predict", json={"inputs": 2}) for _ in range(8)]
         time.sleep(0.3)
@@ -184,7 +166,7 @@ def test_a_call_that_never_ends_does_not_hold_the_server(environment: dict[str, 
 def test_limits_are_set_on_the_command_line(environment: dict[str, str], models: Path, tmp_path: Path) -> None:
     (models / "a.sleep").touch()
     process = serve(environment, models, "--max-body", "1KiB", "--request-timeout", "0.1")
-    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    address = address_of(process)
     assert httpx.post(f"{address}/v1/models/a:predict", json={"inputs": 0.5}).status_code == 504
     assert httpx.post(f"{address}/v1/models/a:predict", content=bytes(1025)).status_code == 413
     process.send_signal(signal.SIGINT)
@@ -205,7 +187,7 @@ def test_models_that_come_are_served_by_a_server_that_started_without(
     root = tmp_path / "watched"
     root.mkdir()
     process = serve(environment, root, "--watch", "--max-loaded", "1", "--max-memory", "1MB")
-    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    address = address_of(process)
     (root / "late.half").write_text("half")
     deadline = time.monotonic() + 10
     while httpx.get(f"{address}/v2/models/late").status_code != 200:

@@ -70,8 +70,10 @@ def _pixels(image: bytes, layout: _Layout) -> NDArray[np.uint8]:
     try:
         with Image.open(BytesIO(image), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise HTTPException(413, f"the image has more than {MAX_PIXELS} pixels")
+                raise Image.DecompressionBombError
             upright = ImageOps.exif_transpose(opened).convert(_MODES[layout.channels])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise HTTPException(413, f"the image has more than {MAX_PIXELS} pixels") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError):
         raise InvalidInput(f"the file is no image that can be read; there are: {', '.join(FORMATS)}") from None
     size = (layout.width or upright.width, layout.height or upright.height)
