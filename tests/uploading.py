@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from dangerous_runtimes import Dangerous
 from mlbuffet import Runtimes
-from mlbuffet.repository import Catalog, ModelRepository, Publisher, Residency, Sources
+from mlbuffet.repository import Catalog, ModelRepository, Publisher, Residency, Sources, Watcher
 from mlbuffet.repository.workshop import HALL
 from mlbuffet.server import ServerSettings, create_app
 from small_runtimes import small_runtimes
@@ -72,8 +72,10 @@ def uploading(
     root: Path,
     run_app: RunApp,
     settings: ServerSettings | None = None,
+    *,
     residency: Residency | None = None,
     runtimes: Runtimes | None = None,
+    watch: bool = False,
     **publishing: Any,
 ) -> Iterator[Uploading]:
     """A server of the folder ``root``, which is made."""
@@ -84,7 +86,19 @@ def uploading(
     app = create_app(repository, settings or ServerSettings(allow_changes=True), publisher, on_loaded=loaded.set)
     with run_app(app) as client:
         assert loaded.wait(10)
-        yield Uploading(root, client, repository)
+        with watching(catalog) if watch else nullcontext():
+            yield Uploading(root, client, repository)
+
+
+@contextmanager
+def watching(catalog: Catalog) -> Iterator[None]:
+    """A watcher that looks often."""
+    watcher = Watcher(catalog, poll=0.1)
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
 
 
 def leftovers(root: Path) -> list[str]:
