@@ -56,7 +56,7 @@ class Model:
         return self.chosen or max(self.versions, default=None)
 
     def work(self, client: httpx.Client) -> None:
-        """Ask for one change after the other until the server is gone; in every second life for those that are quick."""
+        """Ask for one change after the other until the server is gone; in every second life the quick ones."""
         quick = self.chance.random() < 0.5
         with suppress(httpx.TransportError):
             while True:

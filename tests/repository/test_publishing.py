@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -262,13 +263,26 @@ def test_a_model_with_a_wrong_model_toml_takes_no_uploads(models: Path, shelf: C
         shelf().push("iris")
 
 
-def test_what_lies_elsewhere_is_not_changed(tmp_path: Path, models: Path, shelf: Callable[..., Shelf]) -> None:
-    (tmp_path / "elsewhere/linked/1").mkdir(parents=True)
-    (tmp_path / "elsewhere/linked/1/x.half").write_text("half")
-    (models / "linked").symlink_to(tmp_path / "elsewhere/linked")
-    with pytest.raises(NotChangeable, match="a link"):
-        shelf().push("linked")
-    assert visible(tmp_path / "elsewhere") == ["linked/1/x.half"]
+@pytest.mark.parametrize("target", ["iris", "other"])
+def test_what_lies_elsewhere_is_not_changed(
+    tmp_path: Path, models: Path, shelf: Callable[..., Shelf], target: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for version in (1, 2):
+        (elsewhere / f"{target}/{version}").mkdir(parents=True)
+        (elsewhere / f"{target}/{version}/x.half").write_text("half")
+    shutil.rmtree(models / "iris")
+    (models / "iris").symlink_to(elsewhere / target)
+    one = shelf()
+    changes: list[Callable[[], object]] = [
+        lambda: one.push("iris"),
+        lambda: one.publisher.choose(target, 1),
+        lambda: one.publisher.remove(target),
+    ]
+    for change in changes:
+        with pytest.raises(NotChangeable, match="outside the folder"):
+            change()
+    assert visible(elsewhere) == [f"{target}/1/x.half", f"{target}/2/x.half"]
 
 
 def test_what_was_written_in_part_is_written_on(tmp_path: Path) -> None:

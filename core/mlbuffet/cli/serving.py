@@ -74,7 +74,8 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
                 watcher.start()
 
         guarded = replace(settings, allow_changes=is_loopback(listener), admin_token=served.token)
-        publisher = Publisher(sources.writable, catalog, repository) if sources.writable else None
+        folder = sources.writable
+        publisher = Publisher(folder, catalog, repository) if folder else None
         app = create_app(repository, guarded, publisher, on_change=progress.note, on_loaded=loaded)
         server = Server(app, guarded)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends

@@ -89,8 +89,8 @@ class Publisher:
             before = read_pointer(self._root / name)
             if version == before or len(self._repository.stored(name).versions) == 1:
                 return
-            if self._own(name) is None:
-                raise NotChangeable(f"the model {name!r} lies outside the folder that clients may change")
+            if self._own(name) is None or (self._root / name).is_symlink():
+                raise _elsewhere(name)
             if not self._is_ready(name, version):
                 self._try_out(name, stored.place or stored.path, self._configuration(name))
             self._point(name, version)
@@ -105,10 +105,10 @@ class Publisher:
         with storing(), self._changing(name):
             stored = self._repository.stored_version(name, version)
             number, place = stored.version, stored.place or stored.path
-            if self._root not in (place.parent, place.parent.parent):
-                raise NotChangeable(f"the model {name!r} lies outside the folder that clients may change")
-            self._withdraw(name, number, place)
             folder = self._root / name
+            if place.parent != self._root and (place.parent != folder or folder.is_symlink()):
+                raise _elsewhere(name)
+            self._withdraw(name, number, place)
             if read_pointer(folder) == number:
                 with suppress(OSError):  # one that leads nowhere counts for nothing
                     self._point(name, None)
@@ -238,7 +238,7 @@ class Publisher:
         """What ``model.toml`` says. Raises `NotChangeable` for a folder that can take no version, and its error."""
         folder = self._root / name
         if folder.is_symlink():
-            raise NotChangeable(f"the model {name!r} is a link to another folder, in which clients change nothing")
+            raise _elsewhere(name)
         own = self._own(name)
         if own is not None and own.error is not None:
             raise own.error
@@ -252,6 +252,10 @@ class Publisher:
     def _changing(self, name: str) -> Iterator[None]:
         with self._locks.setdefault(name, Lock()):
             yield
+
+
+def _elsewhere(name: str) -> NotChangeable:
+    return NotChangeable(f"the model {name!r} lies outside the folder that clients may change")
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Workshop:
         if not self._hall.is_dir():
             return
         for folder in self._hall.iterdir():
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # another process sweeps too, or it is not ours to sweep
                 if (descriptor := _locked(folder)) is not None:
                     discard(folder)
                     os.close(descriptor)

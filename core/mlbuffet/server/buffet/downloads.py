@@ -2,12 +2,13 @@
 
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, ExitStack
 from io import RawIOBase
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
+from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
@@ -21,23 +22,24 @@ class Download(StreamingResponse):
     """The files that ``reading`` gives, which is left when the answer is sent or the client gone."""
 
     def __init__(self, files: Files, title: str, reading: AbstractContextManager[Any]) -> None:
-        self._reading = reading
+        self._closing = ExitStack()
+        self._closing.push(reading)
+        headers, suffix = {}, ".zip"
+        pieces = _zipped(files)
         if len(files.names) == 1:
-            suffix = PurePath(files.names[0]).suffix
-            file = files.open(files.names[0])
-            headers = {"content-length": str(os.fstat(file.fileno()).st_size)}
-            super().__init__(_content(file), headers=headers, media_type="application/octet-stream")
-        else:
-            suffix = ".zip"
-            super().__init__(_zipped(files), media_type="application/octet-stream")
-        self.headers["content-disposition"] = f'attachment; filename="{title}{suffix}"'
+            file = self._closing.enter_context(files.open(files.names[0]))
+            headers, suffix = {"content-length": str(os.fstat(file.fileno()).st_size)}, PurePath(files.names[0]).suffix
+            pieces = _content(file)
+        headers["content-disposition"] = f'attachment; filename="{title}{suffix}"'
+        super().__init__(pieces, headers=headers, media_type="application/octet-stream")
+        self._closing.callback(pieces.close)
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        if scope["method"] == "HEAD":
+            self.body_iterator = iterate_in_threadpool(())
+        with self._closing:
             await super().__call__(scope, receive, send)
-        finally:
-            self._reading.__exit__(None, None, None)
 
 
 class _Outlet(RawIOBase):
@@ -62,19 +64,18 @@ class _Outlet(RawIOBase):
         return written
 
 
-def _content(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
+def _content(file: BinaryIO) -> Generator[bytes, None, None]:
+    while piece := file.read(_PIECE):
+        yield piece
 
 
-def _zipped(files: Files) -> Iterator[bytes]:
+def _zipped(files: Files) -> Generator[bytes, None, None]:
     """The bytes of the zip; without compression, which is of little use for the weights of a model."""
     outlet = _Outlet()
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         for name in files.names:
-            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
-                for piece in _content(files.open(name)):
+            with files.open(name) as file, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
+                for piece in _content(file):
                     entry.write(piece)
                     yield outlet.taken()
     yield outlet.taken()

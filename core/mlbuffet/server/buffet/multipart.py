@@ -1,6 +1,7 @@
 """A body of multipart/form-data (RFC 7578) as it arrives: its fields, and one file, which is handed on in pieces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -32,25 +33,24 @@ class Form:
         self._value = b""
         self._disposition = b""
         self._ended = False
-        self._parser = MultipartParser(
-            options[b"boundary"],
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._begin_data,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-        )
+        with _told():
+            self._parser = MultipartParser(
+                options[b"boundary"],
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._header_field,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._begin_data,
+                    "on_part_data": self._data,
+                    "on_end": self._end,
+                },
+            )
 
     def feed(self, data: bytes) -> None:
         """Take more of the body."""
-        try:
+        with _told():
             self._parser.write(data)
-        except FormParserError:
-            raise InvalidInput(f"the body is not valid {CONTENT_TYPE}") from None
 
     def end(self) -> None:
         """The body has ended. Raises `InvalidInput` where the form has not, or has no file."""
@@ -101,3 +101,11 @@ class Form:
 
     def _end(self) -> None:
         self._ended = True
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError:
+        raise InvalidInput(f"the body is not valid {CONTENT_TYPE}") from None
