@@ -30,6 +30,7 @@ from mlbuffet.errors import (
     NotChangeable,
     PredictFailed,
     RemoteFailed,
+    RequestFailed,
     StorageFailed,
     StorageFull,
     UnknownRuntime,
@@ -77,6 +78,7 @@ CASES = [
     (NotChangeable("'iris' is a link"), "'iris' is a link"),
     (StorageFailed("input/output error"), "the change could not be stored, and was undone: input/output error"),
     (StorageFull("no space left on device"), "was undone: no space left on device"),
+    (RequestFailed("http://a", "no (status 409)"), "the server at http://a: no (status 409)"),
     (ModelNotReady("iris", 1, "it is being loaded"), "version 1 of the model 'iris' is not ready: it is being loaded"),
 ]
 FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded, DuplicateModel)

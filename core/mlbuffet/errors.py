@@ -26,8 +26,9 @@
     ├── UploadRefused           what was uploaded cannot be a version of a model
     │   └── UploadTooLarge      it is larger than the server takes
     ├── NotChangeable           the model lies where, or as, a server cannot change it
-    └── StorageFailed           the file system failed while a change was stored
-        └── StorageFull         there is no room left
+    ├── StorageFailed           the file system failed while a change was stored
+    │   └── StorageFull         there is no room left
+    └── RequestFailed           a running server refuses what a command asks, or does not answer
 
 Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
 the same without paths and without the text of other libraries, for someone who does not own the machine.
@@ -440,6 +441,18 @@ class StorageFailed(MLBuffetError):
 
 class StorageFull(StorageFailed):
     """There is no room for a change."""
+
+
+class RequestFailed(MLBuffetError):
+    """The server at ``url`` did not do what a command asked it; ``problem`` says why."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        self.problem = problem
+        super().__init__(url, problem)
+
+    def __str__(self) -> str:
+        return f"the server at {self.url}: {self.problem}"
 
 
 def _reasons(broken: Mapping[str, Exception]) -> str:

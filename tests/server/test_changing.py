@@ -1,8 +1,7 @@
 """Models are changed while they are asked, and while others change the same folder."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event
@@ -12,7 +11,7 @@ import pytest
 
 from mlbuffet import Runtimes
 from reloading import BODY, Adds
-from uploading import RunApp, Uploading, leftovers, uploading, visible
+from uploading import RunApp, Uploading, leftovers, uploading, visible, wait_for
 
 
 @pytest.fixture
@@ -20,13 +19,6 @@ def served(tmp_path: Path, run_app: RunApp) -> Iterator[Uploading]:
     """A server that watches its folder as well."""
     with uploading(tmp_path / "models", run_app, watch=True) as served:
         yield served
-
-
-def wait_for(reached: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def clients(served: Uploading) -> httpx.Client:

@@ -6,9 +6,8 @@ import random
 import socket
 import stat
 import threading
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from onnx import TensorProto, helper
 from faults import post
 from mlbuffet import Runtimes
 from mlbuffet.server import ServerSettings
-from uploading import RunApp, Uploading, leftovers, uploading, visible, zipped
+from uploading import RunApp, Uploading, leftovers, uploading, visible, wait_for, zipped
 
 LIMIT = 2**20
 HIDDEN = ("Traceback", "/tmp", "site-packages", "Error:", "mlbuffet.", ".mlbuffet", "a secret")
@@ -43,13 +42,6 @@ def served(server: Uploading) -> Iterator[Uploading]:
     assert visible(server.root.parent) == ["models/good/1/model.half", "outside"]
     assert server.client.get("/api/v1/models").json()["model_list"] == ["good"]
     wait_for(lambda: leftovers(server.root) == [])
-
-
-def wait_for(reached: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def entry(name: str, **attributes: object) -> zipfile.ZipInfo:

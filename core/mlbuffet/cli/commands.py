@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mlbuffet.cli import changes
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
@@ -112,7 +113,8 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import Served, read_token, serve_models
+    from mlbuffet.cli.serving import Served, serve_models
+    from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
@@ -207,3 +209,7 @@ def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     found = Runtimes()
     found.discover()
     show_runtimes(found, as_json=as_json)
+
+
+for command in (changes.models, changes.push, changes.default, changes.remove):
+    app.command()(command)

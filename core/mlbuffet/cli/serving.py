@@ -87,18 +87,6 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
         raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
 
 
-def read_token(path: Path) -> str:
-    """The token in the file of ``--admin-token-file``. Raises `typer.BadParameter`."""
-    try:
-        token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise typer.BadParameter(f"the token in '{path}' cannot be read: {(reason or str(error)).lower()}") from error
-    if not token or not token.isascii() or len(token.split()) != 1:
-        raise typer.BadParameter(f"'{path}' must hold a token, such as: openssl rand -hex 32 > '{path}'")
-    return token
-
-
 def _listen(host: str, port: int) -> socket.socket:
     try:
         return listen(host, port)
