@@ -52,13 +52,10 @@ fix: env ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: env ## print what a prediction costs and how fast and small a server starts
-	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/tensorflow_cnn.py call
-	$(BIN)/python benchmarks/tensorflow_cnn.py threads
-	$(BIN)/python benchmarks/tensorflow_cnn.py memory
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/repository.py
+bench: env ## measure MLBuffet beside its peers (QUICK=1; CASES="onnx models"; PEERS=KServe,Triton; ROUNDS=5)
+	@command -v wrk >/dev/null || { echo 'wrk makes the load: apt-get install wrk'; exit 1; }
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(CASES),--cases $(CASES)) \
+		$(if $(PEERS),--peers "$(PEERS)") $(if $(ROUNDS),--rounds $(ROUNDS))
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000
