@@ -15,41 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
-    info = tmp_path / "site" / "half-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
-    entries = ["half = small_runtimes:HalfPlusTwo", "sleep = small_runtimes:Sleep", "lost = no_such_module"]
-    (info / "entry_points.txt").write_text("\n".join(["[mlbuffet]", *entries]))
-    places = [str(info.parent), str(Path(__file__).parents[1])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "300"}
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    root = tmp_path / "models"
-    root.mkdir()
-    for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
-        (root / name).write_text(text)
-    return root
-
-
-def serve(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def read_until(process: subprocess.Popen[str], last: str) -> str:
-    assert process.stdout
-    text = ""
-    while last not in text:
-        line = process.stdout.readline()
-        assert line, f"the server ended: {text} {process.communicate()}"
-        text += line
-    return text
+from served import read_until, serve
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])

@@ -4,14 +4,16 @@ import logging
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from mlbuffet.cli.logs import end_with, set_up_logging
 from mlbuffet.cli.reports import show_versions
-from mlbuffet.errors import NoModelLoaded, reason_of
+from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
 from mlbuffet.repository import (
     ModelRepository,
     ModelVersion,
@@ -26,6 +28,7 @@ from mlbuffet.repository import (
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
+from mlbuffet.server.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +49,67 @@ class Served:
         return self.watch or self.residency.on_demand
 
 
-def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
-    """Serve models until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket that listens there, or a wrong use of the command line."""
+    try:
+        return listen(host, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
+        raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
+
+
+def serve_models(
+    served: Served, settings: ServerSettings, listener: socket.socket, *, as_json: bool, debug: bool
+) -> int:
+    """Serve models until a signal ends it; the exit status. Raises `NoModelLoaded` where not one could be loaded."""
+    guarded = replace(settings, allow_changes=is_loopback(listener))
+    if guarded.workers == 1:
+        _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json))
+        return 0
+    work = _Worker(served, guarded, listener, as_json=as_json, debug=debug)
+    return Supervisor(guarded.workers, work, listener).run()
+
+
+@dataclass(frozen=True)
+class _Announcement:
+    """What is shown, once, of models that have loaded."""
+
+    address: str
+    as_json: bool
+    connection: Connection | None = None
+
+    def show(self, versions: list[ModelVersion]) -> None:
+        show_versions(versions, self.address, as_json=self.as_json)
+        if self.connection is not None:
+            self.connection.send("loaded")
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """One of several processes that serve the same; it travels to them pickled."""
+
+    served: Served
+    settings: ServerSettings
+    listener: socket.socket
+    as_json: bool
+    debug: bool
+
+    def __call__(self, connection: Connection | None) -> None:
+        set_up_logging(self.debug)
+        settings, announcement = replace(self.settings, load_first=True), None
+        if connection is not None:
+            settings = self.settings
+            announcement = _Announcement(address_of(self.listener), self.as_json, connection)
+        try:
+            _serve(self.served, settings, self.listener, announcement)
+        except MLBuffetError as error:
+            end_with(error)
+
+
+def _serve(
+    served: Served, settings: ServerSettings, listener: socket.socket, announcement: _Announcement | None
+) -> None:
+    """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
     runtimes = _runtimes()
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
@@ -56,36 +118,25 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     repository.update(models)
     watcher = Watcher(sources, models, repository.update) if served.watch else None
     versions = list(repository)
-    with _listen(host, port) as listener:
-        progress = _Progress(0 if served.residency.on_demand else len(versions))
+    progress = _Progress(0 if served.residency.on_demand else len(versions), hidden=announcement is None)
 
-        def loaded() -> None:
-            progress.stop()
-            if served.may_be_empty or any(version.state is State.READY for version in versions):
-                show_versions(versions, address_of(listener), as_json=as_json)
-            else:
-                server.stop()
-            if watcher is not None:
-                watcher.start()
-
-        guarded = replace(settings, allow_changes=is_loopback(listener))
-        app = create_app(repository, guarded, on_change=progress.note, on_loaded=loaded)
-        server = Server(app, guarded)
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
-            server.run(sockets=[listener])
+    def loaded() -> None:
+        progress.stop()
+        if not served.may_be_empty and not any(version.state is State.READY for version in versions):
+            server.stop()
+        elif announcement is not None:
+            announcement.show(versions)
         if watcher is not None:
-            watcher.stop()
+            watcher.start()
+
+    server = Server(create_app(repository, settings, on_change=progress.note, on_loaded=loaded), settings)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
+        server.run(sockets=[listener])
+    if watcher is not None:
+        watcher.stop()
     failures = [version.error for version in versions if version.error]
     if len(failures) == len(versions) and not served.may_be_empty:
         raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return listen(host, port)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
-        raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 def _runtimes() -> Runtimes:
@@ -99,8 +150,8 @@ def _runtimes() -> Runtimes:
 class _Progress:
     """A bar on stderr with the model that is being loaded; lines instead where stderr is not a terminal."""
 
-    def __init__(self, total: int) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, total: int, *, hidden: bool) -> None:
+        self._console = Console(stderr=True, quiet=hidden)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -109,7 +160,7 @@ class _Progress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=hidden or not self._console.is_terminal,
         )
         self._task = self._bar.add_task("loading", total=total)
         self._bar.start()

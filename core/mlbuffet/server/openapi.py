@@ -23,6 +23,7 @@ _MEANINGS = {
     415: "The content encoding is not known.",
     422: "The model cannot be loaded.",
     500: "The model failed.",
+    501: "This server cannot do that; the error says why.",
     503: "Not ready; the error says why.",
     504: "The model did not answer in time.",
 }

@@ -17,5 +17,9 @@ class ServerSettings:
     """How many seconds a model may take to answer; ``None``: as long as it needs."""
     grace: float = 30.0
     """How many seconds after SIGTERM the process has ended at the latest."""
+    workers: int = 1
+    """How many processes serve on the socket, this one among them; each knows its own models and counts alone."""
+    load_first: bool = False
+    """Whether not even a connection is taken until the loading of every model was attempted."""
     allow_changes: bool = False
     """Whether clients may load and unload models; everyone who reaches the server may then."""
