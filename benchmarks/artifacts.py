@@ -86,6 +86,27 @@ def heavy(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     return _save_onnx(model, folder, {"x": random.random((1, 256), np.float32)})
 
 
+def cnn_onnx(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
+    """A CNN of the shapes of `cnn`, with images as ONNX has them: channels first."""
+    from onnx import numpy_helper
+    from onnx.parser import parse_model
+
+    model = parse_model(
+        '<ir_version: 8, opset_import: ["" : 13]> cnn (float[batch, 3, 32, 32] x) => (float[batch, 10] y) {'
+        "a = Conv <pads = [1, 1, 1, 1]> (x, first) b = Relu (a)"
+        "c = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (b)"
+        "d = Conv <pads = [1, 1, 1, 1]> (c, second) e = Relu (d)"
+        "f = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (e)"
+        "g = Flatten (f) h = MatMul (g, hidden) i = Relu (h) j = MatMul (i, output) y = Softmax (j) }"
+    )
+    random = np.random.default_rng(1)
+    shapes = {"first": (32, 3, 3, 3), "second": (64, 32, 3, 3), "hidden": (4096, 64), "output": (64, 10)}
+    for name, shape in shapes.items():
+        weights = random.normal(scale=0.05, size=shape).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(weights, name))
+    return _save_onnx(model, folder, {"x": random.random((1, 3, 32, 32), np.float32)})
+
+
 def mlp(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     """A small multilayer perceptron of TensorFlow: four floats in, three out."""
     return _save_module(folder, ([4, 16], [16, 3]), [None, 4], _dense)
@@ -108,7 +129,7 @@ def digits(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
 
 
 MAKERS: dict[str, Callable[[Path], tuple[dict[str, Array], dict[str, Array]]]] = {
-    make.__name__: make for make in (iris, pixels, heavy, mlp, cnn, digits)
+    make.__name__: make for make in (iris, pixels, heavy, cnn_onnx, mlp, cnn, digits)
 }
 
 

@@ -9,10 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 import in_process.lag
 import in_process.memory
 import in_process.predict
-import in_process.threads
 import serving.cases
 import serving.overload
 import serving.startup
+import serving.threads
 from artifacts import BUILD, ROOT
 from case import Case, Plan
 from figures import Outcome
@@ -25,8 +25,8 @@ CASES = (
     *serving.cases.CASES,
     serving.overload.CASE,
     *serving.startup.CASES,
+    *serving.threads.CASES,
     *in_process.predict.CASES,
-    in_process.threads.CASE,
     in_process.memory.CASE,
     in_process.lag.CASE,
 )
@@ -43,7 +43,8 @@ def main() -> None:
         outcomes[case.name] = _measured(case, arguments, console)
         save(outcomes[case.name], describe(), folder)
         console.print(as_table(outcomes[case.name]), end="\n\n")
-    console.print(targets_table(outcomes))
+    if (targets := targets_table(outcomes)).row_count:
+        console.print(targets)
     write_page(folder)
     from plot import draw  # matplotlib takes a second
 
