@@ -66,6 +66,12 @@ class Scheduler:
         if self._running >= self._concurrency and len(self._waiting) >= self._max_queue:
             raise Overloaded(self._running, len(self._waiting))
 
+    @property
+    def may_run_now(self) -> bool:
+        """Whether it is worth while to ask `run_now`, of which a call has to be made first."""
+        idle = not (self._running or self._waiting or self._runner.delay) and self._loop_time.is_left
+        return idle and any(pace.quick for pace in self._paces.values())
+
     def run_now(self, call: Call) -> Prediction | None:
         """The answer to a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
         if self._running or self._waiting or self._runner.delay:
