@@ -57,6 +57,7 @@ bench: env ## print what a prediction costs and how fast and small a server star
 	$(BIN)/python benchmarks/tensorflow_cnn.py call
 	$(BIN)/python benchmarks/tensorflow_cnn.py threads
 	$(BIN)/python benchmarks/tensorflow_cnn.py memory
+	$(BIN)/python benchmarks/batching.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/repository.py
 
