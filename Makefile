@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench reloads schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads schema pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,11 @@ bench: env ## print what a prediction costs and how fast and small a server star
 	$(BIN)/python benchmarks/batching.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/repository.py
+	$(BIN)/python benchmarks/observation.py
+
+campaign: env ## stop a server under load 50 times, and load and unload one model from 32 threads 256 times each
+	MLBUFFET_CAMPAIGN=1 $(BIN)/pytest -q tests/cli/test_sigterm.py
+	MLBUFFET_CAMPAIGN=1 $(BIN)/pytest -q tests/server/test_reload.py -k many_threads
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000

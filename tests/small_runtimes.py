@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
-from mlbuffet.repository import ModelRepository, find_versions
+from mlbuffet.repository import ModelRepository, Sources
 
 
 class HalfPlusTwo:
@@ -100,6 +100,5 @@ def write_models(root: Path, models: Mapping[str, str]) -> Path:
 def repository_of(path: Path, runtimes: Runtimes) -> ModelRepository:
     """The models at ``path``, not loaded yet."""
     repository = ModelRepository(runtimes)
-    for stored in find_versions(path, runtimes):
-        repository.add(stored)
+    repository.update(Sources([path], runtimes).find())
     return repository

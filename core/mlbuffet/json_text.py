@@ -79,9 +79,7 @@ def encode_array(array: NDArray[Any]) -> bytes:
         raise InvalidInput(f"{array.dtype.name} cannot be written as JSON")
     plain = _plain(array)
     text = orjson.dumps(np.ascontiguousarray(plain), option=orjson.OPT_SERIALIZE_NUMPY)
-    if plain.dtype.kind == "f" and not (finite := np.isfinite(plain)).all():
-        return _with_tokens(text, plain[~finite])
-    return text
+    return _with_tokens(text, plain[~np.isfinite(plain)]) if b"null" in text else text
 
 
 def _decode_with_tokens(text: bytes, kind: type[T]) -> T:

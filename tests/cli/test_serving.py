@@ -15,17 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from redis_server import redis_server
+from served_process import environment_with_runtimes, read_until, serve
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
-    info = tmp_path / "site" / "half-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
-    entries = ["half = small_runtimes:HalfPlusTwo", "sleep = small_runtimes:Sleep", "lost = no_such_module"]
-    (info / "entry_points.txt").write_text("\n".join(["[mlbuffet]", *entries]))
-    places = [str(info.parent), str(Path(__file__).parents[1])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "300"}
+    return environment_with_runtimes(tmp_path)
 
 
 @pytest.fixture
@@ -35,21 +32,6 @@ def models(tmp_path: Path) -> Path:
     for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
         (root / name).write_text(text)
     return root
-
-
-def serve(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def read_until(process: subprocess.Popen[str], last: str) -> str:
-    assert process.stdout
-    text = ""
-    while last not in text:
-        line = process.stdout.readline()
-        assert line, f"the server ended: {text} {process.communicate()}"
-        text += line
-    return text
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
@@ -201,6 +183,65 @@ def test_limits_are_set_on_the_command_line(environment: dict[str, str], models:
     assert httpx.post(f"{address}/v1/models/a:predict", content=bytes(1025)).status_code == 413
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
+
+
+def test_machines_read_the_log_and_find_a_request_by_its_id(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--log-format", "json", "--access-log")
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [666]}
+    failed = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [x]}, headers={"X-Request-Id": "mine-7"})
+    lost = httpx.get(f"{address}/v2/models/no%0Asuch")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    mine = [line for line in lines if line.get("request_id") == "mine-7"]
+    assert [line["logger"] for line in mine] == ["mlbuffet.server.errors", "mlbuffet.access"]
+    assert "a secret of the inside" in mine[0]["message"]
+    assert (mine[1]["status"], mine[1]["model"], mine[1]["version"], mine[1]["client"]) == (500, "good", 1, "127.0.0.1")
+    assert 0 < mine[1]["milliseconds"] < 10_000
+    assert failed.headers["x-request-id"] == "mine-7"
+    (last,) = [line for line in lines if line.get("request_id") == lost.headers["x-request-id"]]
+    assert (last["path"], last["status"], "model" in last) == ("/v2/models/no%0Asuch", 404, False)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", last["time"])
+
+
+def test_people_find_the_id_of_a_request_at_the_end_of_a_line(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models)
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [666]}
+    failed = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [x]})
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    (line,) = [line for line in err.splitlines() if failed.headers["x-request-id"] in line]
+    assert line.startswith("WARNING mlbuffet.server.errors: POST /v2/models/good/infer: the runtime 'half' failed")
+    assert line.endswith(f" [request {failed.headers['x-request-id']}]")
+
+
+def test_a_cache_has_a_size_and_may_be_in_redis(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/model.half").write_text("half")
+    (tmp_path / "m/model.toml").write_text("[cache]")
+    with redis_server() as redis:
+        process = serve({**environment, "MLBUFFET_CACHE_REDIS": redis.url}, tmp_path / "m", "--cache-memory", "900")
+        address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+        while "mlbuffet_cache_redis_up 1.0" not in httpx.get(f"{address}/metrics").text:
+            time.sleep(0.02)
+        x = 0
+        while redis.ask(b"DBSIZE") in (b":0", b":1"):  # it takes what it has time for
+            x += 1
+            httpx.post(f"{address}/v1/models/m:predict", json={"instances": [x]}).raise_for_status()
+        assert "mlbuffet_cache_entries 1.0" in httpx.get(f"{address}/metrics").text
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_an_address_of_no_redis_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--cache-redis", "http://127.0.0.1")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert err.startswith("error: Invalid value: --cache-redis: Redis URL must specify one of")
+    assert err.count("\n") == 1
 
 
 def test_a_size_that_is_none_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:

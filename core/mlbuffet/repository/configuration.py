@@ -34,6 +34,12 @@ class WarmUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeat: Annotated[int, Meta(ge=1, le=1000, description="How often.")] = 1
 
 
+class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers are kept, and a call that was answered before does not reach the model."""
+
+    seconds: Annotated[float, Meta(gt=0, le=31_536_000, description="How long an answer is kept at most.")] = 86_400.0
+
+
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What MLBuffet is told about a model; every key may be left out."""
 
@@ -48,6 +54,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     options: Annotated[dict[str, Any], Meta(description="What the runtime is told; each has options of its own.")] = {}
     warmup: WarmUp | None = None
     scheduling: Limits = Limits()
+    cache: Cache | None = None
     batching: Batching | None = None
 
     def selected(self, versions: set[int]) -> set[int]:
@@ -64,7 +71,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return versions & (chosen | set(self.labels.values()))
 
 
-_TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching": Batching}
+_TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching": Batching, "cache": Cache}
 
 
 def read_configuration(path: Path) -> Configuration:

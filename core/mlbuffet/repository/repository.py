@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import RLock, Timer
 
+from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.garbage import CollectorPause
@@ -82,7 +83,10 @@ class ModelRepository:
         runtime: str | None = None,
         residency: Residency | None = None,
         scheduling: Scheduling | None = None,
+        cache: PredictionCache | None = None,
     ) -> None:
+        self.cache = cache or PredictionCache(MemoryCache())
+        """The answers of the models whose ``model.toml`` asks for it."""
         self._runtimes = runtimes
         self._runtime = runtime
         self._residency = residency or Residency()
@@ -117,6 +121,10 @@ class ModelRepository:
                 self._drop(self._models.pop(name).everyone, "it was removed")
             for model in models:
                 self._take(model)
+
+    def listen(self, on_change: Callable[[ModelVersion], None]) -> None:
+        """Let ``on_change`` hear of each version when its state has changed, in the thread that changed it."""
+        self._listeners.append(on_change)
 
     def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
         """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
@@ -269,7 +277,7 @@ class ModelRepository:
         same = current is not None and current.is_same(stored, model.configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, self._scheduling, model.configuration, fault, self._tell)
+        version = ModelVersion(stored, self._scheduling, self.cache, model.configuration, fault, self._tell)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
@@ -373,7 +381,7 @@ class ModelRepository:
                     self._evict(one)
 
     def _evict(self, version: ModelVersion) -> None:
-        fresh = ModelVersion(version.stored, self._scheduling, version.configuration, on_change=self._tell)
+        fresh = ModelVersion(version.stored, self._scheduling, self.cache, version.configuration, on_change=self._tell)
         fresh.idle_reason = "it is loaded when it is used again"
         self._models[version.name].versions[version.version] = fresh
         self._drop([version], fresh.idle_reason)

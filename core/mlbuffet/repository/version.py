@@ -9,9 +9,11 @@ from pathlib import Path
 from threading import RLock, Thread
 from types import TracebackType
 
+from mlbuffet.caching import PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
 from mlbuffet.model import Model, load
 from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
@@ -81,6 +83,7 @@ class ModelVersion:
         self,
         stored: StoredVersion,
         scheduling: Scheduling,
+        cache: PredictionCache,
         configuration: Configuration | None = None,
         fault: MLBuffetError | None = None,
         on_change: Callable[["ModelVersion"], None] = lambda _: None,
@@ -102,6 +105,10 @@ class ModelVersion:
         self.idle_reason = "it is not loaded yet"
         self.last_used = 0.0
         self.loaded_at = 0.0
+        self.cache = cache
+        """Where its answers are kept, if its configuration says so."""
+        self.content = b""
+        """A digest of all that its answers depend on but for the inputs, if they are kept."""
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
@@ -114,6 +121,11 @@ class ModelVersion:
     def model(self) -> Model:
         """The loaded model, or `ModelNotReady` with the reason."""
         return self._ready.model
+
+    @property
+    def scheduler(self) -> Scheduler | None:
+        """Through which the model is called, while it is loaded."""
+        return self._scheduler
 
     @property
     def _ready(self) -> Scheduler:
@@ -211,7 +223,14 @@ class ModelVersion:
         if self._fault is not None:
             raise self._fault
         chosen = self.configuration.runtime or runtime
-        model = load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+
+        def loaded() -> Model:
+            return load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+
+        if self.configuration.cache is None:
+            model = loaded()
+        else:
+            model, self.content = load_with_content(loaded, self.stored, self.configuration)
         try:
             return self._scheduler_for(prepared(model, self.configuration))
         except MLBuffetError:
@@ -285,5 +304,6 @@ def _of_loading(configuration: Configuration) -> tuple[object, ...]:
         configuration.options,
         configuration.warmup,
         configuration.scheduling,
+        configuration.cache,
         configuration.batching,
     )

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What `mlbuffet.Model.predict` is asked: inputs by name, a signature, the outputs wanted."""
 
     inputs: Tensors
@@ -41,11 +40,12 @@ class Execution:
         return first
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The outputs that a call wants, and the run that gave them; ``None`` where none was needed."""
 
     outputs: dict[str, NDArray[Any]]
     execution: Execution | None = None
     rows: int = 1
     """Of this call; 1 where the model is not batched."""
+    lookup: int | None = None
+    """How many nanoseconds it took to look for the answer in the cache, where there is one."""

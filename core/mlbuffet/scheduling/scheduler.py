@@ -1,7 +1,7 @@
 """The calls of one model: which run on the event loop, which in threads, which wait, and which are refused."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -36,6 +36,8 @@ class Scheduler:
         self._max_queue = limits.max_queue
         self._threads = threads
         self._loop_time = loop_time
+        self.batches = Counter[int]()
+        """By rows, how many batches were taken from the queue."""
         self._waiting: deque[Ticket] = deque()
         self._running = 0
         self._paces: dict[tuple[str, int], Pace] = defaultdict(Pace)
@@ -44,6 +46,16 @@ class Scheduler:
     def model(self) -> Model:
         """The model that is called."""
         return self._runner.model
+
+    @property
+    def running(self) -> int:
+        """How many calls, or batches of them, run in threads."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their turn."""
+        return len(self._waiting)
 
     def batching(self, signature: str | None) -> Batching | None:
         """How calls of ``signature`` are batched, if they are."""
@@ -97,6 +109,8 @@ class Scheduler:
     def _start(self) -> None:
         while self._running < self._concurrency and (tickets := self._runner.take(self._waiting)):
             self._running += 1
+            if tickets[0].kind is not None:
+                self.batches[sum(ticket.rows for ticket in tickets)] += 1
             self._threads.submit(self._run, tickets, asyncio.get_running_loop())
 
     def _run(self, tickets: Sequence[Ticket], loop: asyncio.AbstractEventLoop) -> None:

@@ -12,10 +12,14 @@ from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion
-from mlbuffet.server import documentation, open_inference, tensorflow_serving
+from mlbuffet.server import documentation, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.first import PredictionsFirst
+from mlbuffet.server.loads import Loads
+from mlbuffet.server.metrics import Metrics
+from mlbuffet.server.observed import Observed
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.server.traffic import Traffic
 
 
 def create_app(
@@ -37,26 +41,34 @@ def create_app(
         on_loaded()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
         Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
-        yield
+        repository.cache.start()
+        yield {"on_refusal": traffic.refuse}
+        await repository.cache.close()
         repository.close()
 
     chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
-    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1)]
     predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
+    traffic, loads = Traffic(), Loads()
+    repository.listen(loads.note)
+    operations = Metrics(repository, traffic, loads)
+    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1), metrics.protocol(operations)]
     app = Starlette(
-        routes=[*v2, *v1, *documentation.routes(described)],
+        routes=[*v2, *v1, *operations.routes, *documentation.routes(described)],
         exception_handlers={
             MLBuffetError: answer_mlbuffet_error,
             HTTPException: answer_http_exception,
             ClientDisconnect: answer_nobody,
             Exception: answer_defect,
         },
-        middleware=[Middleware(PredictionsFirst, predictions)],
+        middleware=[
+            Middleware(Observed, traffic=traffic, access_log=chosen.access_log),
+            Middleware(PredictionsFirst, predictions),
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200

@@ -28,13 +28,15 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
 
     uvicorn itself has no such limits: a client that never ends its head would hold a connection, and memory, for ever.
     An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
-    lose the body: the request is answered as it is.
+    lose the body: the request is answered as it is. Under ``on_refusal`` in its state the application may leave a
+    function that hears the status of each request that does not reach it.
     """
 
     _timer: TimerHandle | None = None
     _head_bytes = 0
     _in_head = False
     _in_message = False
+    _passed_on = False
     _refused = False
     _received = b""
 
@@ -65,6 +67,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._in_message = True
+        self._passed_on = False
         self._head_bytes = 0
         self._stop_timer()
 
@@ -77,6 +80,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() not in _VERSIONS:
             self._refuse(505, "this server speaks HTTP/1.1 and HTTP/1.0")
         if not self._refused:
+            self._passed_on = True
             super().on_headers_complete()
 
     @override
@@ -108,6 +112,8 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        if not self._passed_on:
+            self.app_state.get("on_refusal", int)(status)
         body = orjson.dumps({"error": message})
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"

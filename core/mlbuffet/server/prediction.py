@@ -9,10 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from mlbuffet.caching import Question
 from mlbuffet.errors import ModelNotReady
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion
 from mlbuffet.scheduling import Call, Prediction
+from mlbuffet.server.coding import code
 from mlbuffet.server.eager import Pending, begin
+from mlbuffet.server.exchange import concerns
+from mlbuffet.tensors import size_of
 
 T = TypeVar("T")
 
@@ -29,7 +33,7 @@ async def acquire(
         with suppress(ModelNotReady):
             return found.use()
     while True:
-        version = find()
+        version = concerns(find())
         try:
             return version.use()
         except ModelNotReady:
@@ -60,10 +64,47 @@ async def predict(handle: Handle, call: Call, receive: Receive) -> Prediction:
     Raises what `mlbuffet.Model.predict` raises, `Overloaded`, and `ClientDisconnect` once ``receive``, from which the
     request was read, says that nobody waits for the answer.
     """
+    if handle.version.configuration.cache is not None:
+        return await _kept_or_computed(handle, call, receive)
     at_once = handle.scheduler.run_now(call)
     if at_once is not None:
         return at_once
     return await _unless_gone(handle.scheduler.submit(call, handle.again), receive)
+
+
+def check_room(handle: Handle) -> None:
+    """Raises `Overloaded` where a call could not even wait; one whose answer may be kept already is let through."""
+    if handle.version.configuration.cache is None:
+        handle.scheduler.check_room()
+
+
+async def _kept_or_computed(handle: Handle, call: Call, receive: Receive) -> Prediction:
+    cache, question = handle.version.cache, _question(handle, call)
+    await code(size_of(question.inputs), lambda: question.key)
+    kept = cache.kept(question)
+    if kept is not None:
+        return kept
+
+    async def compute(own: Handle) -> Prediction:
+        return own.scheduler.run_now(call) or await own.scheduler.submit(call, own.again)
+
+    return await _unless_gone(asyncio.ensure_future(cache.answer(question, handle.again, compute)), receive)
+
+
+def _question(handle: Handle, call: Call) -> Question:
+    """``call`` as the cache knows it; raises `InvalidInput` as the model would."""
+    model, version = handle.model, handle.version
+    name = model.signatures.resolve(call.signature)
+    declared = model.signatures[name]
+    wanted = declared.check_outputs(call.outputs)
+    return Question(
+        model=version.name,
+        content=version.content,
+        signature=name,
+        outputs={output: declared.outputs[output] for output in wanted},
+        inputs=declared.check_inputs(call.inputs, any_shape=call.any_shape and model.runtime.takes_any_shape),
+        seconds=version.configuration.cache.seconds if version.configuration.cache else 0.0,
+    )
 
 
 async def _unless_gone(answer: asyncio.Future[Prediction], receive: Receive) -> Prediction:

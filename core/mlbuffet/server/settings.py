@@ -19,3 +19,5 @@ class ServerSettings:
     """How many seconds after SIGTERM the process has ended at the latest."""
     allow_changes: bool = False
     """Whether clients may load and unload models; everyone who reaches the server may then."""
+    access_log: bool = False
+    """Whether each request is logged, by the logger ``mlbuffet.access``."""

@@ -17,10 +17,11 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.scheduling import Call, Prediction
-from mlbuffet.server.body import compress, read_body
+from mlbuffet.server.body import compress, header, read_body
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import code
 from mlbuffet.server.errors import error_response
+from mlbuffet.server.exchange import concerns
 from mlbuffet.server.open_inference.answers import (
     Changed,
     IndexEntry,
@@ -35,7 +36,7 @@ from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import InferCall, decode_request
 from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.prediction import acquire, predict, within
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Tensors, size_of
 
@@ -50,6 +51,7 @@ EXTENSIONS = [
 """The extensions of the protocol that are implemented, as server metadata lists them."""
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
 _STATES: dict[State, Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]] = {
@@ -152,14 +154,15 @@ class OpenInference:
 
     async def infer(self, request: Request) -> Response:
         """Run a model on the tensors of the body."""
-        found = self._version(request)  # an address that leads nowhere is refused before the body is read
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(self._version(request))
         begin = perf_counter_ns()
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._version(request), found) as handle:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
-                handle.scheduler.check_room()
+                check_room(handle)
                 answered = await within(self._settings.request_timeout, _answered(request, body, handle))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
@@ -225,7 +228,7 @@ class _Answered(NamedTuple):
 
 async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
     """The answer to a body, and when it was decoded and computed."""
-    length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
+    length = header(request, _HEADER_LENGTH)
     call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
     decoded = perf_counter_ns()
     prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)

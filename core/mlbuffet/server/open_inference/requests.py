@@ -1,9 +1,8 @@
 """Inference requests: bytes to named arrays."""
 
 import re
-from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -58,16 +57,14 @@ class InferRequest(msgspec.Struct):
     outputs: list[RequestOutput] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputForm:
+class OutputForm(NamedTuple):
     """How an output is to be sent: as a raw buffer or as JSON, and if ``classes`` is not 0, as its best so many."""
 
     binary: bool = False
     classes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InferCall:
+class InferCall(NamedTuple):
     """What a request asks for. ``outputs`` are those asked for in order, or ``None`` for all, in ``default_form``."""
 
     inputs: Tensors
@@ -119,13 +116,17 @@ def _parsed_length(text: str, body_length: int) -> int:
 
 def _count_names(request: InferRequest) -> int:
     """How many names with a colon behind them a request has, and how many colons are in names of tensors."""
-    optional = (request.id, request.parameters, request.outputs)
-    count = 1 + len(optional) - optional.count(None) + len(request.parameters or ())
-    for tensor in (*request.inputs, *(request.outputs or ())):
-        count += 1 + tensor.name.count(":")
-        if tensor.parameters is not None:
-            count += 1 + len(tensor.parameters)
-    return count + sum(2 + (bytes(tensor.data) != b"") for tensor in request.inputs)
+    count = 1
+    for optional in (request.id, request.parameters, request.outputs):
+        count += optional is not None
+    for tensor in request.inputs:
+        count += 3 + (len(bytes(tensor.data)) > 0)
+    tensors: list[RequestInput | RequestOutput] = [*request.inputs, *(request.outputs or ())]
+    for named in tensors:
+        count += named.name.count(":")
+        if named.parameters is not None:
+            count += 1 + len(named.parameters)
+    return count + len(request.outputs or ()) + len(request.parameters or ())
 
 
 def _raw_call(body: bytes, signatures: Signatures) -> InferCall:
@@ -177,9 +178,12 @@ def _checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
         raise InvalidInput(f"input {tensor.name!r} has the unknown datatype {tensor.datatype!r}; there are: {known}")
     if len(tensor.shape) > MAX_RANK:
         raise InvalidInput(f"input {tensor.name!r} has {len(tensor.shape)} dimensions; a tensor has at most {MAX_RANK}")
-    if any(not 0 <= size < 2**63 for size in tensor.shape):
-        raise InvalidInput(f"the shape of input {tensor.name!r} has a dimension that is negative or over 64 bits")
-    if prod(size or 1 for size in tensor.shape) * dtype.itemsize >= 2**63:  # Python's integers do not overflow
+    most = dtype.itemsize  # a loop takes a third of the time of all() and prod()
+    for size in tensor.shape:
+        if not 0 <= size < 2**63:
+            raise InvalidInput(f"the shape of input {tensor.name!r} has a dimension that is negative or over 64 bits")
+        most *= size or 1
+    if most >= 2**63:  # Python's integers do not overflow
         raise InvalidInput(f"input {tensor.name!r} has the shape {tensor.shape}, which is too large for any tensor")
     return dtype
 

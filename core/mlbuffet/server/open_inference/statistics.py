@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mlbuffet.scheduling import Execution, Prediction
-from mlbuffet.server.open_inference.answers import BatchStatistics, Duration, ModelStatistics
+from mlbuffet.server.open_inference.answers import BatchStatistics, ModelStatistics
 
 STAGES = ("success", "compute_input", "queue", "compute_infer", "compute_output")
 
@@ -33,6 +33,8 @@ class VersionStatistics:
 
     succeeded: int = 0
     failed: int = 0
+    hits: int = 0
+    misses: int = 0
     rows: int = 0
     last_inference: int = 0
     nanoseconds: Counter[str] = field(default_factory=Counter)
@@ -43,25 +45,32 @@ class VersionStatistics:
         self.succeeded += 1
         self.rows += prediction.rows
         self.last_inference = time.time_ns() // 1_000_000
-        begun = decoded
+        queued = inferred = 0
         if (execution := prediction.execution) is not None:
-            begun = execution.begun
+            queued, inferred = execution.begun - decoded, computed - execution.begun
             if execution.count_once():
                 self.batches.setdefault(execution.rows, BatchCounts()).add(execution)
-        spent = (end - begin, decoded - begin, begun - decoded, computed - begun, end - computed)
+        spent = (end - begin, decoded - begin, queued, inferred, end - computed)
         for stage, more in zip(STAGES, spent, strict=True):
             self.nanoseconds[stage] += more
+        if prediction.lookup is not None:
+            self._look_up(prediction.lookup, hit=execution is None)
 
     def failure(self, nanoseconds: int) -> None:
         """Count a request that ended in an error."""
         self.failed += 1
         self.nanoseconds["fail"] += nanoseconds
 
+    def _look_up(self, nanoseconds: int, *, hit: bool) -> None:
+        self.hits += hit
+        self.misses += not hit
+        self.nanoseconds["cache_hit" if hit else "cache_miss"] += nanoseconds
+
 
 def model_stats(name: str, version: int, statistics: VersionStatistics) -> ModelStatistics:
-    """One entry of ``model_stats``; what this server does not do (caches) is counted as nothing."""
+    """One entry of ``model_stats``."""
     succeeded, nanoseconds = statistics.succeeded, statistics.nanoseconds
-    never = Duration(count=0, ns=0)
+    executed = succeeded - statistics.hits
     return {
         "name": name,
         "version": str(version),
@@ -72,11 +81,11 @@ def model_stats(name: str, version: int, statistics: VersionStatistics) -> Model
             "success": {"count": succeeded, "ns": nanoseconds["success"]},
             "fail": {"count": statistics.failed, "ns": nanoseconds["fail"]},
             "compute_input": {"count": succeeded, "ns": nanoseconds["compute_input"]},
-            "compute_infer": {"count": succeeded, "ns": nanoseconds["compute_infer"]},
+            "compute_infer": {"count": executed, "ns": nanoseconds["compute_infer"]},
             "compute_output": {"count": succeeded, "ns": nanoseconds["compute_output"]},
-            "queue": {"count": succeeded, "ns": nanoseconds["queue"]},
-            "cache_hit": never,
-            "cache_miss": never,
+            "queue": {"count": executed, "ns": nanoseconds["queue"]},
+            "cache_hit": {"count": statistics.hits, "ns": nanoseconds["cache_hit"]},
+            "cache_miss": {"count": statistics.misses, "ns": nanoseconds["cache_miss"]},
         },
         "batch_stats": [_batch_stats(size, counts) for size, counts in sorted(statistics.batches.items())],
     }

@@ -11,7 +11,8 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.repository import Handle, ModelRepository
 from mlbuffet.server.body import compress, read_body
 from mlbuffet.server.coding import code
-from mlbuffet.server.prediction import acquire, predict, within
+from mlbuffet.server.exchange import concerns
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
 from mlbuffet.server.tensorflow_serving.addresses import (
@@ -84,12 +85,11 @@ class TensorFlowServing:
 
     async def _answer(self, request: Request, decode: Callable[[bytes, Signatures], Inference]) -> Response:
         """The outputs of the call that ``decode`` finds in the body."""
-        found = find_version(
-            self._repository, request
-        )  # an address that leads nowhere is refused before the body is read
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(find_version(self._repository, request))
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: find_version(self._repository, request), found) as handle:
-            handle.scheduler.check_room()
+            check_room(handle)
             return await within(self._settings.request_timeout, _answered(request, body, handle, decode))
 
 
