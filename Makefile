@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -52,15 +52,10 @@ fix: env ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: env ## print what a prediction costs and how fast and small a server starts
-	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/tensorflow_cnn.py call
-	$(BIN)/python benchmarks/tensorflow_cnn.py threads
-	$(BIN)/python benchmarks/tensorflow_cnn.py memory
-	$(BIN)/python benchmarks/batching.py
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/repository.py
-	$(BIN)/python benchmarks/observation.py
+bench: env ## measure MLBuffet beside its peers (QUICK=1; CASES="onnx models"; PEERS=KServe,Triton; ROUNDS=5)
+	@command -v wrk >/dev/null || { echo 'wrk makes the load: apt-get install wrk'; exit 1; }
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(CASES),--cases $(CASES)) \
+		$(if $(PEERS),--peers "$(PEERS)") $(if $(ROUNDS),--rounds $(ROUNDS))
 
 campaign: env ## stop a server under load 50 times, and load and unload one model from 32 threads 256 times each
 	MLBUFFET_CAMPAIGN=1 $(BIN)/pytest -q tests/cli/test_sigterm.py
@@ -68,6 +63,9 @@ campaign: env ## stop a server under load 50 times, and load and unload one mode
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000
+
+kills: env ## kill a server 300 times while clients change its models, and look for what is lost or in part
+	PYTHONPATH=tests $(BIN)/python tests/kill_campaign.py 300
 
 schema: env ## renew the JSON schema of model.toml
 	$(BIN)/python -c 'from mlbuffet.repository.configuration import schema_text; print(schema_text(), end="")' \
