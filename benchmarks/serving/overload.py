@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from artifacts import Artifact, artifact
+from artifacts import Artifact, artifact, configured
 from case import Case, Field, Plan
 from figures import Key, Round
 from rounds import Measure
@@ -14,13 +14,15 @@ from serving.wrk import load
 
 PEAK, UNLOADED, OVERLOADED = "at its peak", "a tenth of the peak", "ten times the peak"
 PEAK_CONNECTIONS = 8
+SHORT_QUEUE = "[scheduling]\nmax_concurrency = 2\nmax_queue = 6\n"
+"""As many as ask at once at the peak: more would not be answered sooner than a client loses patience."""
 
 
 @contextmanager
 def _prepare(plan: Plan) -> Iterator[Field]:
-    field, model = Field(), artifact("heavy")
+    field, heavy = Field(), artifact("heavy")
     with ExitStack() as stack:
-        for peer in (BARE, MLBUFFET):
+        for peer, model in {BARE: heavy, MLBUFFET: configured(heavy, "short queue", SHORT_QUEUE)}.items():
             plan.tell(f"{peer.name} starts")
             server = stack.enter_context(served(peer, model))
             for setting, measure in _measures(server, peer, model, plan.seconds).items():

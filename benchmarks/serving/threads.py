@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
-from shutil import copytree
 
-from artifacts import BUILD, Artifact, artifact
+from artifacts import artifact, configured
 from case import Case, Field, Plan
 from figures import Key
 from serving.cases import setting
@@ -39,8 +37,8 @@ def threads(name: str, title: str, model: str, variants: Variants) -> Case:
             running = {}
             for variant, line in variants.items():
                 plan.tell(f"{variant}: the server starts")
-                configured = _configured(artifact(model), variant, line)
-                running[variant] = stack.enter_context(served(MLBUFFET, configured))
+                chosen = configured(artifact(model), variant, f"[options]\n{line}\n")
+                running[variant] = stack.enter_context(served(MLBUFFET, chosen))
             for count in (1, 16):
                 for variant, server in running.items():
                     body = MLBUFFET.body(artifact(model))
@@ -49,14 +47,6 @@ def threads(name: str, title: str, model: str, variants: Variants) -> Case:
             yield field
 
     return Case(name=name, title=title, unit="requests/s", prepare=prepare)
-
-
-def _configured(model: Artifact, variant: str, line: str) -> Artifact:
-    """A copy of the model with a ``model.toml``."""
-    folder = BUILD / "models" / variant.replace(" ", "-") / model.name
-    copytree(model.folder, folder, dirs_exist_ok=True)
-    (folder / "model.toml").write_text(f"[options]\n{line}\n")
-    return replace(model, folder=folder)
 
 
 CASES = (

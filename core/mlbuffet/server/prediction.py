@@ -16,7 +16,7 @@ from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.server.coding import code
 from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.exchange import concerns
-from mlbuffet.tensors import size_of
+from mlbuffet.tensors import rough_size
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def check_room(handle: Handle) -> None:
 
 async def _kept_or_computed(handle: Handle, call: Call, receive: Receive) -> Prediction:
     cache, question = handle.version.cache, _question(handle, call)
-    await code(size_of(question.inputs), lambda: question.key)
+    await code(rough_size(question.inputs), lambda: question.key)
     kept = cache.kept(question)
     if kept is not None:
         return kept

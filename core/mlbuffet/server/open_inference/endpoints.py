@@ -40,7 +40,7 @@ from mlbuffet.server.open_inference.responses import InferResponse, encode_respo
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.tensors import Tensors, size_of
+from mlbuffet.tensors import Tensors, rough_size
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -274,7 +274,7 @@ async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
     prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
     computed = perf_counter_ns()
     outputs = prediction.outputs
-    response = await code(size_of(outputs), lambda: _response(request, call, handle.version, outputs))
+    response = await code(rough_size(outputs), lambda: _response(request, call, handle.version, outputs))
     return _Answered(response, decoded, prediction, computed)
 
 

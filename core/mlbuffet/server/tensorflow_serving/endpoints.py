@@ -25,7 +25,7 @@ from mlbuffet.server.tensorflow_serving.addresses import (
 )
 from mlbuffet.server.tensorflow_serving.inference import Inference
 from mlbuffet.server.tensorflow_serving.metadata import model_metadata, model_status
-from mlbuffet.tensors import Signatures, size_of
+from mlbuffet.tensors import Signatures, rough_size
 
 
 def routes(endpoints: "TensorFlowServing") -> list[Route]:
@@ -123,7 +123,7 @@ async def _answered(
 ) -> Response:
     inference = await code(len(body), lambda: decode(body, handle.model.signatures))
     outputs = (await predict(handle, inference.call, request.receive)).outputs
-    return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
+    return await code(rough_size(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
 def _json(content: Mapping[str, object]) -> Response:
