@@ -136,6 +136,13 @@ TENSORS = {
     "rows that are none": (v1({"instances": []}), 400),
     "both instances and inputs": (v1({"instances": [1], "inputs": [1]}), 400),
     "base64 for a number": (v1({"instances": [{"b64": "_"}]}), 400),
+    "bad base64": (post("/v1/models/echo:predict", b'{"signature_name":"object","inputs":[{"b64":"a_=="}]}'), 400),
+    "long flat data for a short shape": (x(data=[1] * 300_000), 400),
+    "long nested data for a short shape": (x(data=[[1, 2, 3]] * 80_000), 400),
+    "long ragged data": (x(shape=[240_001], data=[[1, 2, 3]] * 80_000 + [1]), 400),
+    "text at the end of long data": (x(shape=[300_001], data=[1] * 300_000 + ["2"]), 400),
+    "null at the end of long data": (x(shape=[300_001], data=[1] * 300_000 + [None]), 400),
+    "a name given twice": (x().replace(b'"shape"', b'"name" ', 1), 400),
     "the name of an output that is 100 000 long": (v2(X, outputs=[{"name": "n" * 100_000}]), 400),
     "a datatype that is 100 000 long": (x(datatype="n" * 100_000), 400),
 }
@@ -171,5 +178,13 @@ ADDRESSES |= {
     "an unknown signature": (v2(X, parameters={"signature_name": "w"}), 400),
     "a model that failed": (post("/v2/models/bad/infer", b"{}"), 503),
     "a model that failed, under v1": (post("/v1/models/bad:predict", b"{}"), 503),
+}
+ADDRESSES |= {
+    f"{verb or 'status'} of {name[:12]!r}, under v1": (post(f"/v1/models/{name}{verb}", b"{}", method=method), status)
+    for verb, method in (("", "GET"), ("/metadata", "GET"), (":predict", "POST"), (":classify", "POST"))
+    for name, status in (("nope", 404), ("..", 404), ("%2e%2e", 404), ("a%00b", 404), ("n" * 256, 404), ("a%2fb", 400))
+} | {
+    f"version {version} of a model": (post(f"/v2/models/half/versions/{version}", b"", method="GET"), 400)
+    for version in ("0", "-1", "1.0", "01", "1_0", "%D9%A1", "9" * 400)
 }
 FAULTS = FRAMING | TENSORS | BINARY_LIES | ADDRESSES

@@ -2,11 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mlbuffet.scheduling import Call, Prediction
+
+
+@dataclass
+class Clock:
+    """What a scheduler takes for the time; it stands still unless ``now`` is moved."""
+
+    now: float = 0.0
 
 
 class Leases:

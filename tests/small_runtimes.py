@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
-from mlbuffet.repository import ModelRepository, find_models
+from mlbuffet.repository import ModelRepository, Sources
 
 
 class HalfPlusTwo:
@@ -100,5 +100,5 @@ def write_models(root: Path, models: Mapping[str, str]) -> Path:
 def repository_of(path: Path, runtimes: Runtimes) -> ModelRepository:
     """The models at ``path``, not loaded yet."""
     repository = ModelRepository(runtimes)
-    repository.update(find_models(path, runtimes))
+    repository.update(Sources([path], runtimes).find())
     return repository

@@ -9,8 +9,8 @@ import pytest
 from gated import Gated, runtimes_with
 from mlbuffet import Model, Runtimes, Signature, Signatures, Tensors, hookimpl
 from mlbuffet.model import load
-from mlbuffet.scheduling import Scheduling
-from scheduled import Leases
+from mlbuffet.scheduling import Scheduling, scheduler
+from scheduled import Clock, Leases
 
 
 class Function:
@@ -59,6 +59,14 @@ def model_of(tmp_path: Path) -> Callable[..., Model]:
         return load(tmp_path, runtimes=runtimes)
 
     return make
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Calls take no time on it, however busy the machine is."""
+    shown = Clock()
+    monkeypatch.setattr(scheduler, "perf_counter", lambda: shown.now)
+    return shown
 
 
 @pytest.fixture

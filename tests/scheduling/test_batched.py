@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gated import Gated
 from mlbuffet import InvalidInput, Model, PredictFailed, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet.scheduling import Batching, Call, Limits, Prediction, Scheduler, Scheduling
-from scheduled import Leases, call, doubled, run, until
+from scheduled import Clock, Leases, call, doubled, run, until
 
 ONE_AT_A_TIME = Limits(max_concurrency=1)
 
@@ -162,6 +162,7 @@ def test_what_cannot_be_batched_waits_for_nobody(
     run(test)
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_batch_is_filled_up_to_a_preferred_size(
     batched: Callable[..., Scheduler], plugin: Gated, leases: Leases
 ) -> None:
@@ -185,6 +186,27 @@ def test_a_batch_is_filled_up_to_a_preferred_size(
             await scheduler.submit(call(7), leases)
         assert doubled(scheduler.run_now(call(8))) == [16]
         assert plugin.batches[-1] == [8, 8]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("seconds", "alone"), [(0.00002, True), (0.0002, False)])
+def test_in_a_crowd_calls_leave_the_loop_for_a_batch_if_they_gain_by_it(
+    model_of: Callable[..., Model], clock: Clock, scheduling: Scheduling, leases: Leases, seconds: float, alone: object
+) -> None:
+    def function(inputs: Tensors) -> Tensors:
+        clock.now += seconds
+        return {"y": inputs["x"]}
+
+    x, y = (TensorSpec(name, np.float32, (None,)) for name in "xy")
+    scheduler = scheduling.scheduler(model_of(function, Signature([x], [y])), Limits(), Batching())
+
+    async def test() -> None:
+        while scheduler.run_now(call(1)) is None:
+            await scheduler.submit(call(1), leases)
+        await asyncio.sleep(0)  # the next turn of the loop
+        assert scheduler.run_now(call(1)) is not None
+        assert (scheduler.run_now(call(1)) is not None) is alone
 
     run(test)
 

@@ -3,15 +3,17 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from gated import Gated
-from mlbuffet import Model, PredictFailed, UnknownSignature
+from mlbuffet import Model, PredictFailed, Signature, Tensors, TensorSpec, UnknownSignature
 from mlbuffet.errors import Overloaded
 from mlbuffet.scheduling import Call, Limits, Scheduler, Scheduling
 from mlbuffet.scheduling.loop_time import TURN, LoopTime
-from scheduled import Leases, call, doubled, run, until
+from scheduled import Clock, Leases, call, doubled, run, until
 
 
 async def warmed(scheduler: Scheduler, leases: Leases, one: Call) -> None:
@@ -20,6 +22,7 @@ async def warmed(scheduler: Scheduler, leases: Leases, one: Call) -> None:
         await scheduler.submit(one, leases)
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_first_calls_run_in_threads_and_quick_ones_on_the_loop_then(
     model: Model, plugin: Gated, scheduling: Scheduling, leases: Leases
 ) -> None:
@@ -39,19 +42,22 @@ def test_the_first_calls_run_in_threads_and_quick_ones_on_the_loop_then(
 
 
 def test_a_kind_of_calls_that_once_kept_the_loop_leaves_it(
-    model: Model, plugin: Gated, scheduling: Scheduling, leases: Leases
+    model_of: Callable[..., Model], clock: Clock, scheduling: Scheduling, leases: Leases
 ) -> None:
-    scheduler = scheduling.scheduler(model, Limits())
-    plugin.gate.set()
+    def function(inputs: Tensors) -> Tensors:
+        clock.now += float(inputs["x"][0])
+        return {"y": inputs["x"]}
+
+    x, y = (TensorSpec(name, np.float32, (None,)) for name in "xy")
+    scheduler = scheduling.scheduler(model_of(function, Signature([x], [y])), Limits())
 
     async def test() -> None:
-        await warmed(scheduler, leases, call(1))
-        plugin.gate.clear()
-        threading.Timer(0.02, plugin.gate.set).start()
-        assert doubled(scheduler.run_now(call(1))) == [2]
+        await warmed(scheduler, leases, call(0))
+        assert scheduler.run_now(call(0.03)) is not None
         for _ in range(20):
-            assert scheduler.run_now(call(1)) is None
-            await scheduler.submit(call(1), leases)
+            await asyncio.sleep(0)
+            assert scheduler.run_now(call(0)) is None
+            await scheduler.submit(call(0), leases)
 
     run(test)
 
@@ -140,6 +146,7 @@ def test_a_call_that_runs_holds_the_model_also_when_nobody_waits_for_it(
     run(test)
 
 
+@pytest.mark.usefixtures("clock")
 def test_errors_reach_those_whose_call_they_are(
     model: Model, plugin: Gated, scheduling: Scheduling, leases: Leases
 ) -> None:

@@ -63,6 +63,18 @@ def test_a_body_that_takes_long_to_read_keeps_nobody_waiting(
         assert b"200 OK" in connection.recv(100)
 
 
+@pytest.mark.parametrize(
+    "element", [b"a\0b", b"", b"\xff\xfe", b"\0" * 500_000], ids=["NUL", "none", "no UTF-8", "long"]
+)
+def test_bytes_of_any_kind_travel(client: httpx.Client, element: bytes) -> None:
+    buffer = len(element).to_bytes(4, "little") + element
+    tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(buffer)}}
+    members = {"inputs": [tensor], "parameters": {"signature_name": "object", "binary_data_output": True}}
+    header = json.dumps(members).encode()
+    answer = client.post("/v2/models/echo/infer", content=header + buffer, headers={LENGTH: str(len(header))})
+    assert answer.content[int(answer.headers[LENGTH]) :] == buffer
+
+
 @pytest.mark.parametrize("offset", range(8))
 def test_a_buffer_at_an_odd_offset_is_read_right(client: httpx.Client, offset: int) -> None:
     values = np.array([0.1, -1e300])

@@ -72,6 +72,15 @@ def test_a_name_twice_in_one_object_is_refused(body: bytes, name: str) -> None:
         decode_request(body)
 
 
+def test_an_element_of_4_mb_travels() -> None:
+    element = bytes(range(256)) * 16_384
+    buffer = len(element).to_bytes(4, "little") + element
+    header = request(datatype="BYTES", data=None, parameters={"binary_data_size": len(buffer)})
+    array = decode_request(header + buffer, len(header)).inputs["x"]
+    assert array.tolist() == [element]
+    assert bytes(buffer_from_array(array)) == buffer
+
+
 def test_colons_in_texts_are_no_names() -> None:
     tensor = {"name": "x:0", "shape": [2], "datatype": "BYTES", "data": ["a:b", "::" * 2000]}
     members = {"id": "urn:7", "model_name": "m:1", "parameters": {"signature_name": "s:t"}, "inputs": [tensor]}

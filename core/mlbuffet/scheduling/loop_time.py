@@ -13,6 +13,11 @@ class LoopTime:
         self._spent = 0.0
 
     @property
+    def is_shared(self) -> bool:
+        """Whether a call has run in this turn already: there is a crowd."""
+        return self._spent > 0
+
+    @property
     def is_left(self) -> bool:
         """Whether another quick call may run in this turn."""
         return self._spent < TURN

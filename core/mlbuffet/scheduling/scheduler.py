@@ -19,6 +19,9 @@ from mlbuffet.scheduling.runner import Runner
 from mlbuffet.scheduling.ticket import Lease, Ticket
 from mlbuffet.tensors import size_of
 
+WORTH_BATCHING = 0.00005
+"""Seconds of a call for which a batch is better than the loop in a crowd: its part of the batch's way to a thread."""
+
 
 class Scheduler:
     """Its methods are called on one event loop.
@@ -68,7 +71,7 @@ class Scheduler:
         if self._running or self._waiting or self._runner.delay:
             return None
         pace = self._pace_of(call)
-        if not (pace.quick and self._loop_time.is_left):
+        if not (pace.quick and self._loop_time.is_left) or self._is_batch_better(call, pace):
             return None
         begun = perf_counter()
         try:
@@ -93,6 +96,10 @@ class Scheduler:
         self._waiting.append(ticket)
         self._start()
         return ticket.answer
+
+    def _is_batch_better(self, call: Call, pace: Pace) -> bool:
+        crowded = self._loop_time.is_shared and pace.mean > WORTH_BATCHING
+        return crowded and self._runner.kind(call) is not None
 
     def _pace_of(self, call: Call) -> Pace:
         """Sizes count by powers of two: what is much larger than all before is measured in a thread first."""

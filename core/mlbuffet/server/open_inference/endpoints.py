@@ -17,7 +17,7 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.scheduling import Call, Prediction
-from mlbuffet.server.body import compress, read_body
+from mlbuffet.server.body import compress, header, read_body
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import code
 from mlbuffet.server.errors import error_response
@@ -51,6 +51,7 @@ EXTENSIONS = [
 """The extensions of the protocol that are implemented, as server metadata lists them."""
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
 _STATES: dict[State, Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]] = {
@@ -166,8 +167,7 @@ class OpenInference:
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            decoded, computed = answered.decoded, answered.computed
-            statistics.success(answered.prediction, begin, decoded, computed, perf_counter_ns())
+            statistics.success(answered.prediction, begin, answered.decoded, answered.computed, perf_counter_ns())
         return answered.response
 
     async def statistics(self, request: Request) -> Response:
@@ -228,7 +228,7 @@ class _Answered(NamedTuple):
 
 async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
     """The answer to a body, and when it was decoded and computed."""
-    length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
+    length = header(request, _HEADER_LENGTH)
     call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
     decoded = perf_counter_ns()
     prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
