@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ campaign: env ## stop a server under load 50 times, and load and unload one mode
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000
+
+kills: env ## kill a server 300 times while clients change its models, and look for what is lost or in part
+	PYTHONPATH=tests $(BIN)/python tests/kill_campaign.py 300
 
 schema: env ## renew the JSON schema of model.toml
 	$(BIN)/python -c 'from mlbuffet.repository.configuration import schema_text; print(schema_text(), end="")' \

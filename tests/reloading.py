@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.caching import PredictionCache
-from mlbuffet.repository import ModelRepository, Residency, Sources, Watcher
+from mlbuffet.repository import Catalog, ModelRepository, Residency, Sources, Watcher
 from mlbuffet.server import ServerSettings, create_app
 
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
@@ -159,7 +159,7 @@ def reloading(
     app = create_app(repository, ServerSettings(allow_changes=True), on_loaded=loaded.set)
     with run_app(app) as client:
         assert loaded.wait(10)
-        watcher = Watcher(sources, models, repository.update, **watching)
+        watcher = Watcher(Catalog(sources, models, repository.update), **watching)
         watcher.start()
         try:
             yield Reloading(root, runtime, client, repository)

@@ -27,11 +27,17 @@ from mlbuffet.errors import (
     NoModelLoaded,
     NoModels,
     NoRuntime,
+    NotChangeable,
     Overloaded,
     PredictFailed,
     RemoteFailed,
+    RequestFailed,
+    StorageFailed,
+    StorageFull,
     UnknownRuntime,
     UnknownSignature,
+    UploadRefused,
+    UploadTooLarge,
     reason_of,
 )
 
@@ -69,6 +75,12 @@ CASES = [
     (DuplicateModel("iris", 1, [PATH, PATH]), "two artifacts are version 1 of the model 'iris'"),
     (ModelNotFound("iris"), "there is no model 'iris'"),
     (ModelNotFound("iris", 3, [1, 2]), "there is no version 3 of the model 'iris'; there are: 1, 2"),
+    (UploadRefused("the upload is empty"), "the upload is empty"),
+    (UploadTooLarge(1024), "the upload is larger than 1024 bytes, which is the limit of this server (--max-upload)"),
+    (NotChangeable("'iris' is a link"), "'iris' is a link"),
+    (StorageFailed("input/output error"), "the change could not be stored, and was undone: input/output error"),
+    (StorageFull("no space left on device"), "was undone: no space left on device"),
+    (RequestFailed("http://a", "no (status 409)"), "the server at http://a: no (status 409)"),
     (ModelNotReady("iris", 1, "it is being loaded"), "version 1 of the model 'iris' is not ready: it is being loaded"),
 ]
 FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded, DuplicateModel)

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -204,6 +205,14 @@ class Runtimes:
             case [alone] if caller.spec and alone.plugin is plugin:
                 return _called_directly(alone, caller.spec.argnames)
         return caller
+
+
+def address_of(plugin: object) -> str:
+    """Where an entry point would find the plugin: ``module`` or ``module:Class``."""
+    if isinstance(plugin, types.ModuleType):
+        return plugin.__name__
+    kind = plugin if isinstance(plugin, type) else type(plugin)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def arguments_of(function: Callable[..., Any]) -> list[str]:

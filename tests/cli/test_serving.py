@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from processes import address_of, environment_with_runtimes, read_until, serve
 from redis_server import redis_server
-from served_process import environment_with_runtimes, read_until, serve
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str]
     (models / "a/a.sleep").touch()
     (models / "a/model.toml").write_text("[scheduling]\nmax_concurrency = 9")
     process = serve(environment, models / "a", "--grace", "20")
-    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    address = address_of(process)
     with ThreadPoolExecutor(8) as pool, httpx.Client(base_url=address) as client:
         slow = [pool.submit(client.post, "/v1/models/a:predict", json={"inputs": 2}) for _ in range(8)]
         time.sleep(0.3)
@@ -178,7 +178,7 @@ def test_a_call_that_never_ends_does_not_hold_the_server(environment: dict[str, 
 def test_limits_are_set_on_the_command_line(environment: dict[str, str], models: Path, tmp_path: Path) -> None:
     (models / "a.sleep").touch()
     process = serve(environment, models, "--max-body", "1KiB", "--request-timeout", "0.1")
-    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    address = address_of(process)
     assert httpx.post(f"{address}/v1/models/a:predict", json={"inputs": 0.5}).status_code == 504
     assert httpx.post(f"{address}/v1/models/a:predict", content=bytes(1025)).status_code == 413
     process.send_signal(signal.SIGINT)
@@ -258,7 +258,7 @@ def test_models_that_come_are_served_by_a_server_that_started_without(
     root = tmp_path / "watched"
     root.mkdir()
     process = serve(environment, root, "--watch", "--max-loaded", "1", "--max-memory", "1MB")
-    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
+    address = address_of(process)
     (root / "late.half").write_text("half")
     deadline = time.monotonic() + 10
     while httpx.get(f"{address}/v2/models/late").status_code != 200:
@@ -274,3 +274,58 @@ def test_a_url_that_cannot_be_copied_is_told_in_one_line(environment: dict[str, 
     _, err = process.communicate(timeout=10)
     assert process.returncode == 1
     assert err.splitlines()[-1] == "error: 'nosuch://models' cannot be copied: ValueError: Protocol not known: nosuch"
+
+
+def test_with_a_token_models_are_uploaded_to_a_server_that_started_without(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "token").write_text("secret\n")
+    process = serve(environment, tmp_path / "models", "--admin-token-file", tmp_path / "token", "--max-upload", "1KiB")
+    with httpx.Client(base_url=address_of(process), timeout=30) as client:
+        address = "/api/v1/models/iris?filename=x.half"
+        assert client.put(address, content=b"half").status_code == 401
+        client.headers["authorization"] = "Bearer secret"
+        assert client.put(address, content=b"half").status_code == 201
+        assert client.put(address, content=bytes(1025)).status_code == 413
+        assert client.post("/v1/models/iris:predict", json={"instances": [1]}).json() == {"predictions": [2.5]}
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert (tmp_path / "models/iris/1/model.half").read_text() == "half"
+
+
+def test_models_are_uploaded_to_the_first_folder_of_models_of_this_machine(
+    environment: dict[str, str], models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "single.half").write_text("half")
+    process = serve(environment, tmp_path / "single.half", models)
+    with httpx.Client(base_url=address_of(process), timeout=30) as client:
+        assert client.put("/api/v1/models/iris?filename=x.half", content=b"half").status_code == 201
+        assert client.put("/api/v1/models/single?filename=x.half", content=b"half").json()["version"] == 2
+        assert client.delete("/api/v1/models/single:1").status_code == 409
+        assert client.delete("/api/v1/models/single:2").status_code == 200
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert (models / "iris/1/model.half").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: no such file or directory"),
+        (b"", "must hold a token, such as: openssl rand"),
+        (b" \n", "must hold a token"),
+        (b"two words", "must hold a token"),
+        ("ä".encode(), "must hold a token"),
+        (b"\xff", "cannot be read: it is not text"),
+    ],
+)
+def test_a_file_without_a_token_is_told_in_one_line(
+    environment: dict[str, str], models: Path, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    process = serve(environment, models, "--admin-token-file", tmp_path / "token")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert (err.count("\n"), message in err) == (1, True)

@@ -411,4 +411,4 @@ def test_a_page_of_another_site_changes_nothing(
     answer = client.post("/v2/repository/models/half/load", headers=headers)
     assert answer.status_code == status
     if status == 403:
-        assert answer.json() == {"error": "a page of another site may not load or unload models"}
+        assert answer.json() == {"error": "a page of another site may not change what is served"}

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mlbuffet.cli import changes
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
@@ -89,6 +90,13 @@ def serve(
     max_body: Annotated[
         int, typer.Option(metavar="SIZE", help="The largest body of a request that is read.", parser=parse_size)
     ] = "64MiB",  # type: ignore[assignment]  # parsed like what a person gives
+    max_upload: Annotated[
+        int, typer.Option(metavar="SIZE", help="The largest model that may be uploaded.", parser=parse_size)
+    ] = "10GiB",  # type: ignore[assignment]
+    admin_token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The token that clients show who change models.", show_default=False),
+    ] = None,
     request_timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
@@ -123,16 +131,23 @@ def serve(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST).
+    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST, MLBuffet's own API).
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
     from mlbuffet.cli.serving import Served, prediction_cache, serve_models, set_up_logging
+    from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
     set_up_logging(as_json=log_format is LogFormat.JSON, access=access_log)
-    settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace, access_log=access_log)
+    settings = ServerSettings(
+        max_body=max_body,
+        max_upload=max_upload,
+        request_timeout=request_timeout,
+        grace=grace,
+        access_log=access_log,
+    )
     residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
     served = Served(
         places=paths,
@@ -141,6 +156,7 @@ def serve(
         residency=residency,
         cache=prediction_cache(cache_memory, cache_redis),
         batching=batching,
+        token=read_token(admin_token_file) if admin_token_file else None,
     )
     serve_models(served, settings, host=host, port=port, as_json=as_json)
 
@@ -229,3 +245,7 @@ def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     found = Runtimes()
     found.discover()
     show_runtimes(found, as_json=as_json)
+
+
+for command in (changes.models, changes.push, changes.default, changes.remove):
+    app.command()(command)

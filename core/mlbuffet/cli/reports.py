@@ -88,6 +88,19 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
 
 
+def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
+    """What a running server says that it serves."""
+    if as_json:
+        print_json({"models": versions})
+        return
+    table = _table("model", "version", "", "state", "reason")
+    for one in versions:
+        state = f"[green]{one['state']}" if one["state"] == "READY" else f"[red]{one['state']}"
+        mark = "default" if one["default"] else ""
+        table.add_row(escape(one["name"]), one["version"], mark, state, escape(one.get("reason", "")))
+    Console().print(table)
+
+
 def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
     """How far the outputs of two models are apart."""
     if as_json:

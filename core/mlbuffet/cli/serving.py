@@ -14,8 +14,10 @@ from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
 from mlbuffet.repository import (
+    Catalog,
     ModelRepository,
     ModelVersion,
+    Publisher,
     RemoteFolder,
     Residency,
     Sources,
@@ -45,11 +47,13 @@ class Served:
     cache: PredictionCache
     batching: bool
     """Whether every model is batched that can be."""
+    token: str | None = None
+    """What clients have to show that change models."""
 
     @property
     def may_be_empty(self) -> bool:
         """Whether a server without a model that is loaded is of use: they may come, or be loaded when asked."""
-        return self.watch or self.residency.on_demand
+        return self.watch or self.residency.on_demand or self.token is not None
 
 
 def set_up_logging(*, as_json: bool, access: bool) -> None:
@@ -77,7 +81,8 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
     scheduling = Scheduling(batching=served.batching)
     repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache)
     repository.update(models)
-    watcher = Watcher(sources, models, repository.update) if served.watch else None
+    catalog = Catalog(sources, models, repository.update)
+    watcher = Watcher(catalog) if served.watch else None
     versions = list(repository)
     with _listen(host, port) as listener:
         progress = _Progress(0 if served.residency.on_demand else len(versions))
@@ -91,8 +96,10 @@ def serve_models(served: Served, settings: ServerSettings, *, host: str, port: i
             if watcher is not None:
                 watcher.start()
 
-        guarded = replace(settings, allow_changes=is_loopback(listener))
-        app = create_app(repository, guarded, on_change=progress.note, on_loaded=loaded)
+        guarded = replace(settings, allow_changes=is_loopback(listener), admin_token=served.token)
+        folder = sources.writable
+        publisher = Publisher(folder, catalog, repository) if folder else None
+        app = create_app(repository, guarded, publisher, on_change=progress.note, on_loaded=loaded)
         server = Server(app, guarded)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
             server.run(sockets=[listener])

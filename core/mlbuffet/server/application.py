@@ -11,8 +11,8 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.repository import ModelRepository, ModelVersion
-from mlbuffet.server import documentation, metrics, open_inference, tensorflow_serving
+from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
+from mlbuffet.server import buffet, documentation, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.first import PredictionsFirst
 from mlbuffet.server.loads import Loads
@@ -25,6 +25,7 @@ from mlbuffet.server.traffic import Traffic
 def create_app(
     repository: ModelRepository,
     settings: ServerSettings | None = None,
+    publisher: Publisher | None = None,
     *,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
@@ -32,8 +33,8 @@ def create_app(
     """An ASGI application that answers for the models of ``repository``.
 
     It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried, and
-    closes the repository when it stops. ``on_change`` hears of each version when its loading begins and ends,
-    ``on_loaded`` when all are through; both are called in that thread.
+    closes the repository when it stops. Through ``publisher`` clients add and remove models. ``on_change`` hears of
+    each version when its loading begins and ends, ``on_loaded`` when all are through; both are called in that thread.
     """
 
     def load_all() -> None:
@@ -49,21 +50,29 @@ def create_app(
         yield {"on_refusal": traffic.refuse}
         await repository.cache.close()
         repository.close()
+        if publisher is not None:
+            publisher.close()
 
     chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
+    own = buffet.routes(repository, chosen, publisher)
     predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
     traffic, loads = Traffic(), Loads()
     repository.listen(loads.note)
     operations = Metrics(repository, traffic, loads)
-    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1), metrics.protocol(operations)]
+    described = [
+        open_inference.protocol(v2),
+        tensorflow_serving.protocol(v1),
+        buffet.protocol(own),
+        metrics.protocol(operations),
+    ]
     app = Starlette(
-        routes=[*v2, *v1, *operations.routes, *documentation.routes(described)],
+        routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
         exception_handlers={
-            MLBuffetError: answer_mlbuffet_error,
-            HTTPException: answer_http_exception,
+            MLBuffetError: buffet.with_status(answer_mlbuffet_error),
+            HTTPException: buffet.with_status(answer_http_exception),
             ClientDisconnect: answer_nobody,
-            Exception: answer_defect,
+            Exception: buffet.with_status(answer_defect),
         },
         middleware=[
             Middleware(Observed, traffic=traffic, access_log=chosen.access_log),

@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
@@ -59,8 +60,7 @@ async def _in_time(first: Message | Pending[Message], receive: Receive, settings
         async with asyncio.timeout(settings.body_seconds):
             return await _received(first, receive, settings)
     except TimeoutError:
-        late = "the body of the request did not arrive in time"
-        raise HTTPException(408, late, {"connection": "close"}) from None  # the rest of it may yet come
+        raise _late() from None
 
 
 async def _received(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
@@ -84,6 +84,20 @@ def _piece(message: Message) -> bytes:
         raise HTTPException(400, "the connection ended before the body did")
     piece: bytes = message.get("body", b"")
     return piece
+
+
+async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    """The body piece by piece. Raises `HTTPException` 408 where none comes for so long."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise _late() from None
+        if piece is None:
+            return
+        yield piece
 
 
 def compress(response: Response, request: Request) -> Response:
@@ -136,6 +150,11 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise HTTPException(400, f"the body is not valid {encoding}: it is cut, or something follows it")
     return whole
+
+
+def _late() -> HTTPException:
+    late = "the body of the request did not arrive in time"
+    return HTTPException(408, late, {"connection": "close"})  # the rest of it may yet come
 
 
 def _too_large(limit: int) -> HTTPException:

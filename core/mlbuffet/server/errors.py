@@ -23,8 +23,13 @@ from mlbuffet.errors import (
     ModelNotFound,
     ModelNotReady,
     NoRuntime,
+    NotChangeable,
     Overloaded,
     PredictFailed,
+    StorageFailed,
+    StorageFull,
+    UploadRefused,
+    UploadTooLarge,
 )
 
 STATUS: dict[type[MLBuffetError], int] = {
@@ -42,6 +47,11 @@ STATUS: dict[type[MLBuffetError], int] = {
     ModelNotReady: 503,
     ModelClosed: 503,
     Overloaded: 503,
+    UploadRefused: 422,
+    UploadTooLarge: 413,
+    NotChangeable: 409,
+    StorageFailed: 500,
+    StorageFull: 507,
 }
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's, which HTTP has no word for
@@ -65,7 +75,7 @@ async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     """
     assert isinstance(error, MLBuffetError)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    if status == 500:
+    if status in (500, 507):
         line = " ".join(f"{request.method} {request.url.path}: {error}".split())  # texts of frameworks have many
         logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
     response = error_response(status, error.public)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mlbuffet.errors import InvalidOptions, MLBuffetError
 from mlbuffet.hookspecs import RuntimePlugin
 from mlbuffet.model import Model, load
-from mlbuffet.runtimes import Runtime, Runtimes
+from mlbuffet.runtimes import Runtime, Runtimes, address_of
 from mlbuffet.tensors import Tensors
 from mlbuffet.testing import child
 from mlbuffet.testing.samples import LAYOUTS, Artifact, damaged_copies, flipped, foreign, lookalikes
@@ -120,7 +120,7 @@ class RuntimeConformance:
         """
         paths = [artifact.path, artifact.path.parent, tmp_path / "nothing"]
         imported = set(self._in_child(child.ASK, plugin, {"paths": paths}, tmp_path)[-1][1:])
-        heavy = imported - {child.address(plugin).partition(":")[0].partition(".")[0]} - self.may_import
+        heavy = imported - {address_of(plugin).partition(":")[0].partition(".")[0]} - self.may_import
         assert not heavy, (
             f"importing the plugin or asking `accepts` imported {', '.join(sorted(heavy))}: import it inside `load`, "
             "or in a private module that `load` imports; if it is light, add it to `may_import`"
