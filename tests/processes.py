@@ -19,8 +19,9 @@ def environment_with(folder: Path, entries: Sequence[str]) -> dict[str, str]:
 
 
 def environment_with_runtimes(folder: Path) -> dict[str, str]:
-    """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed, and one is broken."""
-    entries = ["half = small_runtimes:HalfPlusTwo", "sleep = small_runtimes:Sleep", "lost = no_such_module"]
+    """The environment of a process in which the small runtimes are installed, and one that is broken."""
+    names = {"half": "HalfPlusTwo", "sleep": "Sleep", "process": "ProcessId"}
+    entries = [*(f"{name} = small_runtimes:{kind}" for name, kind in names.items()), "lost = no_such_module"]
     return environment_with(folder / "site", entries)
 
 
@@ -39,6 +40,11 @@ def read_until(process: subprocess.Popen[str], last: str) -> str:
     return text
 
 
+def address_in(shown: str) -> str:
+    """Where a server says that it serves."""
+    return str(re.findall(r"http://127\.0\.0\.1:\d+", shown)[0])
+
+
 def address_of(process: subprocess.Popen[str]) -> str:
     """Where it serves, once it does."""
-    return str(re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0])
+    return address_in(read_until(process, "serving on"))

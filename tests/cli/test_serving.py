@@ -15,23 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from processes import address_of, environment_with_runtimes, read_until, serve
+from processes import address_of, read_until, serve
 from redis_server import redis_server
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
-    return environment_with_runtimes(tmp_path)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    root = tmp_path / "models"
-    root.mkdir()
-    for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
-        (root / name).write_text(text)
-    return root
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
