@@ -72,7 +72,7 @@ def create_app(
     prompts = [*infer.prompts(v2), *predict.prompts(v1)]
     traffic, loads = Traffic(), Loads()
     repository.listen(loads.note)
-    operations = Metrics(repository, traffic, loads)
+    operations = Metrics(repository, chosen, traffic, loads)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),

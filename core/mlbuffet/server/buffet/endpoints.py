@@ -29,6 +29,7 @@ from mlbuffet.server.buffet.uploads import receive_file, receive_form
 from mlbuffet.server.buffet.values import decode_values, default_signature, encode_values
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import LARGE, code
+from mlbuffet.server.exchange import concerns
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import size_of
@@ -106,7 +107,7 @@ class Buffet:
     async def predict(self, request: Request) -> Response:
         """Run a model on values, or on an image in a form, by its default signature."""
         name, number = name_and_version(request)
-        found = self._repository.get(name, number)  # what leads nowhere is refused before its body is read
+        found = concerns(self._repository.get(name, number))  # what leads nowhere is refused before its body is read
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._repository.get(name, number), found) as handle:
             check_room(handle)
