@@ -12,11 +12,13 @@ from case import Case, Field, Plan
 from figures import Key, Round
 from serving.environment import NotInstalled
 from serving.peers import (
+    ASGI_SERVERS,
     BARE,
     BARE_RAW,
     BARE_TENSORFLOW,
     MLBUFFET,
     MLBUFFET_BINARY,
+    MLBUFFET_TWO,
     PYTHON_PEERS,
     TRITON,
     Peer,
@@ -110,5 +112,7 @@ CASES = (
         "pixels-json", "602 112 floats, JSON", "pixels", (BARE, MLBUFFET, *PYTHON_PEERS, TRITON), (1,), quick=True
     ),
     comparison("pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY), (1, 4), quick=True),
+    comparison("workers", "One process and two", "iris", (MLBUFFET, MLBUFFET_TWO), (1, 16, 64)),
+    comparison("asgi", "The bare route under other ASGI servers", "iris", ASGI_SERVERS, (1, 16, 64)),
     Case(name="models", title="1, 10 and 100 models loaded, all asked", unit="requests/s", prepare=_many),
 )

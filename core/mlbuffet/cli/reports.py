@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.errors import reason_of
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signatures, TensorSpec, shape_text
+
+if TYPE_CHECKING:
+    from mlbuffet.comparison import Difference  # which imports numpy.random, of no use to a server
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -86,7 +88,7 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
 
 
-def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
+def show_differences(differences: "Sequence[Difference]", *, as_json: bool) -> None:
     """How far the outputs of two models are apart."""
     if as_json:
         agree = all(difference.agrees for difference in differences)
