@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import in_process.lag
 import in_process.memory
+import in_process.observation
 import in_process.predict
 import serving.cases
 import serving.overload
@@ -27,6 +28,7 @@ CASES = (
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,
+    in_process.observation.CASE,
     in_process.memory.CASE,
     in_process.lag.CASE,
 )

@@ -76,7 +76,7 @@ TARGETS = (
         target
         for case in ("digits", "cnn")
         for target in (
-            Target(case, _mlbuffet(_SIXTEEN), _of(_SIXTEEN, "bare route"), at_least=1.2),
+            Target(case, Key("MLBuffet, --batching", _SIXTEEN), _of(_SIXTEEN, "bare route"), at_least=1.2),
             Target(case, Key("MLBuffet, binary", _SIXTEEN), _of(_SIXTEEN, "MLBuffet"), at_least=2),
         )
     ),

@@ -52,7 +52,6 @@ def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
 
 def test_a_server_imports_nothing_that_it_does_not_need() -> None:
     needless = (
-        "mlbuffet.comparison",
         "mlbuffet.testing",
         "numpy.random",
         "fsspec",

@@ -17,6 +17,7 @@ from serving.peers import (
     BARE_RAW,
     BARE_TENSORFLOW,
     MLBUFFET,
+    MLBUFFET_BATCHING,
     MLBUFFET_BINARY,
     MLBUFFET_TWO,
     PYTHON_PEERS,
@@ -94,6 +95,8 @@ def _many(plan: Plan) -> Iterator[Field]:
         yield field
 
 
+TENSORFLOW_WAYS = (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BATCHING, MLBUFFET_BINARY)
+
 CASES = (
     comparison(
         "onnx",
@@ -104,10 +107,15 @@ CASES = (
         quick=True,
     ),
     comparison(
-        "tensorflow", "Small TensorFlow model, JSON", "mlp", (BARE_TENSORFLOW, MLBUFFET), (1, 16, 64), quick=True
+        "tensorflow",
+        "Small TensorFlow model, JSON",
+        "mlp",
+        (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BATCHING),
+        (1, 16, 64),
+        quick=True,
     ),
-    comparison("digits", "The demo's CNN, 64 floats", "digits", (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY), (1, 16)),
-    comparison("cnn", "A CNN, 3 072 floats", "cnn", (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY), (1, 16)),
+    comparison("digits", "The demo's CNN, 64 floats", "digits", TENSORFLOW_WAYS, (1, 16)),
+    comparison("cnn", "A CNN, 3 072 floats", "cnn", TENSORFLOW_WAYS, (1, 16)),
     comparison(
         "pixels-json", "602 112 floats, JSON", "pixels", (BARE, MLBUFFET, *PYTHON_PEERS, TRITON), (1,), quick=True
     ),

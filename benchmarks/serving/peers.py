@@ -29,6 +29,7 @@ class Peer:
 MLBUFFET = Peer(name="MLBuffet")
 MLBUFFET_BINARY = Peer(name="MLBuffet, binary", body=bodies.open_inference_binary)
 MLBUFFET_TWO = Peer(name="MLBuffet, --workers 2", options=("--workers", "2"))
+MLBUFFET_BATCHING = Peer(name="MLBuffet, --batching", options=("--batching",))
 BARE = Peer(name="bare route", script="bare_onnx.py")
 BARE_RAW = Peer(name="bare route, np.frombuffer", script="bare_onnx.py", body=bodies.raw)
 BARE_TENSORFLOW = Peer(name="bare route", script="bare_tensorflow.py")

@@ -22,7 +22,14 @@
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
-    └── ModelNotReady           the model is loading, or failed to load
+    ├── ModelNotReady           the model is loading, or failed to load
+    ├── Overloaded              as many calls of the model wait as may
+    ├── UploadRefused           what was uploaded cannot be a version of a model
+    │   └── UploadTooLarge      it is larger than the server takes
+    ├── NotChangeable           the model lies where, or as, a server cannot change it
+    ├── StorageFailed           the file system failed while a change was stored
+    │   └── StorageFull         there is no room left
+    └── RequestFailed           a running server refuses what a command asks, or does not answer
 
 Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
 the same without paths and without the text of other libraries, for someone who does not own the machine.
@@ -395,6 +402,70 @@ class ModelNotReady(MLBuffetError):
 
     def __str__(self) -> str:
         return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+
+
+class Overloaded(MLBuffetError):
+    """As many calls are ``running`` and ``waiting`` as one model may have."""
+
+    def __init__(self, running: int, waiting: int) -> None:
+        self.running = running
+        self.waiting = waiting
+        super().__init__(running, waiting)
+
+    def __str__(self) -> str:
+        return f"the model is overloaded: {self.running} calls run and {self.waiting} wait; ask again a little later"
+
+
+class UploadRefused(MLBuffetError):
+    """What was uploaded is not taken; ``problem`` says why, fit for a client."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class UploadTooLarge(UploadRefused):
+    """What was uploaded, or what came of it, has more than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"the upload is larger than {limit} bytes, which is the limit of this server (--max-upload)")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.limit,)
+
+
+class NotChangeable(MLBuffetError):
+    """Clients cannot change this; ``problem`` says why and what to do, fit for a client."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class StorageFailed(MLBuffetError):
+    """A change could not be stored, and did not happen; ``reason`` is what the system says."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"the change could not be stored, and was undone: {self.reason}"
+
+
+class StorageFull(StorageFailed):
+    """There is no room for a change."""
+
+
+class RequestFailed(MLBuffetError):
+    """The server at ``url`` did not do what a command asked it; ``problem`` says why."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        self.problem = problem
+        super().__init__(url, problem)
+
+    def __str__(self) -> str:
+        return f"the server at {self.url}: {self.problem}"
 
 
 def _reasons(broken: Mapping[str, Exception]) -> str:

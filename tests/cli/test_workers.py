@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from served import address_in, read_until, serve
+from processes import address_in, address_of, read_until, serve
 
 CLIENTS = 32
 
@@ -31,7 +31,7 @@ def model(tmp_path: Path) -> Path:
 def two_workers(environment: dict[str, str], *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process = serve(environment, "--workers", 2, *arguments)
     try:
-        yield process, address_in(read_until(process, "serving on"))
+        yield process, address_of(process)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
@@ -91,7 +91,7 @@ def test_what_workers_have_accepted_is_answered_after_sigterm(environment: dict[
 
 def test_a_worker_that_is_killed_is_replaced_while_the_other_answers(environment: dict[str, str], model: Path) -> None:
     process = serve(environment, model, "--workers", 2)
-    address = address_in(read_until(process, "serving on"))
+    address = address_of(process)
     wait_until(lambda: len(all_of(address)) == 2)
     killed, other = all_of_both(address)
     os.kill(killed, signal.SIGKILL)

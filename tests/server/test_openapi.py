@@ -5,8 +5,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,12 @@ from starlette.routing import Route
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository
-from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server import create_app
 from mlbuffet.server.open_inference.endpoints import HEADER_LENGTH
 from mlbuffet.server.openapi import Protocol, describe
 from mlbuffet.server.tensorflow_serving.answers import ClassifyAnswer, RegressAnswer
 from mlbuffet.server.tensorflow_serving.classify_regress import encode_classes, encode_regressions
+from uploading import RunApp, uploading
 
 ROOT = Path(__file__).parents[2]
 APP = create_app(ModelRepository(Runtimes()))
@@ -41,17 +40,6 @@ async def document() -> dict[str, Any]:
 RUN = settings(derandomize=True, database=None, deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 DOCUMENT = asyncio.run(document())
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-
-
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., AbstractContextManager[httpx.Client]]
-) -> Iterator[httpx.Client]:
-    models = tmp_path_factory.mktemp("models")
-    (models / "half.half").write_text("half")
-    (models / "bad.half").write_text("corrupt")
-    with serve(models, ServerSettings(allow_changes=True)) as client:
-        yield client
 
 
 def excluded(case: schemathesis.Case[Any]) -> list[Any]:
@@ -71,27 +59,52 @@ def test_the_server_answers_as_described(case: schemathesis.Case[Any], client: h
     case.call_and_validate(base_url=str(client.base_url), excluded_checks=excluded(case))
 
 
-@SCHEMA.include(path_regex="{model}").exclude(path_regex="unload$").parametrize()
+@SCHEMA.include(path_regex="{(model|name|tag)}").exclude(path_regex="unload$").parametrize()
 @RUN
 def test_a_server_that_has_the_model_answers_as_described(case: schemathesis.Case[Any], client: httpx.Client) -> None:
-    case.path_parameters["model"] = "half"
+    name = next(name for name in ("model", "name", "tag") if name in case.path_parameters)
+    case.path_parameters[name] = "half"
     case.call_and_validate(base_url=str(client.base_url), excluded_checks=[*excluded(case), positive_data_acceptance])
 
 
+BUFFET = "/api/v1/models/{tag}"
+CHOOSE = "/api/v1/models/{name}/default"
+BUFFET_CHANGES = [(BUFFET, "post"), (BUFFET, "put"), (CHOOSE, "post"), (BUFFET, "delete")]
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
 
 
 @pytest.mark.parametrize(
-    ("path", "method"), [one for one in OPERATIONS if not re.search("classify|regress|label", one[0])]
+    ("path", "method"),
+    [one for one in OPERATIONS if not re.search("classify|regress|label", one[0]) and one not in BUFFET_CHANGES],
 )
 def test_the_example_of_an_operation_works(client: httpx.Client, path: str, method: str) -> None:
     content = DOCUMENT["paths"][path][method].get("requestBody", {}).get("content", {})
-    address = path.format(model="half", version="1")
+    address = path.format(model="half", name="half", tag="half", version="1")
     answer = client.request(method, address, json=content.get("application/json", {}).get("example"))
     if path.endswith("/unload"):
         client.post(address.replace("unload", "load"))
     assert answer.status_code == 200
     SCHEMA[path][method].validate_response(answer)
+
+
+def test_changes_are_answered_as_described(tmp_path: Path, run_app: RunApp) -> None:
+    with uploading(tmp_path / "models", run_app) as served:
+        address = "/api/v1/models/iris"
+        answers = {
+            (BUFFET, "post"): served.push("iris"),
+            (BUFFET, "put"): served.client.put(f"{address}?filename=x.half", content=b"half"),
+            (CHOOSE, "post"): served.client.post(f"{address}/default", json={"default": 1}),
+            (BUFFET, "delete"): served.client.delete(address),
+        }
+        assert list(answers) == BUFFET_CHANGES
+        for (path, method), answer in answers.items():
+            assert answer.is_success
+            answer.request.read()
+            SCHEMA[path][method].validate_response(answer)
+        refused = served.push("iris", ("x.half", b"corrupt"))
+        assert refused.status_code == 422
+        refused.request.read()
+        SCHEMA[BUFFET]["post"].validate_response(refused)
 
 
 def test_raw_buffers_are_described(client: httpx.Client) -> None:

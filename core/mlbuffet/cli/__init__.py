@@ -1,4 +1,4 @@
-"""The command line: ``mlbuffet serve | predict | verify | inspect | runtimes``."""
+"""The command line: ``mlbuffet serve | predict | verify | inspect | runtimes | models | push | default | remove``."""
 
 from mlbuffet.cli.commands import main
 

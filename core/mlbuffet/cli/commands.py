@@ -1,12 +1,14 @@
 """The commands and what they take."""
 
 import sys
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from mlbuffet.cli import changes
 from mlbuffet.cli.logs import end_with, set_up_logging
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
@@ -19,6 +21,13 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class LogFormat(Enum):
+    """How a line of the log looks."""
+
+    HUMAN = "human"
+    JSON = "json"
 
 
 ArtifactPath = Annotated[Path, typer.Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
@@ -68,6 +77,13 @@ def serve(
     max_body: Annotated[
         int, typer.Option(metavar="SIZE", help="The largest body of a request that is read.", parser=parse_size)
     ] = "64MiB",  # type: ignore[assignment]  # parsed like what a person gives
+    max_upload: Annotated[
+        int, typer.Option(metavar="SIZE", help="The largest model that may be uploaded.", parser=parse_size)
+    ] = "10GiB",  # type: ignore[assignment]
+    admin_token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The token that clients show who change models.", show_default=False),
+    ] = None,
     request_timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
@@ -85,23 +101,56 @@ def serve(
         int | None,
         typer.Option(metavar="SIZE", help="Files of that size in memory; implies --lazy.", parser=parse_size),
     ] = None,
+    cache_memory: Annotated[
+        int, typer.Option(metavar="SIZE", help="Memory for the answers of models with a [cache].", parser=parse_size)
+    ] = "128MiB",  # type: ignore[assignment]  # likewise
+    cache_redis: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS"),
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
+    ] = LogFormat.HUMAN,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+    batching: Annotated[
+        bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
+    ] = False,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST).
+    """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST, MLBuffet's own API).
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import Served, listen_on, serve_models
+    from mlbuffet.cli.logs import LogLines
+    from mlbuffet.cli.serving import CacheBounds, Served, listen_on, serve_models
+    from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
-    settings = ServerSettings(max_body=max_body, request_timeout=request_timeout, grace=grace, workers=workers)
-    residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
-    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency)
+    lines = LogLines(debug=debug, as_json=log_format is LogFormat.JSON, access=access_log)
+    lines.set_up()
+    settings = ServerSettings(
+        max_body=max_body,
+        max_upload=max_upload,
+        request_timeout=request_timeout,
+        grace=grace,
+        workers=workers,
+        admin_token=read_token(admin_token_file) if admin_token_file else None,
+        access_log=access_log,
+    )
+    served = Served(
+        places=paths,
+        runtime=runtime,
+        watch=watch,
+        residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
+        cache=CacheBounds(memory=cache_memory, redis=cache_redis),
+        batching=batching,
+        changeable=admin_token_file is not None,
+    )
     with listen_on(host, port) as listener:
-        status = serve_models(served, settings, listener, as_json=as_json, debug=debug)
+        status = serve_models(served, settings, listener, lines, as_json=as_json)
     if status:
         raise typer.Exit(status)
 
@@ -190,3 +239,7 @@ def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     found = Runtimes()
     found.discover()
     show_runtimes(found, as_json=as_json)
+
+
+for command in (changes.models, changes.push, changes.default, changes.remove):
+    app.command()(command)

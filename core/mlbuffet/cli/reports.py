@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.errors import reason_of
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.tensors import Signatures, TensorSpec, shape_text
-
-if TYPE_CHECKING:
-    from mlbuffet.comparison import Difference  # which imports numpy.random, of no use to a server
+from mlbuffet.tensors import Signature, Signatures, TensorSpec, shape_text
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -53,10 +51,12 @@ def show_model(model: Model, *, as_json: bool) -> None:
         title = f"{escape(name)}{' (default)' if name == model.signatures.default else ''}"
         if signature.method != "predict":
             title += f"\n{signature.method}"
-        for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
-            for spec in specs.values():
-                table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
-                title = ""
+        for variant in signature.variants or (signature,):
+            for kind, specs in (("input", variant.inputs), ("output", variant.outputs)):
+                for spec in specs.values():
+                    table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
+                    title = ""
+            title = "or"
         table.add_section()
     console.print(table)
     if model.signatures.default is None or model.signatures.default_reason:
@@ -88,7 +88,20 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
 
 
-def show_differences(differences: "Sequence[Difference]", *, as_json: bool) -> None:
+def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
+    """What a running server says that it serves."""
+    if as_json:
+        print_json({"models": versions})
+        return
+    table = _table("model", "version", "", "state", "reason")
+    for one in versions:
+        state = f"[green]{one['state']}" if one["state"] == "READY" else f"[red]{one['state']}"
+        mark = "default" if one["default"] else ""
+        table.add_row(escape(one["name"]), one["version"], mark, state, escape(one.get("reason", "")))
+    Console().print(table)
+
+
+def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
     """How far the outputs of two models are apart."""
     if as_json:
         agree = all(difference.agrees for difference in differences)
@@ -119,12 +132,16 @@ def _described(model: Model) -> dict[str, Any]:
         "signatures": {
             name: {
                 "method": signature.method,
-                "inputs": _spec_rows(signature.inputs),
-                "outputs": _spec_rows(signature.outputs),
+                **_sides(signature),
+                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
             }
             for name, signature in model.signatures.items()
         },
     }
+
+
+def _sides(signature: Signature) -> dict[str, Any]:
+    return {"inputs": _spec_rows(signature.inputs), "outputs": _spec_rows(signature.outputs)}
 
 
 def _default_sentence(signatures: Signatures) -> str:

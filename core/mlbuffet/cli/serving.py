@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mlbuffet.cli.logs import end_with, set_up_logging
+from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
+from mlbuffet.cli.logs import LogLines, end_with
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
 from mlbuffet.repository import (
+    Catalog,
     ModelRepository,
     ModelVersion,
+    Publisher,
     RemoteFolder,
     Residency,
     Sources,
@@ -26,11 +29,30 @@ from mlbuffet.repository import (
     is_remote,
 )
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 from mlbuffet.server.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheBounds:
+    """How much memory kept answers have, and the URL of the Redis that keeps them too, if there is one."""
+
+    memory: int
+    redis: str | None
+
+    def __post_init__(self) -> None:
+        self.make()  # a URL that is none is a wrong use of the command line
+
+    def make(self) -> PredictionCache:
+        """A cache, for one process."""
+        try:
+            return PredictionCache(MemoryCache(self.memory), None if self.redis is None else RedisCache(self.redis))
+        except ValueError as error:
+            raise typer.BadParameter(f"--cache-redis: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +64,16 @@ class Served:
     runtime: str | None
     watch: bool
     residency: Residency
+    cache: "CacheBounds"
+    batching: bool
+    """Whether every model is batched that can be."""
+    changeable: bool = False
+    """Whether clients that have a token may add models."""
 
     @property
     def may_be_empty(self) -> bool:
         """Whether a server without a model that is loaded is of use: they may come, or be loaded when asked."""
-        return self.watch or self.residency.on_demand
+        return self.watch or self.residency.on_demand or self.changeable
 
 
 def listen_on(host: str, port: int) -> socket.socket:
@@ -59,14 +86,14 @@ def listen_on(host: str, port: int) -> socket.socket:
 
 
 def serve_models(
-    served: Served, settings: ServerSettings, listener: socket.socket, *, as_json: bool, debug: bool
+    served: Served, settings: ServerSettings, listener: socket.socket, lines: LogLines, *, as_json: bool
 ) -> int:
     """Serve models until a signal ends it; the exit status. Raises `NoModelLoaded` where not one could be loaded."""
     guarded = replace(settings, allow_changes=is_loopback(listener))
     if guarded.workers == 1:
         _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json))
         return 0
-    work = _Worker(served, guarded, listener, as_json=as_json, debug=debug)
+    work = _Worker(served, guarded, listener, lines, as_json=as_json)
     return Supervisor(guarded.workers, work, listener).run()
 
 
@@ -91,11 +118,11 @@ class _Worker:
     served: Served
     settings: ServerSettings
     listener: socket.socket
+    lines: LogLines
     as_json: bool
-    debug: bool
 
     def __call__(self, connection: Connection | None) -> None:
-        set_up_logging(self.debug)
+        self.lines.set_up()
         settings, announcement = replace(self.settings, load_first=True), None
         if connection is not None:
             settings = self.settings
@@ -114,9 +141,11 @@ def _serve(
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    repository = ModelRepository(runtimes, served.runtime, served.residency)
+    scheduling = Scheduling(batching=served.batching)
+    repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache.make())
     repository.update(models)
-    watcher = Watcher(sources, models, repository.update) if served.watch else None
+    catalog = Catalog(sources, models, repository.update)
+    watcher = Watcher(catalog) if served.watch else None
     versions = list(repository)
     progress = _Progress(0 if served.residency.on_demand else len(versions), hidden=announcement is None)
 
@@ -129,7 +158,9 @@ def _serve(
         if watcher is not None:
             watcher.start()
 
-    server = Server(create_app(repository, settings, on_change=progress.note, on_loaded=loaded), settings)
+    publisher = Publisher(sources.writable, catalog, repository) if sources.writable else None
+    app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
+    server = Server(app, settings)
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
         server.run(sockets=[listener])
     if watcher is not None:

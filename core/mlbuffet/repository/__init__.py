@@ -1,24 +1,34 @@
 """Models on disk and in memory: their names, versions and states."""
 
+from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models, find_versions, merged
+from mlbuffet.repository.provenance import Provenance
+from mlbuffet.repository.publishing import Publisher
+from mlbuffet.repository.reading import Files
 from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
 from mlbuffet.repository.repository import ModelRepository, Residency
 from mlbuffet.repository.sources import Sources
+from mlbuffet.repository.uploads import Upload
 from mlbuffet.repository.version import Handle, ModelVersion, State
 from mlbuffet.repository.watcher import Watcher
 
 __all__ = [
+    "Catalog",
     "Configuration",
+    "Files",
     "Handle",
     "ModelRepository",
     "ModelVersion",
+    "Provenance",
+    "Publisher",
     "RemoteFolder",
     "Residency",
     "Sources",
     "State",
     "StoredModel",
     "StoredVersion",
+    "Upload",
     "Watcher",
     "default_cache",
     "find_models",

@@ -25,6 +25,7 @@ from mlbuffet.errors import (
 )
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
+from mlbuffet.repository.pointer import read_pointer
 from mlbuffet.runtimes import Runtime, Runtimes
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -42,6 +43,8 @@ class StoredVersion:
     version: int
     path: Path
     fingerprint: Fingerprint | None = None
+    place: Path | None = None
+    """The folder that holds all its files, where the artifact is not all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class StoredModel:
     versions: tuple[StoredVersion, ...]
     configuration: Configuration = DEFAULTS
     error: MLBuffetError | None = None
+    default: int | None = None
+    """The version that was chosen to answer requests that name none."""
 
 
 def find_versions(path: Path, runtimes: Runtimes, runtime: str | None = None) -> list[StoredVersion]:
@@ -72,6 +77,22 @@ def find_models(
     return _Finder(runtimes, runtime, warn).find(path)
 
 
+def find_model(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> StoredModel | None:
+    """The model of a folder of models that lies in ``folder``, if there is one."""
+    found = _Finder(runtimes, runtime, lambda _: None).model(folder) if folder.is_dir() else []
+    return found[0] if found else None
+
+
+def find_artifact(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> Path:
+    """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
+    return _Finder(runtimes, runtime, lambda _: None).artifact_in(folder, None)
+
+
+def is_folder_of_models(path: Path, runtimes: Runtimes, runtime: str | None = None) -> bool:
+    """Whether ``path`` is a folder for many models, or an empty one, and not that of one model or artifact."""
+    return path.is_dir() and not _Finder(runtimes, runtime, lambda _: None).is_one_model(path)
+
+
 def merged(models: Iterable[StoredModel]) -> list[StoredModel]:
     """Models of one name as one; where they have a version in common, that is its error."""
     by_name: dict[str, StoredModel] = {}
@@ -88,7 +109,8 @@ def _united(one: StoredModel, other: StoredModel) -> StoredModel:
         if twin is not stored:
             error = DuplicateModel(one.name, stored.version, [twin.path, stored.path])
     configured = one if one.configuration != DEFAULTS else other
-    return replace(configured, versions=tuple(versions[number] for number in sorted(versions)), error=error)
+    found = tuple(versions[number] for number in sorted(versions))
+    return replace(configured, versions=found, error=error, default=one.default or other.default)
 
 
 class _Finder:
@@ -104,21 +126,25 @@ class _Finder:
         asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
             return [_single(_model_name(path.stem), path)]
-        if _numbered(path) or (path / FILE_NAME).is_file() or _is_one_model(path, self._accepts):
-            return self._model(path)
+        if self.is_one_model(path):
+            return self.model(path)
         found = merged(self._models_in(path))
-        if any(self._accepts(stored.path) for model in found for stored in model.versions):
+        if any(self._knows(stored.path) for model in found for stored in model.versions):
             return found
         if self._runtime is not None:
-            return self._model(path)
+            return self.model(path)
         raise NoModels(path, [candidate.name for candidate in asked], self._runtimes.broken)
 
-    def _accepts(self, candidate: Path, named: str | None = None) -> bool:
+    def is_one_model(self, path: Path) -> bool:
+        return bool(_numbered(path)) or (path / FILE_NAME).is_file() or _is_one_model(path, self._knows)
+
+    def _knows(self, candidate: Path, named: str | None = None) -> bool:
+        """Whether a runtime accepts it, or says why it cannot be served: loading it will say the same."""
         name = named or self._runtime
         asked: Iterable[Runtime] = self._runtimes
         if name is not None:
             asked = [self._runtimes[name]] if name in self._runtimes else []
-        return any(one.accepts(candidate) for one in asked)
+        return any(one.accepts(candidate) or one.explain(candidate) for one in asked)
 
     def _models_in(self, root: Path) -> Iterator[StoredModel]:
         for child in _visible(root):
@@ -126,19 +152,19 @@ class _Finder:
                 self._warn(f"ignored '{child}': {InvalidModelName(_name_of(child))}")
             elif child.is_dir():
                 yield from self._readable_model(child)
-            elif self._accepts(child):
+            elif self._knows(child):
                 yield _single(child.stem, child)
             else:
                 self._warn(f"ignored '{child}': no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         try:
-            return self._model(folder)
+            return self.model(folder)
         except PermissionError:
             self._warn(f"ignored '{folder}': it may not be read")
             return []
 
-    def _model(self, folder: Path) -> list[StoredModel]:
+    def model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder; none where there is no file. Without numbered folders, the artifact is version 1."""
         name = _model_name(_name_of(folder.resolve()))
         configuration = DEFAULTS
@@ -156,17 +182,18 @@ class _Finder:
                 error = DuplicateModel(name, version, [twin.path, stored.path])
         if numbered:
             self._warn_of_strays(folder, {child for _, child in numbered})
-        return [StoredModel(name, tuple(versions.values()), configuration, error)] if versions else []
+        if not versions:
+            return []
+        return [StoredModel(name, tuple(versions.values()), configuration, error, read_pointer(folder))]
 
     def _version(self, name: str, version: int, folder: Path, runtime: str | None) -> StoredVersion | None:
         seen = fingerprint(folder, None if folder.name == name else folder.parent)
-        return StoredVersion(name, version, self._artifact_in(folder, runtime), seen) if seen.entries else None
+        return StoredVersion(name, version, self.artifact_in(folder, runtime), seen, folder) if seen.entries else None
 
-    def _artifact_in(self, folder: Path, runtime: str | None) -> Path:
-        """The folder, or the only artifact in it: a runtime need not know that an artifact may come in a folder."""
-        if self._accepts(folder, runtime):
+    def artifact_in(self, folder: Path, runtime: str | None) -> Path:
+        if self._knows(folder, runtime):
             return folder
-        match [child for child in _visible(folder) if self._accepts(child, runtime)]:
+        match [child for child in _visible(folder) if self._knows(child, runtime)]:
             case [artifact]:
                 return artifact
         return folder
@@ -186,10 +213,10 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), child) for match, child in matches if match)
 
 
-def _is_one_model(folder: Path, accepted: Callable[[Path], bool]) -> bool:
+def _is_one_model(folder: Path, known: Callable[[Path], bool]) -> bool:
     """Whether the folder is an artifact, or holds ``model.<suffix>``; an artifact named otherwise is one of several."""
-    artifacts = {child.stem for child in _visible(folder) if child.is_file() and accepted(child)}
-    return artifacts == {"model"} or (not artifacts and accepted(folder))
+    artifacts = {child.stem for child in _visible(folder) if child.is_file() and known(child)}
+    return artifacts == {"model"} or (not artifacts and known(folder))
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import RLock, Timer
 
+from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.garbage import CollectorPause
@@ -15,6 +16,7 @@ from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 
 LOADERS = 4
 """How many models may be loaded at once, so that one that takes long does not hold up the others."""
@@ -49,14 +51,19 @@ class _Model:
     versions: dict[int, ModelVersion] = field(default_factory=dict)
     successors: dict[int, ModelVersion] = field(default_factory=dict)
     """Versions whose content has changed: each replaces the one of its number when it is ready."""
+    default: int | None = None
+    """The chosen version that answers requests that name none; ``None``: the latest that is ready does."""
     unloaded: bool = False
     """Whether a client unloaded it; then it stays so until a client loads it."""
 
     @property
     def wanted(self) -> dict[int, StoredVersion]:
-        """The versions that its configuration selects."""
+        """The versions that its configuration selects, and the chosen one."""
         by_number = {stored.version: stored for stored in self.stored.versions}
-        return {number: by_number[number] for number in self.stored.configuration.selected(set(by_number))}
+        selected = self.stored.configuration.selected(set(by_number))
+        return {
+            number: by_number[number] for number in by_number if number in selected or number == self.stored.default
+        }
 
     @property
     def configuration(self) -> Configuration:
@@ -75,10 +82,20 @@ class ModelRepository:
     seconds.
     """
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None = None, residency: Residency | None = None) -> None:
+    def __init__(
+        self,
+        runtimes: Runtimes,
+        runtime: str | None = None,
+        residency: Residency | None = None,
+        scheduling: Scheduling | None = None,
+        cache: PredictionCache | None = None,
+    ) -> None:
+        self.cache = cache or PredictionCache(MemoryCache())
+        """The answers of the models whose ``model.toml`` asks for it."""
         self._runtimes = runtimes
         self._runtime = runtime
         self._residency = residency or Residency()
+        self._scheduling = scheduling or Scheduling()
         self._models: dict[str, _Model] = {}
         self._lock = RLock()
         self._workers = Workers(LOADERS, "mlbuffet-load")
@@ -109,6 +126,10 @@ class ModelRepository:
                 self._drop(self._models.pop(name).everyone, "it was removed")
             for model in models:
                 self._take(model)
+
+    def listen(self, on_change: Callable[[ModelVersion], None]) -> None:
+        """Let ``on_change`` hear of each version when its state has changed, in the thread that changed it."""
+        self._listeners.append(on_change)
 
     def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
         """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
@@ -149,25 +170,39 @@ class ModelRepository:
             one.result()
 
     def get(self, name: str, version: int | None = None) -> ModelVersion:
-        """That version, or the latest that is ready, or the latest. Raises `ModelNotFound`.
+        """That version, or else the default: the chosen one, or the latest that is ready, or the latest.
 
-        Where models are loaded on demand, one that would be loaded when it is asked counts as ready.
+        Where models are loaded on demand, one that would be loaded when it is asked counts as ready. Raises
+        `ModelNotFound`.
         """
         with self._lock:
             model = self._known(name)
+            version = model.default if version is None else version
             if version is not None:
                 if version not in model.versions:
                     raise ModelNotFound(name, version, sorted(model.versions))
                 return model.versions[version]
             latest_first = [model.versions[number] for number in sorted(model.versions, reverse=True)]
-            answering = (one for one in latest_first if one.state is State.READY or self.is_dormant(one))
-            return next(answering, latest_first[0])
+            return next((one for one in latest_first if self._answers(one)), latest_first[0])
 
     def labelled(self, name: str, label: str) -> ModelVersion | None:
         """The version that ``model.toml`` calls ``label``, if there is one. Raises `ModelNotFound`."""
         with self._lock:
             model = self._known(name)
             return model.versions.get(model.configuration.labels.get(label, 0))
+
+    def stored(self, name: str) -> StoredModel:
+        """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""
+        return self._known(name).stored
+
+    def stored_version(self, name: str, version: int | None = None) -> StoredVersion:
+        """What is on disk of that version, or of the default. Raises `ModelNotFound`."""
+        with self._lock:
+            number = self.get(name).version if version is None else version
+            versions = {one.version: one for one in self.stored(name).versions}
+            if number not in versions:
+                raise ModelNotFound(name, number, sorted(versions))
+            return versions[number]
 
     def description(self, name: str) -> str:
         """What ``model.toml`` says that the model is for. Raises `ModelNotFound`."""
@@ -219,6 +254,7 @@ class ModelRepository:
         for one in ended:
             one.result()
         self._workers.close()
+        self._scheduling.close()
         for version in everyone:
             if version.loading is not None and version not in loading:
                 _end(version.loading)
@@ -237,6 +273,17 @@ class ModelRepository:
         model = self._models.get(version.name)
         return model.versions.get(version.version) if model else None
 
+    def _answers(self, version: ModelVersion) -> bool:
+        return version.state is State.READY or self.is_dormant(version)
+
+    def _choose_default(self, model: _Model) -> None:
+        """Let the chosen version answer as soon as it can; until then those that answered before do."""
+        chosen = model.versions.get(model.stored.default or 0)
+        if chosen is None:
+            model.default = None
+        elif self._answers(chosen) or not any(self._answers(one) for one in model.versions.values()):
+            model.default = chosen.version
+
     def _take(self, stored: StoredModel) -> None:
         """Bring a model's versions to what ``stored`` says, and begin what that takes."""
         model = self._models.setdefault(stored.name, _Model(stored))
@@ -251,6 +298,7 @@ class ModelRepository:
         active = any(version.state in (State.READY, State.LOADING) for version in model.versions.values())
         for number, version in model.wanted.items():
             self._want(model, number, version, active=active)
+        self._choose_default(model)
         self._drop_superseded(model)
 
     def _want(self, model: _Model, number: int, stored: StoredVersion, *, active: bool) -> None:
@@ -260,7 +308,7 @@ class ModelRepository:
         same = current is not None and current.is_same(stored, model.configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, model.configuration, fault, self._tell)
+        version = ModelVersion(stored, self._scheduling, self.cache, model.configuration, fault, self._tell)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
@@ -331,6 +379,7 @@ class ModelRepository:
             model.versions[version.version].error = version.error
             what = f"version {version.version} of the model {version.name!r} stays as it was"
             logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
+        self._choose_default(model)
         self._drop_superseded(model)
 
     def _retry_later(self, version: ModelVersion) -> None:
@@ -364,7 +413,7 @@ class ModelRepository:
                     self._evict(one)
 
     def _evict(self, version: ModelVersion) -> None:
-        fresh = ModelVersion(version.stored, version.configuration, on_change=self._tell)
+        fresh = ModelVersion(version.stored, self._scheduling, self.cache, version.configuration, on_change=self._tell)
         fresh.idle_reason = "it is loaded when it is used again"
         self._models[version.name].versions[version.version] = fresh
         self._drop([version], fresh.idle_reason)

@@ -1,7 +1,7 @@
 """What has come to rest on disk: a version that is still being written is none yet."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository.configuration import Configuration
@@ -12,15 +12,17 @@ STILL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a model's ``model.toml`` says."""
+    """What a model's ``model.toml`` says, and which version was chosen as its default."""
 
     configuration: Configuration
     error: MLBuffetError | None
+    default: int | None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Told) and (self.configuration, str(self.error)) == (
+        return isinstance(other, _Told) and (self.configuration, str(self.error), self.default) == (
             other.configuration,
             str(other.error),
+            other.default,
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -40,6 +42,11 @@ class Settling:
         self._settled = _items(models)
         self._still_seconds = still_seconds
         self._seen: dict[tuple[str, int], tuple[_Item | None, float]] = {}
+
+    @property
+    def models(self) -> list[StoredModel]:
+        """All that is at rest."""
+        return _models(self._settled)
 
     @property
     def waiting(self) -> bool:
@@ -66,7 +73,22 @@ class Settling:
                     del self._settled[key]
                 else:
                     self._settled[key] = item
-        return _models(self._settled) if changed else None
+        return self.models if changed else None
+
+    def take(self, name: str, version: int | None, found: StoredModel | None) -> None:
+        """Count the default, and one version, of a model as at rest, as they were ``found``."""
+        if found is not None:
+            told = self._settled.get((name, 0), _told(found))
+            assert isinstance(told, _Told)
+            self._settled[name, 0] = replace(told, default=found.default)
+        if version is not None:
+            stored = next((one for one in found.versions if one.version == version), None) if found else None
+            if stored is None:
+                self._settled.pop((name, version), None)
+            else:
+                self._settled[name, version] = stored
+            self._seen.pop((name, version), None)
+        self._seen.pop((name, 0), None)
 
     def _is_whole(self, key: tuple[str, int], item: _Item | None) -> bool:
         if isinstance(item, StoredVersion):
@@ -77,9 +99,13 @@ class Settling:
 def _items(models: Iterable[StoredModel]) -> _Items:
     items: _Items = {}
     for model in models:
-        items[model.name, 0] = _Told(model.configuration, model.error)
+        items[model.name, 0] = _told(model)
         items.update({(model.name, stored.version): stored for stored in model.versions})
     return items
+
+
+def _told(model: StoredModel) -> _Told:
+    return _Told(model.configuration, model.error, model.default)
 
 
 def _models(items: _Items) -> list[StoredModel]:
@@ -89,7 +115,7 @@ def _models(items: _Items) -> list[StoredModel]:
         versions = [item for (owner, number), item in items.items() if owner == name and number]
         if versions and isinstance(told, _Told):
             kept = tuple(sorted((one for one in versions if isinstance(one, StoredVersion)), key=_number))
-            found.append(StoredModel(name, kept, told.configuration, told.error))
+            found.append(StoredModel(name, kept, told.configuration, told.error, told.default))
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlbuffet.errors import DuplicateModel, NoModels
-from mlbuffet.repository.layout import StoredModel, find_models, merged
+from mlbuffet.repository.layout import StoredModel, find_models, is_folder_of_models, merged
 from mlbuffet.repository.remote import RemoteFolder
 from mlbuffet.runtimes import Runtimes
 
@@ -18,8 +18,8 @@ class Sources:
     def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: str | None = None) -> None:
         self.paths = [place.path if isinstance(place, RemoteFolder) else place for place in places]
         self._remote = [place for place in places if isinstance(place, RemoteFolder)]
-        self._runtimes = runtimes
-        self._runtime = runtime
+        self.runtimes = runtimes
+        self.runtime = runtime
         self._told: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
@@ -35,9 +35,16 @@ class Sources:
                 raise model.error
         return models
 
+    @property
+    def writable(self) -> Path | None:
+        """The first path of this machine that is a folder of models, to which models can be added; ``None`` without."""
+        copies = {folder.path for folder in self._remote}
+        places = (path for path in self.paths if path not in copies)
+        return next((path for path in places if is_folder_of_models(path, self.runtimes, self.runtime)), None)
+
     def _in(self, path: Path, *, may_be_empty: bool) -> list[StoredModel]:
         try:
-            return find_models(path, self._runtimes, self._runtime, self._warn)
+            return find_models(path, self.runtimes, self.runtime, self._warn)
         except NoModels:
             if not may_be_empty:
                 raise

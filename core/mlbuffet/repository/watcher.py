@@ -2,15 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
 from threading import Event, Thread
 
 from watchfiles import watch
 
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.repository.layout import StoredModel
-from mlbuffet.repository.settling import Settling
-from mlbuffet.repository.sources import Sources
+from mlbuffet.repository.catalog import Catalog
 
 TICK = 0.25
 """How often it is looked whether what was seen has come to rest, in seconds."""
@@ -21,20 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Looks through ``sources`` at every event of the file system, and every few seconds without one."""
+    """Looks through the sources of ``catalog`` at every event of the file system, and every few seconds without one."""
 
-    def __init__(
-        self,
-        sources: Sources,
-        models: Iterable[StoredModel],
-        update: Callable[[list[StoredModel]], None],
-        *,
-        events: bool = True,
-        poll: float = POLL,
-    ) -> None:
-        self._sources = sources
-        self._settling = Settling(models)
-        self._update = update
+    def __init__(self, catalog: Catalog, *, events: bool = True, poll: float = POLL) -> None:
+        self._catalog = catalog
+        self._paths = catalog.sources.paths
         self._events = events
         self._poll = poll
         self._looked = time.monotonic()
@@ -65,7 +53,7 @@ class Watcher:
         """Look at every event, until there can be none: a root is gone, or the system has no watches left."""
         try:
             for changes in watch(
-                *self._sources.paths,
+                *self._paths,
                 watch_filter=None,
                 stop_event=self._stopping,
                 debounce=int(TICK * 1000),
@@ -74,25 +62,21 @@ class Watcher:
                 raise_interrupt=False,
             ):
                 self._look_if_due(changed=bool(changes))
-                if not all(path.exists() for path in self._sources.paths):
+                if not all(path.exists() for path in self._paths):
                     return
         except (OSError, RuntimeError) as error:  # watchfiles raises its own as RuntimeError
             self._complain(f"no events from the file system, which is looked at every {self._poll:g} s: {error}")
 
     def _look_if_due(self, *, changed: bool) -> None:
-        if changed or self._settling.waiting or time.monotonic() - self._looked >= self._poll:
+        if changed or self._catalog.waiting or time.monotonic() - self._looked >= self._poll:
             self._look()
 
     def _look(self) -> None:
         self._looked = time.monotonic()
         try:
-            models = self._sources.find(may_be_empty=True)
+            self._catalog.look()
         except (MLBuffetError, OSError) as error:  # a root that is gone is no order to remove its models
             self._complain(f"the models stay as they were: {error}")
-            return
-        settled = self._settling.observe(models, time.monotonic())
-        if settled is not None:
-            self._update(settled)
 
     def _complain(self, what: str) -> None:
         if what != self._complaint:

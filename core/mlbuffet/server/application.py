@@ -5,19 +5,28 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.repository import ModelRepository, ModelVersion
-from mlbuffet.server import documentation, open_inference, tensorflow_serving
-from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error
+from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
+from mlbuffet.server import buffet, documentation, metrics, open_inference, tensorflow_serving
+from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.first import PredictionsFirst
+from mlbuffet.server.loads import Loads
+from mlbuffet.server.metrics import Metrics
+from mlbuffet.server.observed import Observed
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.server.traffic import Traffic
 
 
 def create_app(
     repository: ModelRepository,
     settings: ServerSettings | None = None,
+    publisher: Publisher | None = None,
     *,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
@@ -25,13 +34,15 @@ def create_app(
     """An ASGI application that answers for the models of ``repository``.
 
     It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried
-    (with ``load_first`` it is live only then), and closes the repository when it stops. ``on_change`` hears of each
-    version when its loading begins and ends, ``on_loaded`` when all are through; both are called in that thread.
+    (with ``load_first`` it is live only then), and closes the repository when it stops. Through ``publisher`` clients
+    add and remove models. ``on_change`` hears of each version when its loading begins and ends, ``on_loaded`` when all
+    are through; both are called in that thread.
     """
     chosen = settings or ServerSettings()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
+        current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         loop, loaded = asyncio.get_running_loop(), asyncio.Event()
 
         def load_all() -> None:
@@ -44,18 +55,37 @@ def create_app(
         Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
         if chosen.load_first:
             await loaded.wait()
-        yield
+        repository.cache.start()
+        yield {"on_refusal": traffic.refuse}
+        await repository.cache.close()
         repository.close()
+        if publisher is not None:
+            publisher.close()
 
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
-    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1)]
+    own = buffet.routes(repository, chosen, publisher)
+    predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
+    traffic, loads = Traffic(), Loads()
+    repository.listen(loads.note)
+    operations = Metrics(repository, traffic, loads)
+    described = [
+        open_inference.protocol(v2),
+        tensorflow_serving.protocol(v1),
+        buffet.protocol(own),
+        metrics.protocol(operations),
+    ]
     app = Starlette(
-        routes=[*v2, *v1, *documentation.routes(described)],
+        routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
         exception_handlers={
-            MLBuffetError: answer_mlbuffet_error,
-            HTTPException: answer_http_exception,
-            Exception: answer_defect,
+            MLBuffetError: buffet.with_status(answer_mlbuffet_error),
+            HTTPException: buffet.with_status(answer_http_exception),
+            ClientDisconnect: answer_nobody,
+            Exception: buffet.with_status(answer_defect),
         },
+        middleware=[
+            Middleware(Observed, traffic=traffic, access_log=chosen.access_log),
+            Middleware(PredictionsFirst, predictions),
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200

@@ -1,5 +1,6 @@
 """Who may change what is served."""
 
+import hmac
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -10,27 +11,45 @@ from mlbuffet.server.settings import ServerSettings
 
 
 def check_change(request: Request, settings: ServerSettings) -> None:
-    """Raises `HTTPException` 403 where clients may change nothing, and for a page of another site.
+    """Every change passes here. Raises `HTTPException`: 401 without a token where one is asked for, 403 with a wrong
+    one, where clients may change nothing, and for a page of another site.
 
     One of several processes would change only itself, and the next request may reach another.
 
     A browser lets any page send a POST anywhere, and names that page's site in ``Origin``. A site may also give its own
-    name the address of this machine (DNS rebinding), so that only names that are this machine for certain are taken.
+    name the address of this machine (DNS rebinding), so that without a token only names that are this machine for
+    certain are taken.
     """
-    if not settings.allow_changes:
-        raise HTTPException(403, "this server does not let clients load or unload models")
     if settings.workers > 1:
         raise HTTPException(
             403, f"this server has {settings.workers} processes, and a request reaches one: change its folder (--watch)"
         )
     origin = request.headers.get("origin")
-    if origin is not None and not _is_own(origin, request.headers.get("host", "")):
-        raise HTTPException(403, "a page of another site may not load or unload models")
+    if origin is not None and not _is_own(origin, request.headers.get("host", ""), settings):
+        raise HTTPException(403, "a page of another site may not change what is served")
+    if settings.admin_token is not None:
+        _check_token(request.headers.get("authorization", ""), settings.admin_token)
+    elif not settings.allow_changes:
+        raise HTTPException(
+            403,
+            "this server does not let clients change what is served: it listens on more than this machine, and was "
+            "started without --admin-token-file",
+        )
 
 
-def _is_own(origin: str, host: str) -> bool:
+def _check_token(given: str, token: str) -> None:
+    scheme, _, credentials = given.partition(" ")
+    if scheme.lower() != "bearer" or not credentials.strip():
+        raise HTTPException(401, "changes take 'Authorization: Bearer <token>'", {"www-authenticate": "Bearer"})
+    if not hmac.compare_digest(credentials.strip().encode(), token.encode()):
+        raise HTTPException(403, "the token is not that of this server")
+
+
+def _is_own(origin: str, host: str, settings: ServerSettings) -> bool:
     try:
         site = urlsplit(origin)
-        return site.netloc == host and (site.hostname == "localhost" or ip_address(site.hostname or "").is_loopback)
+        name = site.hostname or ""
+        is_certain = settings.admin_token is not None or name == "localhost" or ip_address(name).is_loopback
+        return site.netloc == host and is_certain
     except ValueError:
         return False

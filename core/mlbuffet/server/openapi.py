@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -16,16 +16,19 @@ Schema = dict[str, Any]
 
 _MEANINGS = {
     400: "The request is wrong; the error says where.",
+    401: "The server wants a token.",
     403: "This server does not let clients do so.",
     404: "There is no such model or version.",
     408: "The body did not arrive in time.",
+    409: "What is asked for cannot be changed here.",
     413: "The body is too large.",
-    415: "The content encoding is not known.",
-    422: "The model cannot be loaded.",
+    415: "The content type or encoding is not known.",
+    422: "The model cannot be loaded, or what was sent does not fit it.",
     500: "The model failed.",
     501: "This server cannot do that; the error says why.",
     503: "Not ready; the error says why.",
     504: "The model did not answer in time.",
+    507: "There is no room left to store it.",
 }
 _OF_BODIES = (400, 408, 413, 415)
 _LENGTH = {
@@ -41,6 +44,8 @@ class Operation:
 
     ``errors`` are statuses beside those of any request with a body. With ``optional`` the body may be empty.
     ``length_header`` is the header that says how many bytes are JSON, where raw buffers may follow, both ways.
+    ``other_bodies`` are bodies that are no JSON, by their media types; ``query`` the parameters of the query, and
+    whether each must be there.
     """
 
     answer: Any
@@ -49,6 +54,9 @@ class Operation:
     optional: bool = False
     length_header: str | None = None
     media_type: str = "application/json"
+    status: int = 200
+    other_bodies: Mapping[str, Schema] = field(default_factory=dict)
+    query: Mapping[str, bool] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
 
 
@@ -102,9 +110,12 @@ def _operation(protocol: Protocol, route: Route, method: str, path: str, schema_
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
         "parameters": [_path_parameter(name, protocol.parameters[name]) for name in re.findall(r"{(\w+)}", path)],
-        "responses": {"200": _answer(operation, schema_of)},
+        "responses": {str(operation.status): _answer(operation, schema_of)},
     }
-    if operation.body is not None:
+    for name, required in operation.query.items():
+        parameter = {"name": name, "in": "query", "required": required, "schema": {"type": "string"}}
+        described["parameters"].append(parameter)
+    if operation.body is not None or operation.other_bodies:
         described["requestBody"] = _body(operation, schema_of)
     if operation.length_header:
         described["parameters"].append({"name": operation.length_header, "in": "header", **_LENGTH})
@@ -123,7 +134,9 @@ def _path_parameter(name: str, schema: Schema) -> Schema:
 
 
 def _body(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
-    content: Schema = {"application/json": {"schema": schema_of[operation.body]}}
+    content: Schema = {media_type: {"schema": schema} for media_type, schema in operation.other_bodies.items()}
+    if operation.body is not None:
+        content["application/json"] = {"schema": schema_of[operation.body]}
     if operation.example is not None:
         content["application/json"]["example"] = operation.example
     if operation.length_header:
@@ -133,7 +146,7 @@ def _body(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
 
 def _answer(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
     answer: Schema = {
-        "description": HTTPStatus.OK.phrase,
+        "description": HTTPStatus(operation.status).phrase,
         "content": {operation.media_type: {"schema": schema_of[operation.answer]}},
     }
     if operation.length_header:

@@ -4,22 +4,15 @@ import json
 import pickle
 import subprocess
 import sys
-import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlbuffet.runtimes import address_of
+
 
 class ChildFailed(Exception):
     """The interpreter died or hung; the message says what it was about to do."""
-
-
-def address(plugin: object) -> str:
-    """Where an entry point would find the plugin: ``module`` or ``module:Class``."""
-    if isinstance(plugin, types.ModuleType):
-        return plugin.__name__
-    kind = plugin if isinstance(plugin, type) else type(plugin)
-    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, patience: float) -> list[Any]:
@@ -27,7 +20,7 @@ def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, 
 
     Facts go to the file ``report``, since frameworks write to the standard streams as they please.
     """
-    given = b"".join(map(pickle.dumps, (sys.path, {**task, "plugin": address(plugin), "report": report})))
+    given = b"".join(map(pickle.dumps, (sys.path, {**task, "plugin": address_of(plugin), "report": report})))
     command = [sys.executable, "-X", "faulthandler", "-c", _START + program]
     end, last_words = "", b""
     try:
@@ -39,7 +32,7 @@ def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, 
         last_words = child.stderr[-2000:]
     facts = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     if end:
-        doing = f"at: {facts[-1][0]}" if facts else f"while it imported {address(plugin)}, as an entry point would"
+        doing = f"at: {facts[-1][0]}" if facts else f"while it imported {address_of(plugin)}, as an entry point would"
         raise ChildFailed(f"a fresh interpreter {end} {doing}\n{last_words.decode(errors='replace')}".rstrip())
     return facts
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mlbuffet.errors import InvalidOptions, MLBuffetError
 from mlbuffet.hookspecs import RuntimePlugin
 from mlbuffet.model import Model, load
-from mlbuffet.runtimes import Runtime, Runtimes
+from mlbuffet.runtimes import Runtime, Runtimes, address_of
 from mlbuffet.tensors import Tensors
 from mlbuffet.testing import child
 from mlbuffet.testing.samples import LAYOUTS, Artifact, damaged_copies, flipped, foreign, lookalikes
@@ -93,6 +93,12 @@ class RuntimeConformance:
             "look at suffixes, at the files inside a folder and at magic bytes"
         )
 
+    def test_it_explains_only_its_own_kind(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
+        """``explain``, where there is one, has nothing to say of what is accepted or foreign."""
+        answers = {path.name: runtime.explain(path) for path in (artifact.path, *foreign(tmp_path))}
+        wrong = {name: answer for name, answer in answers.items() if answer is not None}
+        assert not wrong, f"`explain` answered {wrong}; answer None for what is accepted and what is foreign"
+
     def test_accepts_never_raises(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
         """``accepts`` answers with a bool for anything under the artifact's own name, and False if nothing is there.
 
@@ -114,7 +120,7 @@ class RuntimeConformance:
         """
         paths = [artifact.path, artifact.path.parent, tmp_path / "nothing"]
         imported = set(self._in_child(child.ASK, plugin, {"paths": paths}, tmp_path)[-1][1:])
-        heavy = imported - {child.address(plugin).partition(":")[0].partition(".")[0]} - self.may_import
+        heavy = imported - {address_of(plugin).partition(":")[0].partition(".")[0]} - self.may_import
         assert not heavy, (
             f"importing the plugin or asking `accepts` imported {', '.join(sorted(heavy))}: import it inside `load`, "
             "or in a private module that `load` imports; if it is light, add it to `may_import`"

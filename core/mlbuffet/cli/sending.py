@@ -1,0 +1,42 @@
+"""A model as it is sent to a server: a file, or a folder as a zip of its files, with a bar that follows it."""
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+
+@contextmanager
+def packed(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+    """The file to send and its name; what is hidden in a folder is left out."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            yield file, path.name
+        return
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for each in sorted(path.rglob("*")):
+                name = each.relative_to(path)
+                if each.is_file() and not any(part.startswith(".") for part in name.parts):
+                    archive.write(each, name)
+        yield file, f"{path.resolve().name}.zip"
+
+
+@contextmanager
+def watched(file: BinaryIO, title: str) -> Iterator[tuple[BinaryIO, int]]:
+    """The file with its size; on a terminal a bar shows how much of it was read."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(title, total=size)
+        with progress.wrap_file(file, size, task_id=task) as seen:
+            yield seen, size

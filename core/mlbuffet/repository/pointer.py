@@ -1,0 +1,30 @@
+"""The small file beside a model's versions that says which of them is the default."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from mlbuffet.repository.disk import Disk
+
+FILE_NAME = ".default"
+_NUMBER = re.compile(rb"([1-9][0-9]{0,17})\n?")
+
+
+def read_pointer(model_folder: Path) -> int | None:
+    """The version that was chosen, if one was; a file that says nothing of the kind counts for nothing."""
+    with suppress(OSError):
+        if found := _NUMBER.fullmatch((model_folder / FILE_NAME).read_bytes()):
+            return int(found[1])
+    return None
+
+
+def write_pointer(model_folder: Path, version: int | None, prepared: Path, disk: Disk) -> None:
+    """Choose a version, or none; ``prepared`` is a path in the same file system for the new file."""
+    pointer = model_folder / FILE_NAME
+    if version is not None:
+        disk.write_file(prepared, b"%d\n" % version)
+        disk.sync(prepared)
+        disk.rename(prepared, pointer)
+    elif pointer.exists():
+        disk.unlink(pointer)
+    disk.sync(model_folder)

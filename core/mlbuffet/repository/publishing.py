@@ -1,0 +1,268 @@
+"""Versions that are added, chosen and removed by clients: each whole or absent, whenever the process may end."""
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock, Semaphore, Thread
+
+from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, reason_of
+from mlbuffet.repository.catalog import Catalog
+from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
+from mlbuffet.repository.disk import Disk, discard, storing
+from mlbuffet.repository.layout import MODEL_NAME, StoredModel, find_artifact, find_model
+from mlbuffet.repository.pointer import read_pointer, write_pointer
+from mlbuffet.repository.provenance import Provenance
+from mlbuffet.repository.reading import Readers
+from mlbuffet.repository.repository import ModelRepository
+from mlbuffet.repository.trial import PATIENCE, try_out
+from mlbuffet.repository.uploads import Upload
+from mlbuffet.repository.version import State
+from mlbuffet.repository.workshop import Workshop
+
+TRIALS = 2
+"""How many versions are tried at once: each takes the memory of a process with a framework."""
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
+
+logger = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Changes the models in the folder ``root``, and what ``repository`` serves of them, both or neither.
+
+    All it does is done by renaming what is whole, so that a crash leaves a version or none; what it answers for was
+    synced before. One change of a model happens after the other. Raises `StorageFailed` where the file system does.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        catalog: Catalog,
+        repository: ModelRepository,
+        *,
+        disk: Disk | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.readers = Readers()
+        self._root = root
+        self._catalog = catalog
+        self._repository = repository
+        self._disk = disk or Disk()
+        self._patience = patience
+        self._workshop = Workshop(root)
+        self._trials = Semaphore(TRIALS)
+        self._locks: dict[str, Lock] = {}
+        self._highest: dict[str, int] = {}
+        """The highest number that each model had: one that was removed is not given to another version."""
+
+    def receive(self, name: str, limit: int) -> Upload:
+        """A place for a file of at most ``limit`` bytes, a version of the model ``name``.
+
+        Raises `InvalidInput` for a name that cannot be a model's, `NotChangeable`, and `InvalidConfiguration`.
+        """
+        if MODEL_NAME.fullmatch(name) is None or name.isdigit():
+            raise InvalidInput(
+                f"{name!r} cannot be a model's name: a name starts with a letter or digit, goes on with letters, "
+                "digits, '.', '_' and '-', 128 characters at most, and is no number"
+            )
+        with storing():
+            self._configuration(name)
+            return Upload(self._workshop.new(), limit, self._disk)
+
+    def publish(self, name: str, upload: Upload, told: Provenance) -> int:
+        """Make what was uploaded the newest version of a model, and its default; the result is its number.
+
+        Raises `UploadRefused`, why it cannot be loaded, and `NotChangeable`.
+        """
+        with _logged(name), storing():
+            upload.unfold(told)
+            self._try_out(name, upload.content, self._configuration(name))
+            self._disk.sync_all(upload.content)
+            with self._changing(name):
+                return self._add(name, upload.content)
+
+    def choose(self, name: str, version: int) -> None:
+        """Make a version the default. Raises `ModelNotFound`, `NotChangeable`, and why it cannot be loaded."""
+        with storing(), self._changing(name):
+            stored = self._repository.stored_version(name, version)
+            before = read_pointer(self._root / name)
+            if version == before or len(self._repository.stored(name).versions) == 1:
+                return
+            if self._own(name) is None or (self._root / name).is_symlink():
+                raise _elsewhere(name)
+            if not self._is_ready(name, version):
+                self._try_out(name, stored.place or stored.path, self._configuration(name))
+            self._point(name, version)
+            try:
+                self._wait_until_loaded(name, version)
+            except MLBuffetError:
+                self._point(name, before)
+                raise
+
+    def remove(self, name: str, version: int | None = None) -> int:
+        """Remove a version, else the default; the result is its number. Raises `ModelNotFound` and `NotChangeable`."""
+        with storing(), self._changing(name):
+            stored = self._repository.stored_version(name, version)
+            number, place = stored.version, stored.place or stored.path
+            folder = self._root / name
+            if place.parent != self._root and (place.parent != folder or folder.is_symlink()):
+                raise _elsewhere(name)
+            self._withdraw(name, number, place)
+            if read_pointer(folder) == number:
+                with suppress(OSError):  # one that leads nowhere counts for nothing
+                    self._point(name, None)
+            with suppress(OSError):  # other versions or a model.toml are there
+                folder.rmdir()
+            return number
+
+    def close(self) -> None:
+        """Change no more."""
+        self._workshop.close()
+
+    def _add(self, name: str, content: Path) -> int:
+        folder = self._root / name
+        configuration = self._configuration(name)
+        known = self._numbers(name)
+        number = max(known | {self._highest.get(name, 0)}, default=0) + 1
+        if number not in configuration.selected(known | {number}):
+            raise NotChangeable(f'the model.toml of {name!r} does not serve new versions: write versions = "all"')
+        try:
+            if not folder.is_dir():
+                self._disk.make_folder(folder)
+                self._disk.sync(self._root)
+            number = self._put(name, content, number)
+            self._settle(name, number)
+        except (MLBuffetError, OSError):
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+            raise
+        return number
+
+    def _settle(self, name: str, number: int) -> None:
+        """Let a version that is in place become the default, or remove it."""
+        folder = self._root / name
+        try:
+            self._wait_until_loaded(name, number)
+            if read_pointer(folder) is not None:
+                self._point(name, None)
+        except (MLBuffetError, OSError):
+            with suppress(OSError):
+                self._withdraw(name, number, folder / str(number))
+            raise
+
+    def _put(self, name: str, content: Path, number: int) -> int:
+        """Rename a version into place, under a number that another process has not taken meanwhile."""
+        folder = self._root / name
+        while True:
+            try:
+                with self._catalog.changing():
+                    self._move(content, folder / str(number), folder)
+                    self._highest[name] = number
+                    self._catalog.take(name, number, self._own(name))
+                return number
+            except OSError as error:
+                if error.errno not in _OCCUPIED:
+                    raise
+                number += 1
+
+    def _withdraw(self, name: str, number: int, place: Path) -> None:
+        removed = self._workshop.new()
+        with self._catalog.changing():
+            self._move(place, removed, place.parent)
+            self._highest[name] = max(number, self._highest.get(name, 0))
+            self._catalog.take(name, number, self._own(name))
+
+        def sweep() -> None:
+            self.readers.wait(place)
+            discard(removed)
+
+        Thread(target=sweep, name="mlbuffet-sweep", daemon=True).start()
+
+    def _move(self, source: Path, target: Path, changed: Path) -> None:
+        """Rename, for good; where that fails, nothing was renamed."""
+        self._disk.rename(source, target)
+        try:
+            self._disk.sync(changed)
+        except OSError:
+            with suppress(OSError):
+                self._disk.rename(target, source)
+            raise
+
+    def _point(self, name: str, version: int | None) -> None:
+        """Choose the default, for good; where that fails, the one before stays."""
+        folder = self._root / name
+        before = read_pointer(folder)
+        with self._catalog.changing():
+            try:
+                write_pointer(folder, version, self._workshop.new(), self._disk)
+            except OSError:
+                with suppress(OSError):
+                    write_pointer(folder, before, self._workshop.new(), self._disk)
+                raise
+            self._catalog.take(name, None, self._own(name))
+
+    def _try_out(self, name: str, folder: Path, configuration: Configuration) -> None:
+        sources = self._catalog.sources
+        runtime = configuration.runtime or sources.runtime
+        artifact = find_artifact(folder, sources.runtimes, runtime) if folder.is_dir() else folder
+        with self._trials:
+            try_out(name, artifact, configuration, sources.runtimes, runtime, patience=self._patience)
+
+    def _wait_until_loaded(self, name: str, number: int) -> None:
+        """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""
+        version = self._repository.get(name, number)
+        if (loading := version.loading) is not None:
+            loading.result()
+        if version.state is State.FAILED and version.error is not None:
+            raise version.error
+
+    def _is_ready(self, name: str, number: int) -> bool:
+        with suppress(ModelNotFound):
+            return self._repository.get(name, number).state is State.READY
+        return False
+
+    def _own(self, name: str) -> StoredModel | None:
+        """The model as it lies in the folder."""
+        return find_model(self._root / name, self._catalog.sources.runtimes, self._catalog.sources.runtime)
+
+    def _numbers(self, name: str) -> set[int]:
+        """All numbers that are taken, also by versions that lie elsewhere or came a moment ago."""
+        own = self._own(name)
+        with suppress(ModelNotFound):
+            known = self._repository.stored(name)
+            return {one.version for model in (known, own) if model for one in model.versions}
+        return {one.version for one in own.versions} if own else set()
+
+    def _configuration(self, name: str) -> Configuration:
+        """What ``model.toml`` says. Raises `NotChangeable` for a folder that can take no version, and its error."""
+        folder = self._root / name
+        if folder.is_symlink():
+            raise _elsewhere(name)
+        own = self._own(name)
+        if own is not None and own.error is not None:
+            raise own.error
+        if own is not None and any(one.place == folder for one in own.versions):
+            raise NotChangeable(f"the model {name!r} has no numbered versions: move its files into a folder named 1")
+        if own is not None:
+            return own.configuration
+        return read_configuration(folder / FILE_NAME) if (folder / FILE_NAME).exists() else Configuration()
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        with self._locks.setdefault(name, Lock()):
+            yield
+
+
+def _elsewhere(name: str) -> NotChangeable:
+    return NotChangeable(f"the model {name!r} lies outside the folder that clients may change")
+
+
+@contextmanager
+def _logged(name: str) -> Iterator[None]:
+    """The reason of a refusal, of which a client is told only what is fit for it."""
+    try:
+        yield
+    except MLBuffetError as error:
+        logger.warning("an upload to the model %r is refused: %s", name, reason_of(error))
+        raise

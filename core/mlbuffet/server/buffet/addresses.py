@@ -1,0 +1,40 @@
+"""Which model, and which version of it, an address below /api/v1 means."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
+
+from mlbuffet.errors import InvalidInput
+
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+DEFAULT = "default"
+
+
+def name_and_version(request: Request) -> tuple[str, int | None]:
+    """``iris``, ``iris:default`` and ``iris:2``; ``None`` is the default. Raises `InvalidInput`."""
+    name, colon, version = request.path_params["tag"].partition(":")
+    if not colon or version == DEFAULT:
+        return name, None
+    if VERSION.fullmatch(version) is None:
+        raise InvalidInput(f"{version!r} is not a version; versions are whole numbers from 1, or {DEFAULT!r}")
+    return name, int(version)
+
+
+class SharedRoute(Route):
+    """One of several routes of one path, each with other methods; any of them knows all that are allowed there."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], method: str, allowed: Sequence[str]) -> None:
+        super().__init__(path, endpoint, methods=[method])
+        self._allowed = ", ".join(allowed)
+
+    @override
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": self._allowed})
+        await super().handle(scope, receive, send)

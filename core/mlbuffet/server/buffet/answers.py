@@ -1,0 +1,60 @@
+"""What MLBuffet's API answers."""
+
+from http import HTTPStatus
+from typing import Any, TypedDict
+
+
+class Status(TypedDict):
+    """The status of the answer, once more."""
+
+    code: int
+    name: str
+    description: str
+
+
+class Answer(TypedDict):
+    """That it was done."""
+
+    http_status: Status
+
+
+class ModelList(Answer):
+    """The names of all models."""
+
+    model_list: list[str]
+
+
+class Changed(Answer):
+    """Which version was added, chosen or removed."""
+
+    version: int
+
+
+class VersionInformation(TypedDict):
+    """One version: where it lies below the folder of models, and what was told when it was uploaded."""
+
+    path: str
+    file: str
+    time: str
+    description: str
+    ml_library: str
+    library_version: str
+
+
+class ModelInformation(Answer):
+    """All versions of a model that are on disk, by their numbers."""
+
+    tag_list_versions: dict[str, VersionInformation]
+    default_version: int
+
+
+class Prediction(Answer):
+    """The values of the only output, or of all by name."""
+
+    values: Any
+
+
+def status(code: int, description: str) -> Status:
+    """``code`` with its name."""
+    known = HTTPStatus(code)
+    return Status(code=code, name=known.phrase, description=description)

@@ -1,0 +1,216 @@
+"""The endpoints below /api/v1, and those that say what there is."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import orjson
+from anyio import CancelScope, CapacityLimiter
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mlbuffet.errors import ModelNotFound, NotChangeable
+from mlbuffet.json_text import decode
+from mlbuffet.model import Model
+from mlbuffet.repository import Handle, ModelRepository, Provenance, Publisher, Upload
+from mlbuffet.repository.reading import Readers
+from mlbuffet.scheduling import Call
+from mlbuffet.server.body import compress, header, read_body
+from mlbuffet.server.buffet import answers
+from mlbuffet.server.buffet.addresses import SharedRoute, name_and_version
+from mlbuffet.server.buffet.downloads import Download
+from mlbuffet.server.buffet.images import FILE_FIELDS, image_inputs
+from mlbuffet.server.buffet.information import model_information
+from mlbuffet.server.buffet.multipart import CONTENT_TYPE, Form
+from mlbuffet.server.buffet.uploads import receive_file, receive_form
+from mlbuffet.server.buffet.values import decode_values, default_signature, encode_values
+from mlbuffet.server.changes import check_change
+from mlbuffet.server.coding import LARGE, code
+from mlbuffet.server.prediction import acquire, check_room, predict, within
+from mlbuffet.server.settings import ServerSettings
+from mlbuffet.tensors import size_of
+
+T = TypeVar("T")
+PUBLISHING = 8
+"""How many uploads are made versions at once; the others wait, without a thread that predictions could use."""
+OTHER_CHANGES = 8
+
+
+class DefaultRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Which version is to be the default."""
+
+    default: Annotated[int, msgspec.Meta(ge=1, le=10**18 - 1)]
+
+
+def routes(repository: ModelRepository, settings: ServerSettings, publisher: Publisher | None = None) -> list[Route]:
+    """The routes of the API for the models of ``repository``, which ``publisher`` changes, if they can be."""
+    endpoints = Buffet(repository, settings, publisher)
+    model, version = "/api/v1/models/{name}", "/api/v1/models/{tag}"
+    methods = {
+        "GET": endpoints.download_model,
+        "POST": endpoints.upload,
+        "PUT": endpoints.upload_raw,
+        "DELETE": endpoints.remove,
+    }
+    endpoints.routes = [
+        Route("/", endpoints.welcome),
+        Route("/help", endpoints.help),
+        Route("/api/test", endpoints.test),
+        Route("/api/v1/models", endpoints.models),
+        Route(f"{model}/information", endpoints.information),
+        Route(f"{model}/default", endpoints.choose, methods=["POST"]),
+        Route(f"{version}/download", endpoints.download),
+        Route(f"{version}/prediction", endpoints.predict, methods=["POST"]),
+        *(SharedRoute(version, endpoint, method, ["HEAD", *methods]) for method, endpoint in methods.items()),
+    ]
+    return endpoints.routes
+
+
+class Buffet:
+    """The endpoints, over one repository."""
+
+    routes: list[Route]
+
+    def __init__(self, repository: ModelRepository, settings: ServerSettings, publisher: Publisher | None) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._publisher = publisher
+        self._readers = publisher.readers if publisher else Readers()
+        self._publishing = CapacityLimiter(PUBLISHING)
+        self._changing = CapacityLimiter(OTHER_CHANGES)
+
+    async def welcome(self, request: Request) -> Response:
+        """That this is MLBuffet."""
+        return _told("MLBuffet serves trained models; /help lists what it answers, /docs describes it")
+
+    async def test(self, request: Request) -> Response:
+        """That the API answers."""
+        return _told("the API answers")
+
+    async def help(self, request: Request) -> Response:
+        """What this API answers, as text."""
+        return PlainTextResponse("\n".join(_help_line(route) for route in self.routes) + "\n")
+
+    async def models(self, request: Request) -> Response:
+        """The names of all models."""
+        names = sorted({version.name for version in self._repository})
+        return _json({"http_status": answers.status(200, f"{len(names)} models"), "model_list": names})
+
+    async def information(self, request: Request) -> Response:
+        """All versions of a model that are on disk, and which is the default."""
+        return _json(await run_sync(model_information, self._repository, request.path_params["name"]))
+
+    async def predict(self, request: Request) -> Response:
+        """Run a model on values, or on an image in a form, by its default signature."""
+        name, number = name_and_version(request)
+        found = self._repository.get(name, number)  # what leads nowhere is refused before its body is read
+        body = await read_body(request, self._settings)
+        with await acquire(self._repository, lambda: self._repository.get(name, number), found) as handle:
+            check_room(handle)
+            return await within(self._settings.request_timeout, _answered(request, body, handle))
+
+    async def download(self, request: Request) -> Response:
+        """The file of a version, or a zip of all its files."""
+        name, number = name_and_version(request)
+        stored = self._repository.stored_version(name, number)
+        with ExitStack() as stack:
+            reading = self._readers.reading(stored)
+            try:
+                files = await run_sync(reading.__enter__)
+                stack.push(reading)
+                answer = await run_sync(Download, files, f"{name}-{stored.version}", reading)
+            except FileNotFoundError:
+                raise ModelNotFound(name, stored.version) from None
+            stack.pop_all()
+            return answer
+
+    async def download_model(self, request: Request) -> Response:
+        """The same as with /download."""
+        return await self.download(request)
+
+    async def upload(self, request: Request) -> Response:
+        """Add a version, which becomes the default, from a form: the file of a model, or a zip of its folder."""
+        return await self._upload(request, receive_form)
+
+    async def upload_raw(self, request: Request) -> Response:
+        """Add a version, which becomes the default, from the body as it is; the query says the file's name."""
+        return await self._upload(request, receive_file)
+
+    async def choose(self, request: Request) -> Response:
+        """Make a version the default, such as an older one."""
+        publisher = self._may_change(request)
+        name = request.path_params["name"]
+        body = await read_body(request, self._settings)
+        version = decode(body, DefaultRequest).default
+        await run_sync(publisher.choose, name, version, limiter=self._changing)
+        return _changed(200, version, f"version {version} of the model {name!r} is the default")
+
+    async def remove(self, request: Request) -> Response:
+        """Remove a version; if it was the default, the next latest becomes it."""
+        publisher = self._may_change(request)
+        name, number = name_and_version(request)
+        version = await run_sync(publisher.remove, name, number, limiter=self._changing)
+        return _changed(200, version, f"version {version} of the model {name!r} was removed")
+
+    async def _upload(self, request: Request, receive: Callable[..., Any]) -> Response:
+        publisher = self._may_change(request)
+        name = request.path_params["tag"]
+        upload: Upload = await run_sync(publisher.receive, name, self._settings.max_upload)
+        try:
+            told: Provenance = await receive(request, upload, self._settings)
+            version = await run_sync(publisher.publish, name, upload, told, limiter=self._publishing)
+        finally:
+            with CancelScope(shield=True):
+                await run_sync(upload.discard)
+        return _changed(201, version, f"version {version} of the model {name!r} was added, and is the default")
+
+    def _may_change(self, request: Request) -> Publisher:
+        check_change(request, self._settings)
+        if self._publisher is None:
+            raise NotChangeable("this server has no folder to keep models in: start it with a folder of models")
+        return self._publisher
+
+
+async def _answered(request: Request, body: bytes, handle: Handle) -> Response:
+    content_type = header(request, b"content-type") or ""
+    is_form = content_type.partition(";")[0].strip().lower() == CONTENT_TYPE
+    size = LARGE if is_form else len(body)  # an image is larger than its file
+    call = await code(size, lambda: _call(handle.model, body, content_type if is_form else None))
+    outputs = (await predict(handle, call, request.receive)).outputs
+    answer = await code(size_of(outputs), lambda: encode_values(outputs))
+    return compress(Response(answer, media_type="application/json"), request)
+
+
+def _call(model: Model, body: bytes, form_type: str | None) -> Call:
+    """The call that a body asks for, which is a form of that type or JSON."""
+    signature = default_signature(model)
+    if form_type is None:
+        values = decode_values(body, signature)
+    else:
+        image = bytearray()
+        form = Form(form_type, FILE_FIELDS, image.extend)
+        form.feed(body)
+        form.end()
+        values = image_inputs(bytes(image), signature)
+    return Call(signature.variant_for(values).check_inputs(values))
+
+
+def _help_line(route: Route) -> str:
+    methods = " ".join(sorted((route.methods or set()) - {"HEAD"}))
+    return f"{methods:7}{route.path:40}{(route.endpoint.__doc__ or '').partition('.')[0]}"
+
+
+def _told(description: str) -> Response:
+    return _json({"http_status": answers.status(200, description)})
+
+
+def _changed(code: int, version: int, description: str) -> Response:
+    answer = answers.Changed(http_status=answers.status(code, description), version=version)
+    return Response(orjson.dumps(answer), code, media_type="application/json")
+
+
+def _json(content: Mapping[str, object]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,0 +1,64 @@
+"""What each endpoint below /api/v1 reads and answers."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
+from starlette.routing import Route
+
+from mlbuffet.repository.layout import MODEL_NAME
+from mlbuffet.server.buffet import answers
+from mlbuffet.server.buffet.addresses import DEFAULT, VERSION
+from mlbuffet.server.buffet.endpoints import Buffet, DefaultRequest
+from mlbuffet.server.buffet.multipart import CONTENT_TYPE
+from mlbuffet.server.buffet.values import PredictionRequest
+from mlbuffet.server.openapi import Operation, Protocol, Schema
+
+_CHANGES = (401, 403, 409, 500, 507)
+_UPLOADS = (400, 408, 413, 415, 422, *_CHANGES)
+_FILE: Schema = {"type": "string", "format": "binary"}
+_BINARY = Annotated[str, Meta(extra_json_schema={"format": "binary"})]
+_FORM: Schema = {
+    "type": "object",
+    "required": ["path"],
+    "properties": {"path": _FILE, "model_description": {"type": "string"}, "library_version": {"type": "string"}},
+}
+_IMAGE: Schema = {"type": "object", "required": ["path"], "properties": {"path": _FILE}}
+
+OPERATIONS = {
+    Buffet.welcome: Operation(answer=answers.Answer),
+    Buffet.test: Operation(answer=answers.Answer),
+    Buffet.help: Operation(answer=str, media_type="text/plain"),
+    Buffet.models: Operation(answer=answers.ModelList),
+    Buffet.information: Operation(answer=answers.ModelInformation, errors=(404,)),
+    Buffet.download: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
+    Buffet.download_model: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
+    Buffet.choose: Operation(
+        answer=answers.Changed, body=DefaultRequest, example={"default": 1}, errors=(404, 422, *_CHANGES)
+    ),
+    Buffet.predict: Operation(
+        answer=answers.Prediction,
+        body=PredictionRequest,
+        example={"values": [1.0, 2.0, 5.0]},
+        other_bodies={CONTENT_TYPE: _IMAGE},
+        errors=(400, 404, 422, 500, 503, 504),
+    ),
+    Buffet.upload: Operation(status=201, answer=answers.Changed, other_bodies={CONTENT_TYPE: _FORM}, errors=_UPLOADS),
+    Buffet.upload_raw: Operation(
+        status=201,
+        answer=answers.Changed,
+        other_bodies={"application/octet-stream": _FILE},
+        query={"filename": True, "model_description": False, "library_version": False},
+        errors=_UPLOADS,
+    ),
+    Buffet.remove: Operation(answer=answers.Changed, errors=(400, 404, *_CHANGES)),
+}
+
+
+def protocol(routes: Sequence[Route]) -> Protocol:
+    """The API as OpenAPI describes it."""
+    parameters = {
+        "name": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
+        "tag": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}(:({DEFAULT}|{VERSION.pattern}))?$"},
+    }
+    return Protocol("MLBuffet", routes, OPERATIONS, parameters)

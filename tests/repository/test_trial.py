@@ -1,0 +1,95 @@
+"""A model is tried in a process of its own: what becomes of that process is told, and it ends with the server."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dangerous_runtimes import Dangerous
+from mlbuffet import AmbiguousRuntime, LoadFailed, NoRuntime, hookimpl
+from mlbuffet.repository import Configuration
+from mlbuffet.repository.configuration import WarmUp
+from mlbuffet.repository.trial import try_out
+from uploading import some_runtimes
+
+HANG = """
+import sys
+from pathlib import Path
+from mlbuffet.repository import Configuration
+from mlbuffet.repository.trial import try_out
+from uploading import some_runtimes
+try_out("m", Path(sys.argv[1]), Configuration(), some_runtimes())
+"""
+
+
+class Greedy(Dangerous):
+    """Accepts everything."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return True
+
+
+def artifact(folder: Path, text: str) -> Path:
+    path = folder / "x.danger"
+    path.write_text(text)
+    return path
+
+
+def test_a_model_that_can_be_loaded_passes_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    for text, reason in (("fine", ""), ("refuse", "does not want"), ("crash", "crashed"), ("exit", "ended before")):
+        if not reason:
+            try_out("m", artifact(tmp_path, text), Configuration(), some_runtimes())
+            continue
+        with pytest.raises(LoadFailed, match=reason):
+            try_out("m", artifact(tmp_path, text), Configuration(), some_runtimes())
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_what_the_process_says_is_kept_from_clients(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed) as refused:
+        try_out("m", artifact(tmp_path, "refuse"), Configuration(), some_runtimes())
+    assert "a secret of" in str(refused.value)
+    assert "secret" not in refused.value.public
+    with pytest.raises(LoadFailed) as crashed:
+        try_out("m", artifact(tmp_path, "crash"), Configuration(), some_runtimes())
+    assert "Fatal Python error: Aborted" in str(crashed.value)
+    assert "Fatal" not in crashed.value.public
+
+
+def test_warm_up_and_options_are_tried_too(tmp_path: Path) -> None:
+    configuration = Configuration(warmup=WarmUp(inputs={"x": "text"}))
+    with pytest.raises(LoadFailed, match="'warmup': input 'x' holds 'text'"):
+        try_out("m", artifact(tmp_path, "fine"), configuration, some_runtimes())
+
+
+def test_the_runtime_is_chosen_before_a_process_is_started(tmp_path: Path) -> None:
+    runtimes = some_runtimes()
+    with pytest.raises(NoRuntime):
+        try_out("m", tmp_path, Configuration(), runtimes)
+    runtimes.register(Greedy, name="greedy")
+    with pytest.raises(AmbiguousRuntime):
+        try_out("m", artifact(tmp_path, "crash"), Configuration(), runtimes)
+
+
+def test_the_process_ends_with_the_server(tmp_path: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", HANG, str(artifact(tmp_path, "hang"))],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    deadline = time.monotonic() + 20
+    while not (children := psutil.Process(server.pid).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(1)
+    assert children[0].is_running()
+    server.kill()
+    server.wait()
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert (len(gone), alive) == (1, [])
