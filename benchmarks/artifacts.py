@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,14 @@ def artifact(name: str) -> Artifact:
         parts = {side: {k[2:]: arrays[k] for k in arrays.files if k[0] == side} for side in "io"}
     file = folder / "1" / "model.onnx"
     return Artifact(name, folder, file if file.exists() else folder / "1", parts["i"], parts["o"])
+
+
+def configured(model: Artifact, name: str, configuration: str) -> Artifact:
+    """A copy of the model, called ``name``, with that ``model.toml``."""
+    folder = BUILD / "models" / name
+    copytree(model.folder, folder, dirs_exist_ok=True)
+    (folder / "model.toml").write_text(configuration)
+    return replace(model, name=name, folder=folder)
 
 
 def iris(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:

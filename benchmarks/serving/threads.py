@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
-from shutil import copytree
 
-from artifacts import BUILD, Artifact, artifact
+from artifacts import artifact, configured
 from case import Case, Field, Plan
 from figures import Key
 from serving.cases import setting
@@ -39,24 +37,15 @@ def threads(name: str, title: str, model: str, variants: Variants) -> Case:
             running = {}
             for variant, line in variants.items():
                 plan.tell(f"{variant}: the server starts")
-                configured = _configured(artifact(model), variant, line)
-                running[variant] = stack.enter_context(served(MLBUFFET, configured))
+                copy = configured(artifact(model), f"{model}-{variant.replace(' ', '-')}", f"[options]\n{line}\n")
+                server = stack.enter_context(served(MLBUFFET, copy))
+                running[variant] = partial(load, server.url, MLBUFFET.body(copy), seconds=plan.seconds)
             for count in (1, 16):
-                for variant, server in running.items():
-                    body = MLBUFFET.body(artifact(model))
-                    measure = partial(load, server.url, body, connections=count, seconds=plan.seconds)
-                    field.measures[Key(variant, setting(count))] = measure
+                for variant, ask in running.items():
+                    field.measures[Key(variant, setting(count))] = partial(ask, connections=count)
             yield field
 
     return Case(name=name, title=title, unit="requests/s", prepare=prepare)
-
-
-def _configured(model: Artifact, variant: str, line: str) -> Artifact:
-    """A copy of the model with a ``model.toml``."""
-    folder = BUILD / "models" / variant.replace(" ", "-") / model.name
-    copytree(model.folder, folder, dirs_exist_ok=True)
-    (folder / "model.toml").write_text(f"[options]\n{line}\n")
-    return replace(model, folder=folder)
 
 
 CASES = (
