@@ -39,7 +39,7 @@ def main() -> None:
     """Measure what the command line asks for."""
     arguments = _parsed()
     chosen = [case for case in CASES if _is_chosen(case, arguments)]
-    folder = BUILD / "results" if arguments.quick else RESULTS
+    folder = BUILD / "results" if arguments.quick or arguments.peers else RESULTS
     console, outcomes = Console(), dict[str, Outcome]()
     for case in chosen:
         outcomes[case.name] = _measured(case, arguments, console)
@@ -68,7 +68,7 @@ def _parsed() -> argparse.Namespace:
 def _is_chosen(case: Case, arguments: argparse.Namespace) -> bool:
     if arguments.cases:
         return case.name in arguments.cases
-    return case.quick or not arguments.quick
+    return case.quick if arguments.quick else not case.asked_for
 
 
 def _measured(case: Case, arguments: argparse.Namespace, console: Console) -> Outcome:

@@ -45,7 +45,7 @@ def threads(name: str, title: str, model: str, variants: Variants) -> Case:
                     field.measures[Key(variant, setting(count))] = partial(ask, connections=count)
             yield field
 
-    return Case(name=name, title=title, unit="requests/s", prepare=prepare)
+    return Case(name=name, title=title, unit="requests/s", prepare=prepare, asked_for=True)
 
 
 CASES = (
