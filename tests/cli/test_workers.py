@@ -147,7 +147,7 @@ def test_what_one_of_several_processes_cannot_do_for_all_is_refused(environment:
         for change in ("load", "unload"):
             answer = httpx.post(f"{address}/v2/repository/models/a/{change}")
             assert (answer.status_code, "2 processes" in answer.json()["error"]) == (403, True)
-        for stats in ("/v2/models/stats", "/v2/models/a/stats"):
+        for stats in ("/v2/models/stats", "/v2/models/a/stats", "/metrics"):
             answer = httpx.get(address + stats)
             assert (answer.status_code, "2 processes" in answer.json()["error"]) == (501, True)
         assert "statistics" not in httpx.get(f"{address}/v2").json()["extensions"]

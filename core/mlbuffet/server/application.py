@@ -67,7 +67,7 @@ def create_app(
     predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
     traffic, loads = Traffic(), Loads()
     repository.listen(loads.note)
-    operations = Metrics(repository, traffic, loads)
+    operations = Metrics(repository, traffic, loads, workers=chosen.workers)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),

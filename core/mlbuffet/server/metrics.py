@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,16 +31,19 @@ class Metrics:
     has no series.
     """
 
-    def __init__(self, repository: ModelRepository, traffic: Traffic, loads: Loads) -> None:
+    def __init__(self, repository: ModelRepository, traffic: Traffic, loads: Loads, *, workers: int = 1) -> None:
         self.routes = [Route("/metrics", self.metrics), Route("/monitoring/prometheus/metrics", self.metrics)]
         self._repository = repository
         self._traffic = traffic
         self._loads = loads
+        self._workers = workers
         self._cache = repository.cache
         self._registry: CollectorRegistry | None = None
 
     async def metrics(self, request: Request) -> Response:
-        """Counts and durations for Prometheus; TensorFlow Serving has the second address."""
+        """Counts and durations for Prometheus, of one process alone; TensorFlow Serving has the second address."""
+        if self._workers > 1:
+            raise HTTPException(501, f"each of the {self._workers} processes of this server counts for itself")
         known = {(one.name, one.version) for one in self._repository}
         self._traffic.forget(lambda subject: bool(subject[1]) and subject[1:] not in known)
         self._loads.forget(lambda name, version: (name, version) not in known)
@@ -135,4 +139,9 @@ class Metrics:
 
 def protocol(metrics: Metrics) -> Protocol:
     """The endpoint as OpenAPI describes it."""
-    return Protocol("Operations", metrics.routes, {Metrics.metrics: Operation(answer=str, media_type="text/plain")}, {})
+    return Protocol(
+        "Operations",
+        metrics.routes,
+        {Metrics.metrics: Operation(answer=str, media_type="text/plain", errors=(501,))},
+        {},
+    )
