@@ -43,12 +43,12 @@ def artifact(name: str) -> Artifact:
     return Artifact(name, folder, file if file.exists() else folder / "1", parts["i"], parts["o"])
 
 
-def configured(model: Artifact, variant: str, toml: str) -> Artifact:
-    """A copy of ``model``, made for one variant of a case, with a ``model.toml``."""
-    folder = BUILD / "models" / variant.replace(" ", "-") / model.name
+def configured(model: Artifact, name: str, configuration: str) -> Artifact:
+    """A copy of the model, called ``name``, with that ``model.toml``."""
+    folder = BUILD / "models" / name
     copytree(model.folder, folder, dirs_exist_ok=True)
-    (folder / "model.toml").write_text(toml)
-    return replace(model, folder=folder)
+    (folder / "model.toml").write_text(configuration)
+    return replace(model, name=name, folder=folder)
 
 
 def iris(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:

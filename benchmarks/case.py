@@ -39,5 +39,7 @@ class Case:
     prepare: Callable[[Plan], AbstractContextManager[Field]]
     quick: bool = False
     """Whether ``QUICK=1`` measures it."""
+    asked_for: bool = False
+    """Whether it is measured only where it is named: a choice was made by it, and stands."""
     rounds: int | None = None
     """At most so many rounds, where one takes long."""

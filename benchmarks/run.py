@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 import in_process.batching
 import in_process.lag
 import in_process.memory
+import in_process.observation
 import in_process.predict
 import serving.cases
 import serving.overload
@@ -29,6 +30,7 @@ CASES = (
     *serving.threads.CASES,
     *in_process.predict.CASES,
     in_process.batching.CASE,
+    in_process.observation.CASE,
     in_process.memory.CASE,
     in_process.lag.CASE,
 )
@@ -39,7 +41,7 @@ def main() -> None:
     """Measure what the command line asks for."""
     arguments = _parsed()
     chosen = [case for case in CASES if _is_chosen(case, arguments)]
-    folder = BUILD / "results" if arguments.quick else RESULTS
+    folder = BUILD / "results" if arguments.quick or arguments.peers else RESULTS
     console, outcomes = Console(), dict[str, Outcome]()
     for case in chosen:
         outcomes[case.name] = _measured(case, arguments, console)
@@ -68,7 +70,7 @@ def _parsed() -> argparse.Namespace:
 def _is_chosen(case: Case, arguments: argparse.Namespace) -> bool:
     if arguments.cases:
         return case.name in arguments.cases
-    return case.quick or not arguments.quick
+    return case.quick if arguments.quick else not case.asked_for
 
 
 def _measured(case: Case, arguments: argparse.Namespace, console: Console) -> Outcome:

@@ -50,6 +50,19 @@ def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_a_server_imports_nothing_that_it_does_not_need() -> None:
+    needless = (
+        "mlbuffet.testing",
+        "numpy.random",
+        "fsspec",
+        "httpx",
+        "pydantic",
+    )
+    code = f"import sys, mlbuffet.cli.serving; print([name for name in {needless} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
 def test_nothing_tracked_names_this_machine_or_an_index() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     words = [str(ROOT), "pypi" + ".org", "pythonhosted" + ".org"]

@@ -43,5 +43,7 @@ routes = [
     Route("/raw", infer_raw, methods=["POST"]),
 ]
 
+app = Starlette(routes=routes)
+
 if __name__ == "__main__":
-    uvicorn.run(Starlette(routes=routes), port=PORT, access_log=False, log_level="warning")
+    uvicorn.run(app, port=PORT, access_log=False, log_level="warning")

@@ -12,11 +12,14 @@ from case import Case, Field, Plan
 from figures import Key, Round
 from serving.environment import NotInstalled
 from serving.peers import (
+    ASGI_SERVERS,
     BARE,
     BARE_RAW,
     BARE_TENSORFLOW,
     MLBUFFET,
+    MLBUFFET_BATCHING,
     MLBUFFET_BINARY,
+    MLBUFFET_TWO,
     PYTHON_PEERS,
     TRITON,
     Peer,
@@ -26,7 +29,14 @@ from serving.wrk import load
 
 
 def comparison(
-    name: str, title: str, model: str, peers: tuple[Peer, ...], connections: tuple[int, ...], *, quick: bool = False
+    name: str,
+    title: str,
+    model: str,
+    peers: tuple[Peer, ...],
+    connections: tuple[int, ...],
+    *,
+    quick: bool = False,
+    asked_for: bool = False,
 ) -> Case:
     """Servers of one model; the first one is what the others are held against."""
 
@@ -50,7 +60,7 @@ def comparison(
                     field.measures[Key(peer.name, setting(count))] = measure
             yield field
 
-    return Case(name=name, title=title, unit="requests/s", prepare=prepare, quick=quick)
+    return Case(name=name, title=title, unit="requests/s", prepare=prepare, quick=quick, asked_for=asked_for)
 
 
 def setting(connections: int) -> str:
@@ -92,6 +102,8 @@ def _many(plan: Plan) -> Iterator[Field]:
         yield field
 
 
+TENSORFLOW_WAYS = (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BATCHING, MLBUFFET_BINARY)
+
 CASES = (
     comparison(
         "onnx",
@@ -102,13 +114,20 @@ CASES = (
         quick=True,
     ),
     comparison(
-        "tensorflow", "Small TensorFlow model, JSON", "mlp", (BARE_TENSORFLOW, MLBUFFET), (1, 16, 64), quick=True
+        "tensorflow",
+        "Small TensorFlow model, JSON",
+        "mlp",
+        (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BATCHING),
+        (1, 16, 64),
+        quick=True,
     ),
-    comparison("digits", "The demo's CNN, 64 floats", "digits", (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY), (1, 16)),
-    comparison("cnn", "A CNN, 3 072 floats", "cnn", (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY), (1, 16)),
+    comparison("digits", "The demo's CNN, 64 floats", "digits", TENSORFLOW_WAYS, (1, 16)),
+    comparison("cnn", "A CNN, 3 072 floats", "cnn", TENSORFLOW_WAYS, (1, 16)),
     comparison(
         "pixels-json", "602 112 floats, JSON", "pixels", (BARE, MLBUFFET, *PYTHON_PEERS, TRITON), (1,), quick=True
     ),
     comparison("pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY), (1, 4), quick=True),
+    comparison("workers", "One process and two", "iris", (MLBUFFET, MLBUFFET_TWO), (1, 16, 64)),
+    comparison("asgi", "The bare route under other ASGI servers", "iris", ASGI_SERVERS, (1, 16, 64), asked_for=True),
     Case(name="models", title="1, 10 and 100 models loaded, all asked", unit="requests/s", prepare=_many),
 )

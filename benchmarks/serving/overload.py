@@ -3,36 +3,40 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from artifacts import Artifact, artifact, configured
+from artifacts import artifact, configured
 from case import Case, Field, Plan
 from figures import Key, Round
 from rounds import Measure
 from serving.arrivals import arrive
-from serving.peers import BARE, MLBUFFET, Peer
+from serving.bodies import Body
+from serving.peers import MLBUFFET
 from serving.server import Server, served
 from serving.wrk import load
 
 PEAK, UNLOADED, OVERLOADED = "at its peak", "a tenth of the peak", "ten times the peak"
-PEAK_CONNECTIONS = 8
-SHORT_QUEUE = "[scheduling]\nmax_concurrency = 2\nmax_queue = 6\n"
-"""As many as ask at once at the peak: more would not be answered sooner than a client loses patience."""
+PEAK_CONNECTIONS = 4
+SHORT_QUEUE = 4
+SHORT = f"MLBuffet, max_queue = {SHORT_QUEUE}"
+ARRIVAL_ROUNDS = 4
+"""How much longer than other rounds arrivals last: a queue has to fill before it refuses."""
 
 
 @contextmanager
 def _prepare(plan: Plan) -> Iterator[Field]:
-    field, heavy = Field(), artifact("heavy")
+    field, model = Field(), artifact("heavy")
+    short = configured(model, "heavy-short-queue", f"[scheduling]\nmax_queue = {SHORT_QUEUE}\n")
     with ExitStack() as stack:
-        for peer, model in {BARE: heavy, MLBUFFET: configured(heavy, "short queue", SHORT_QUEUE)}.items():
-            plan.tell(f"{peer.name} starts")
-            server = stack.enter_context(served(peer, model))
-            for setting, measure in _measures(server, peer, model, plan.seconds).items():
-                field.measures[Key(peer.name, setting)] = measure
+        for contender, chosen in ((MLBUFFET.name, model), (SHORT, short)):
+            plan.tell(f"{contender} starts")
+            server = stack.enter_context(served(MLBUFFET, chosen))
+            for setting, measure in _measures(server, MLBUFFET.body(chosen), plan.seconds).items():
+                field.measures[Key(contender, setting)] = measure
         yield field
 
 
-def _measures(server: Server, peer: Peer, model: Artifact, seconds: int) -> dict[str, Measure]:
+def _measures(server: Server, body: Body, seconds: int) -> dict[str, Measure]:
     """The three loads; the peak that a round found is what the other two of that round are measured in."""
-    body, peaks = peer.body(model), [0.0]
+    peaks = [0.0]
 
     def peak() -> Round:
         found = load(server.url, body, connections=PEAK_CONNECTIONS, seconds=seconds)
@@ -40,7 +44,7 @@ def _measures(server: Server, peer: Peer, model: Artifact, seconds: int) -> dict
         return {"good answers/s": found["requests/s"], "p99 ms": found["p99 ms"]}
 
     def times(factor: float) -> Measure:
-        return lambda: arrive(server.url, body, rate=peaks[-1] * factor, seconds=seconds)
+        return lambda: arrive(server.url, body, rate=peaks[-1] * factor, seconds=seconds * ARRIVAL_ROUNDS)
 
     return {PEAK: peak, UNLOADED: times(0.1), OVERLOADED: times(10)}
 

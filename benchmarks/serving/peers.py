@@ -28,6 +28,8 @@ class Peer:
 
 MLBUFFET = Peer(name="MLBuffet")
 MLBUFFET_BINARY = Peer(name="MLBuffet, binary", body=bodies.open_inference_binary)
+MLBUFFET_TWO = Peer(name="MLBuffet, --workers 2", options=("--workers", "2"))
+MLBUFFET_BATCHING = Peer(name="MLBuffet, --batching", options=("--batching",))
 BARE = Peer(name="bare route", script="bare_onnx.py")
 BARE_RAW = Peer(name="bare route, np.frombuffer", script="bare_onnx.py", body=bodies.raw)
 BARE_TENSORFLOW = Peer(name="bare route", script="bare_tensorflow.py")
@@ -43,4 +45,11 @@ PYTHON_PEERS = (
 # its library of the interpreter suits Debian's Python 3.11, not every other
 TRITON = Peer(
     name="Triton", script="triton_server.py", packages=("nvidia-pytriton==0.7.0",), python="/usr/bin/python3.11"
+)
+
+_BARE = ("starlette==1.10.0", "uvicorn[standard]==0.54.0", "orjson==3.13.0")
+ASGI_SERVERS = (
+    Peer(name="uvicorn", script="bare_onnx.py", packages=_BARE),
+    Peer(name="granian", script="bare_granian.py", packages=(*_BARE, "granian==2.8.7")),
+    Peer(name="hypercorn", script="bare_hypercorn.py", packages=(*_BARE, "hypercorn==0.18.0")),
 )

@@ -46,7 +46,28 @@ def _servers(plan: Plan) -> Iterator[Field]:
     for title, name, bare in (("small ONNX", "iris", BARE), ("small TensorFlow", "mlp", BARE_TENSORFLOW)):
         for peer in (bare, MLBUFFET):
             field.measures[Key(peer.name, title)] = partial(_first_answer, peer, artifact(name))
+    plan.tell("a folder of twelve models is made")
+    field.measures[Key(MLBUFFET.name, "10 ONNX and 2 TensorFlow, all ready")] = partial(_all_ready, _mixed())
     yield field
+
+
+def _mixed() -> Artifact:
+    """A folder with copies of ONNX models and two of TensorFlow."""
+    root, names = BUILD / "models" / "mixed", ("iris", "cnn_onnx", "pixels", "heavy")
+    for number in range(10):
+        copytree(artifact(names[number % 4]).folder, root / f"onnx{number}", dirs_exist_ok=True)
+    for name in ("mlp", "cnn"):
+        copytree(artifact(name).folder, root / name, dirs_exist_ok=True)
+    return replace(artifact("iris"), name="onnx0", folder=root)
+
+
+def _all_ready(models: Artifact) -> Round:
+    begin = time.perf_counter()
+    with served(MLBUFFET, models) as server:
+        first = time.perf_counter() - begin
+        while not server.ready:
+            time.sleep(0.05)
+        return {"s": time.perf_counter() - begin, "MB": server.memory, "first s": first}
 
 
 def _first_answer(peer: Peer, model: Artifact) -> Round:

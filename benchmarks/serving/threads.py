@@ -37,16 +37,15 @@ def threads(name: str, title: str, model: str, variants: Variants) -> Case:
             running = {}
             for variant, line in variants.items():
                 plan.tell(f"{variant}: the server starts")
-                chosen = configured(artifact(model), variant, f"[options]\n{line}\n")
-                running[variant] = stack.enter_context(served(MLBUFFET, chosen))
+                copy = configured(artifact(model), f"{model}-{variant.replace(' ', '-')}", f"[options]\n{line}\n")
+                server = stack.enter_context(served(MLBUFFET, copy))
+                running[variant] = partial(load, server.url, MLBUFFET.body(copy), seconds=plan.seconds)
             for count in (1, 16):
-                for variant, server in running.items():
-                    body = MLBUFFET.body(artifact(model))
-                    measure = partial(load, server.url, body, connections=count, seconds=plan.seconds)
-                    field.measures[Key(variant, setting(count))] = measure
+                for variant, ask in running.items():
+                    field.measures[Key(variant, setting(count))] = partial(ask, connections=count)
             yield field
 
-    return Case(name=name, title=title, unit="requests/s", prepare=prepare)
+    return Case(name=name, title=title, unit="requests/s", prepare=prepare, asked_for=True)
 
 
 CASES = (

@@ -76,7 +76,7 @@ def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
     return {spec.name: _random(spec, generator) for spec in signature.inputs.values()}
 
 
-def _random(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
+def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
     shape = [_FREE_SIZE if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
     match kind_of(spec.dtype):
         case "O":
