@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench reloads kills schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,8 +34,8 @@ coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
 soak: env ## send 10 000 malformed requests to a server, and print what became of it
 	MLBUFFET_SOAK=10000 $(BIN)/pytest -q -s tests/server/test_soak.py
 
-fuzz: env ## give the decoders of requests 240 000 examples, in a quarter of an hour on two cores
-	MLBUFFET_FUZZ=40000 $(BIN)/pytest -n auto --maxprocesses 4 -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
+fuzz: env ## give the decoders of requests 280 000 examples, in a quarter of an hour on two cores
+	MLBUFFET_FUZZ=20000 $(BIN)/pytest -n auto --maxprocesses 4 -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
 
 clients: env ## run every client of docs/clients.md, KServe's in an environment of its own
 	@test -x build/kserve/bin/python || $(UV) venv --quiet --python $(BIN)/python build/kserve
@@ -59,6 +59,11 @@ bench: env ## print what a prediction costs and how fast and small a server star
 	$(BIN)/python benchmarks/tensorflow_cnn.py memory
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/repository.py
+	$(BIN)/python benchmarks/observation.py
+
+campaign: env ## stop a server under load 50 times, and load and unload one model from 32 threads 256 times each
+	MLBUFFET_CAMPAIGN=1 $(BIN)/pytest -q tests/cli/test_sigterm.py
+	MLBUFFET_CAMPAIGN=1 $(BIN)/pytest -q tests/server/test_reload.py -k many_threads
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000

@@ -49,6 +49,10 @@ def show_many_models(folder: Path) -> None:
         print(
             f"  index {statistics.median(moments) * 1000:.0f} ms, {process.memory_info().rss / 2**20:.0f} MiB in memory"
         )
+        client.get("/metrics").raise_for_status()  # the first one imports what it takes
+        begin = time.perf_counter()
+        client.get("/metrics").raise_for_status()
+        print(f"  metrics {(time.perf_counter() - begin) * 1000:.0f} ms")
         begin = time.perf_counter()
         client.get("/v2/models/m7").raise_for_status()
         print(f"  first use of a model {time.perf_counter() - begin:.2f} s")

@@ -12,10 +12,9 @@ import pytest
 from starlette.applications import Starlette
 
 from mlbuffet import Runtimes
-from mlbuffet.repository import ModelRepository, find_versions
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, listen
-from small_runtimes import small_runtimes
+from small_runtimes import repository_of, small_runtimes
 
 pytest_plugins = ["pytester"]
 
@@ -24,6 +23,14 @@ pytest_plugins = ["pytester"]
 def runtimes() -> Runtimes:
     """The small runtimes, and none that is installed."""
     return small_runtimes()
+
+
+@pytest.fixture(scope="session")
+def installed() -> Runtimes:
+    """The runtimes that are installed."""
+    found = Runtimes()
+    found.discover()
+    return found
 
 
 @pytest.fixture
@@ -58,17 +65,16 @@ def run_app() -> Callable[[Starlette], AbstractContextManager[httpx.Client]]:
 def serve(
     run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]],
 ) -> Callable[..., AbstractContextManager[httpx.Client]]:
-    """A function that serves the models at a path, and gives a client once all were tried."""
+    """A function that serves the models at a path, and gives a client once all were tried; with the small runtimes."""
 
     @contextmanager
-    def served(path: Path, settings: ServerSettings | None = None) -> Iterator[httpx.Client]:
-        runtimes = small_runtimes()
-        repository = ModelRepository(runtimes)
-        for stored in find_versions(path, runtimes):
-            repository.add(stored)
+    def served(
+        path: Path, settings: ServerSettings | None = None, runtimes: Runtimes | None = None
+    ) -> Iterator[httpx.Client]:
+        repository = repository_of(path, runtimes or small_runtimes())
         loaded = Event()
         with run_app(create_app(repository, settings, on_loaded=loaded.set)) as client:
-            assert loaded.wait(30)
+            assert loaded.wait(120)
             yield client
 
     return served

@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 LIMIT = 2**20
+MODELS = {"half.half": "half", "bad.half": "corrupt", "echo.echo": "float32 float64 object int8 uint8 bool"}
 BOMB = gzip.compress(b" " * (LIMIT + 1), mtime=0)
 V2, V1 = "/v2/models/half/infer", "/v1/models/half:predict"
 LENGTH = "Inference-Header-Content-Length"
@@ -82,7 +83,12 @@ FRAMING = {
     "corrupt gzip": (post(V2, b"gzip", {"Content-Encoding": "gzip"}), 400),
     "an unknown encoding": (post(V2, b"{}", {"Content-Encoding": "br"}), 415),
     "a wrong method": (post(V2, b"", method="DELETE"), 405),
-    "a method that there is not": (post(V2, b"", method="BREW"), 400),
+    "a method that there is not": (post(V2, b"", method="BREW"), 405),
+    "a method in small letters": (post(V2, b"", method="post"), 405),
+    "no version of HTTP": (b"GET /v2\r\n\r\n", 505),
+    "HTTP/0.9": (b"GET /v2 HTTP/0.9\r\n\r\n", 505),
+    "HTTP/2.0": (b"GET /v2 HTTP/2.0\r\n\r\n", 505),
+    "HTTP/1.2": (b"GET /v2 HTTP/1.2\r\n\r\n", 400),
     "a length and chunks": (post(V2, b"{}", {"Transfer-Encoding": "chunked"}), 400),
     "two lengths": (b"POST /v2 HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
     "a negative length": (post(V2, b"{}", {"Content-Length": -2}), 400),
@@ -130,6 +136,13 @@ TENSORS = {
     "rows that are none": (v1({"instances": []}), 400),
     "both instances and inputs": (v1({"instances": [1], "inputs": [1]}), 400),
     "base64 for a number": (v1({"instances": [{"b64": "_"}]}), 400),
+    "bad base64": (post("/v1/models/echo:predict", b'{"signature_name":"object","inputs":[{"b64":"a_=="}]}'), 400),
+    "long flat data for a short shape": (x(data=[1] * 300_000), 400),
+    "long nested data for a short shape": (x(data=[[1, 2, 3]] * 80_000), 400),
+    "long ragged data": (x(shape=[240_001], data=[[1, 2, 3]] * 80_000 + [1]), 400),
+    "text at the end of long data": (x(shape=[300_001], data=[1] * 300_000 + ["2"]), 400),
+    "null at the end of long data": (x(shape=[300_001], data=[1] * 300_000 + [None]), 400),
+    "a name given twice": (x().replace(b'"shape"', b'"name" ', 1), 400),
     "the name of an output that is 100 000 long": (v2(X, outputs=[{"name": "n" * 100_000}]), 400),
     "a datatype that is 100 000 long": (x(datatype="n" * 100_000), 400),
 }
@@ -165,5 +178,13 @@ ADDRESSES |= {
     "an unknown signature": (v2(X, parameters={"signature_name": "w"}), 400),
     "a model that failed": (post("/v2/models/bad/infer", b"{}"), 503),
     "a model that failed, under v1": (post("/v1/models/bad:predict", b"{}"), 503),
+}
+ADDRESSES |= {
+    f"{verb or 'status'} of {name[:12]!r}, under v1": (post(f"/v1/models/{name}{verb}", b"{}", method=method), status)
+    for verb, method in (("", "GET"), ("/metadata", "GET"), (":predict", "POST"), (":classify", "POST"))
+    for name, status in (("nope", 404), ("..", 404), ("%2e%2e", 404), ("a%00b", 404), ("n" * 256, 404), ("a%2fb", 400))
+} | {
+    f"version {version} of a model": (post(f"/v2/models/half/versions/{version}", b"", method="GET"), 400)
+    for version in ("0", "-1", "1.0", "01", "1_0", "%D9%A1", "9" * 400)
 }
 FAULTS = FRAMING | TENSORS | BINARY_LIES | ADDRESSES

@@ -16,6 +16,7 @@ import numpy as np
 from starlette.applications import Starlette
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
+from mlbuffet.caching import PredictionCache
 from mlbuffet.repository import Catalog, ModelRepository, Residency, Sources, Watcher
 from mlbuffet.server import ServerSettings, create_app
 
@@ -139,14 +140,20 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextmanager
-def reloading(root: Path, run_app: RunApp, residency: Residency | None = None, **watching: Any) -> Iterator[Reloading]:
+def reloading(
+    root: Path,
+    run_app: RunApp,
+    residency: Residency | None = None,
+    cache: PredictionCache | None = None,
+    **watching: Any,
+) -> Iterator[Reloading]:
     """A server that watches ``root``, with clients that may change models."""
     runtime = Adds()
     runtimes = Runtimes()
     runtimes.register(runtime, name="adds")
     sources = Sources([root], runtimes)
     models = sources.find(may_be_empty=True)
-    repository = ModelRepository(runtimes, residency=residency)
+    repository = ModelRepository(runtimes, residency=residency, cache=cache)
     repository.update(models)
     loaded = Event()
     app = create_app(repository, ServerSettings(allow_changes=True), on_loaded=loaded.set)

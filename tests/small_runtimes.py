@@ -1,4 +1,4 @@
-"""Three runtimes small enough to be read at a glance."""
+"""Three runtimes small enough to be read at a glance, and models of theirs."""
 
 import time
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
+from mlbuffet.repository import ModelRepository, Sources
 
 
 class HalfPlusTwo:
@@ -86,3 +87,18 @@ def small_runtimes() -> Runtimes:
     runtimes.register(Echo, name="echo")
     runtimes.register(Sleep, name="sleep")
     return runtimes
+
+
+def write_models(root: Path, models: Mapping[str, str]) -> Path:
+    """``root`` with files of that text in it; the text is what the runtimes above read."""
+    for name, text in models.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def repository_of(path: Path, runtimes: Runtimes) -> ModelRepository:
+    """The models at ``path``, not loaded yet."""
+    repository = ModelRepository(runtimes)
+    repository.update(Sources([path], runtimes).find())
+    return repository

@@ -12,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlbuffet import InvalidInput
-from mlbuffet.json_text import decode, encode_array
+from mlbuffet import InvalidInput, json_text
+from mlbuffet.json_text import decode, decode_outline, encode_array, text_of
 
 
 class Body(msgspec.Struct):
     name: str
     data: Any = None
+
+
+class Outline(msgspec.Struct):
+    name: str
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 def test_bare_nan_and_infinities_are_read() -> None:
@@ -58,6 +63,20 @@ def test_what_is_not_the_json_expected_is_refused(text: bytes, message: str) -> 
         decode(text, Body)
 
 
+def test_an_outline_leaves_the_text_of_raw_fields() -> None:
+    outline = decode_outline(b'{"name": "NaN \\"NaN", "data": [NaN, {"Infinity": -Infinity}, "NaN"]}', Outline)
+    assert outline.name == 'NaN "NaN'
+    assert text_of(outline.data) == b'[NaN, {"Infinity": -Infinity}, "NaN"]'
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"name": NaN}', b'{"name": "x", "data": [1e7777777]}', b'{"name": "x", "data": NaN', b'{"name": "NaN\\']
+)
+def test_an_outline_is_as_strict(text: bytes) -> None:
+    with pytest.raises(InvalidInput, match="JSON"):
+        decode_outline(text, Outline)
+
+
 @given(
     st.binary()
     | st.text().map(str.encode)
@@ -90,9 +109,14 @@ def test_any_bytes_are_read_or_refused(text: bytes) -> None:
         (np.zeros((2, 0)), "[[],[]]"),
         (np.zeros((0,), object), "[]"),
         (np.arange(6).reshape(2, 3).T, "[[0,3],[1,4],[2,5]]"),
+        (np.array([[[1], [np.nan]], [[3], [4]]]), "[[[1.0],[NaN]],[[3.0],[4.0]]]"),
     ],
 )
-def test_arrays_are_written_as_nested_lists(array: np.ndarray, text: str) -> None:
+@pytest.mark.parametrize("piece", [1, 2, 1000])
+def test_arrays_are_written_as_nested_lists(
+    array: np.ndarray, text: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_text, "PIECE", piece)
     assert encode_array(array).decode() == text
 
 

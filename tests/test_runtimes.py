@@ -15,6 +15,7 @@ from mlbuffet import (
     DuplicateRuntime,
     IncompleteRuntime,
     InvalidHook,
+    LoadFailed,
     NoRuntime,
     Runtimes,
     UnknownRuntime,
@@ -185,9 +186,48 @@ def test_an_exception_in_accepts_counts_as_no_and_is_logged(
     runtimes.register(Raises, name="raises")
     with caplog.at_level(logging.WARNING):
         assert runtimes.select(half).name == "half"
-    assert "'raises' failed to say whether it accepts" in caplog.text
+    assert "'raises' failed in accepts for" in caplog.text
     assert "disk on fire" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+class Explains(Mine):
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        return "it holds weights alone; save the model" if path.suffix == ".weights" else None
+
+
+def test_a_runtime_explains_what_it_knows_and_cannot_serve(runtimes: Runtimes, tmp_path: Path) -> None:
+    runtimes.register(Explains, name="explains")
+    (tmp_path / "m.weights").touch()
+    with pytest.raises(LoadFailed, match="by the runtime 'explains': it holds weights alone; save the model"):
+        mlbuffet.load(tmp_path / "m.weights", runtimes=runtimes)
+    (tmp_path / "m.other").touch()
+    with pytest.raises(NoRuntime, match="asked: half, echo, sleep, explains"):
+        mlbuffet.load(tmp_path / "m.other", runtimes=runtimes)
+
+
+def test_a_runtime_that_accepts_wins_over_one_that_explains(runtimes: Runtimes, tmp_path: Path) -> None:
+    class Accepts(Mine):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".weights"
+
+    runtimes.register(Explains, name="explains")
+    runtimes.register(Accepts, name="accepts")
+    assert runtimes.select(tmp_path / "m.weights").name == "accepts"
+
+
+@pytest.mark.parametrize("answer", ["1 / 0", "42", "''"])
+def test_an_explanation_that_is_none_counts_for_nothing(answer: str, runtimes: Runtimes, tmp_path: Path) -> None:
+    class Confused(Mine):
+        @hookimpl
+        def explain(self, path: Path) -> Any:
+            return eval(answer)
+
+    runtimes.register(Confused, name="confused")
+    with pytest.raises(NoRuntime):
+        runtimes.select(tmp_path)
 
 
 def test_hooks_may_leave_out_arguments_they_do_not_need(half: Path) -> None:

@@ -1,11 +1,13 @@
 """Specs and signatures hold what models say of themselves, and hold callers to it."""
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, UnknownSignature
-from mlbuffet.tensors import shape_text
+from mlbuffet.tensors import shape_text, size_of
 
 X = TensorSpec("x", np.float32, (None, 4))
 Y = TensorSpec("y", np.int64, ())
@@ -160,3 +162,46 @@ def test_the_default_must_be_one_of_the_signatures() -> None:
 )
 def test_shapes_are_written_for_people(shape: tuple[int | None, ...] | None, text: str) -> None:
     assert shape_text(shape) == text
+
+
+def test_the_size_of_texts_is_that_of_their_bytes() -> None:
+    texts = np.array([[b"abc", b""], [b"d" * 5000, b"e"]], object)
+    assert size_of({"x": np.zeros((2, 3), np.float64), "t": texts, "none": np.zeros((0, 4), np.int8)}) == 48 + 5004
+
+
+def typed(dtype: str) -> Signature:
+    return Signature([TensorSpec("x", dtype, [None])], [TensorSpec("y", dtype, [None])])
+
+
+EITHER = Signature.of_variants([typed("int32"), typed("float32"), typed("object")])
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (np.zeros(2, np.float32), "float32"),
+        (np.zeros(2, np.int32), "int32"),
+        ([1, 2], "int32"),
+        ([1, 2.5], "float32"),
+        ([2**40], "float32"),
+        (["a"], "object"),
+    ],
+)
+def test_what_a_call_brings_chooses_the_variant(value: Any, dtype: str) -> None:
+    assert EITHER.inputs["x"].dtype == np.int32
+    assert EITHER.variant_for({"x": value}) == typed(dtype)
+    assert typed(dtype).variant_for({"x": value}) == typed(dtype)
+
+
+def test_what_no_variant_takes_is_refused_with_all_that_they_take() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        EITHER.variant_for({"x": np.zeros(2, np.complex64)})
+    assert str(refused.value) == (
+        "input 'x' has dtype complex64; the model takes int32; or x: float32 (any,); or x: bytes (any,)"
+    )
+
+
+def test_variants_have_the_same_names() -> None:
+    other = Signature([TensorSpec("z", "int32", None)], [])
+    with pytest.raises(ValueError, match="the same inputs and outputs by name"):
+        Signature.of_variants([typed("int32"), other])

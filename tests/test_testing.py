@@ -117,6 +117,14 @@ WRONG = {
             return path.suffix == ".md" or super().accepts(path)
         """,
     ),
+    "a word on everything": (
+        "test_it_explains_only_its_own_kind",
+        """
+        @hookimpl
+        def explain(self, path):
+            return "it cannot be served"
+        """,
+    ),
     "None for no": (
         "test_it_refuses_what_is_foreign test_accepts_never_raises",
         """
@@ -409,7 +417,7 @@ def failures(result: pytest.RunResult) -> set[str]:
 
 def test_a_right_runtime_passes_every_test(pytester: pytest.Pytester) -> None:
     write_plugin(pytester, "pass")
-    run(pytester).assert_outcomes(passed=22)
+    run(pytester).assert_outcomes(passed=23)
 
 
 @pytest.mark.parametrize(("rules", "body"), WRONG.values(), ids=WRONG)
@@ -438,7 +446,7 @@ def test_a_module_may_be_the_plugin_and_light_imports_may_be_allowed(pytester: p
         .replace("return Wrong()", "return plug")
         .replace('patience = getattr(Wrong, "patience", 120.0)', "may_import = frozenset({'heavy'})"),
     )
-    run(pytester).assert_outcomes(passed=22)
+    run(pytester).assert_outcomes(passed=23)
 
 
 def test_what_cannot_be_judged_is_skipped(pytester: pytest.Pytester) -> None:
@@ -459,7 +467,7 @@ def test_what_cannot_be_judged_is_skipped(pytester: pytest.Pytester) -> None:
     artifact = 'Artifact(path, {"x": np.array(3, ml_dtypes.bfloat16)}, {"y": np.array(6, ml_dtypes.bfloat16)})'
     pytester.makepyfile(test_plug=re.sub(r"Artifact\(path, .*", artifact, suite))
     result = run(pytester, "-rs")
-    result.assert_outcomes(passed=20, skipped=2)
+    result.assert_outcomes(passed=21, skipped=2)
     result.stdout.fnmatch_lines_random(["*no free first axis*", "*a dict cannot be watched*"])
 
 

@@ -55,7 +55,7 @@ def compare(
     """
     name = model.signatures.resolve(signature)
     other_name = _name_for_other(other, other_signature or (name if name in other.signatures else None))
-    ours, theirs = model.signatures[name], other.signatures[other_name]
+    ours, theirs = model.signatures[name].variant_for(inputs), other.signatures[other_name]
     arrays = ours.check_inputs(inputs)
     theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
     results = model.predict(arrays, signature=name)
@@ -64,7 +64,7 @@ def compare(
     }
     other_results = other.predict(other_inputs, signature=other_name)
     pairs = _paired(ours.outputs, theirs.outputs, "outputs")
-    return [_difference(one, results[one], two, other_results[two], tolerance) for one, two in pairs.items()]
+    return [difference(one, results[one], two, other_results[two], tolerance) for one, two in pairs.items()]
 
 
 def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
@@ -115,7 +115,8 @@ def _fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     return array.astype(spec.dtype) if kind_of(array.dtype) == kind_of(spec.dtype) else array
 
 
-def _difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:
+def difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:
+    """How far ``array``, the output ``ours``, and ``other``, called ``theirs``, are apart."""
     kinds = {kind_of(array.dtype), kind_of(other.dtype)}
     if array.shape != other.shape:
         return _unlike(ours, theirs, f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}")

@@ -23,6 +23,7 @@
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
     ├── ModelNotReady           the model is loading, or failed to load
+    ├── Overloaded              as many calls of the model wait as may
     ├── UploadRefused           what was uploaded cannot be a version of a model
     │   └── UploadTooLarge      it is larger than the server takes
     ├── NotChangeable           the model lies where, or as, a server cannot change it
@@ -401,6 +402,18 @@ class ModelNotReady(MLBuffetError):
 
     def __str__(self) -> str:
         return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+
+
+class Overloaded(MLBuffetError):
+    """As many calls are ``running`` and ``waiting`` as one model may have."""
+
+    def __init__(self, running: int, waiting: int) -> None:
+        self.running = running
+        self.waiting = waiting
+        super().__init__(running, waiting)
+
+    def __str__(self) -> str:
+        return f"the model is overloaded: {self.running} calls run and {self.waiting} wait; ask again a little later"
 
 
 class UploadRefused(MLBuffetError):

@@ -61,6 +61,15 @@ class RuntimePlugin(Protocol):
 class OptionalHooks(Protocol):
     """What a runtime may implement besides."""
 
+    @hookspec(firstresult=True)
+    def explain(self, path: Path) -> str | None:
+        """Why ``path``, which this runtime knows and does not accept, cannot be served, and what to do instead.
+
+        Asked where no runtime accepts it; the sentence becomes a `LoadFailed`, so without paths in it. ``None`` for
+        what is not of this runtime's kind. As `accepts`, it looks at names and magic bytes alone.
+        """
+        ...
+
     @hookspec
     def unload(self, model: Any) -> None:
         """Release what garbage collection would not: sessions, temporary files, device memory."""

@@ -83,6 +83,8 @@ class Model:
         """
         name = self.signatures.resolve(signature)
         declared = self.signatures[name]
+        if declared.variants:
+            declared = declared.variant_for(inputs)
         wanted = declared.check_outputs(outputs)
         arrays = declared.check_inputs(inputs, any_shape=any_shape and self.runtime.takes_any_shape)
         if not self._release.alive:

@@ -15,6 +15,7 @@ from mlbuffet.errors import (
     DuplicateRuntime,
     IncompleteRuntime,
     InvalidHook,
+    LoadFailed,
     NoRuntime,
     UnknownRuntime,
     reason_of,
@@ -56,13 +57,21 @@ class Runtime:
 
     def accepts(self, path: Path) -> bool:
         """Whether the runtime says that ``path`` is its artifact; a plugin that raises says no."""
+        return bool(self._asked("accepts", path))
+
+    def explain(self, path: Path) -> str | None:
+        """Why ``path`` is of the runtime's kind and yet cannot be served; ``None`` where it has nothing to say."""
+        reason = self._asked("explain", path)
+        return reason if isinstance(reason, str) else None
+
+    def _asked(self, hook: str, path: Path) -> Any:
+        """What a hook says of ``path``; None where it raises."""
         try:
-            return bool(self.hook("accepts")(path=path))
+            return self.hook(hook)(path=path)
         except Exception as error:
-            reason = reason_of(error)
-            logger.warning("the runtime %r failed to say whether it accepts '%s': %s", self.name, path, reason)
+            logger.warning("the runtime %r failed in %s for '%s': %s", self.name, hook, path, reason_of(error))
             logger.debug("its traceback:", exc_info=error)
-            return False
+            return None
 
     def __str__(self) -> str:
         return self.name
@@ -113,7 +122,8 @@ class Runtimes:
     def select(self, path: Path, runtime: str | None = None) -> Runtime:
         """The runtime for ``path``: the one named, without asking it, else the only one that accepts the path.
 
-        Raises `UnknownRuntime`, `NoRuntime` or `AmbiguousRuntime`.
+        Raises `UnknownRuntime`, `NoRuntime` or `AmbiguousRuntime`, or `LoadFailed` where none accepts the path and one
+        knows what it is and why it cannot be served.
         """
         if runtime is not None:
             if runtime not in self._runtimes:
@@ -123,6 +133,9 @@ class Runtimes:
             case [chosen]:
                 return chosen
             case []:
+                for candidate in self:
+                    if reason := candidate.explain(path):
+                        raise LoadFailed(reason, path=path, runtime=candidate.name)
                 raise NoRuntime(path, self._runtimes, self.broken)
             case several:
                 raise AmbiguousRuntime(path, [candidate.name for candidate in several])

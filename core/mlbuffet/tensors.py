@@ -1,9 +1,9 @@
 """Named tensors, and the signatures that say which of them a model takes and gives."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name
 from mlbuffet.errors import InvalidInput, UnknownSignature
+
+T = TypeVar("T")
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 """Arrays by name. Text and bytes are ``object`` arrays whose elements are ``bytes``."""
@@ -109,12 +111,15 @@ class TensorSpec:
 class Signature:
     """What one function of a model takes and gives, in declared order.
 
-    ``method`` is TensorFlow Serving's kind of signature: "predict", "classify" or "regress".
+    ``method`` is TensorFlow Serving's kind of signature: "predict", "classify" or "regress". A function that takes
+    inputs of several dtypes has ``variants``, signatures with the same names, of which the first is also its own
+    ``inputs`` and ``outputs``: what a call brings chooses one of them.
     """
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: Literal["predict", "classify", "regress"] = "predict"
+    variants: tuple["Signature", ...] = ()
 
     def __init__(
         self,
@@ -125,6 +130,41 @@ class Signature:
         object.__setattr__(self, "inputs", _by_name(inputs))
         object.__setattr__(self, "outputs", _by_name(outputs))
         object.__setattr__(self, "method", method)
+        object.__setattr__(self, "variants", ())
+
+    @classmethod
+    def of_variants(cls, variants: Iterable["Signature"]) -> "Signature":
+        """One signature for several that differ in dtypes and shapes alone; the first that takes a call answers it."""
+        several = tuple(variants)
+        first = several[0]
+        if any(list(first.inputs) != list(one.inputs) or list(first.outputs) != list(one.outputs) for one in several):
+            raise ValueError("the variants of a signature have the same inputs and outputs by name, in the same order")
+        signature = cls(first.inputs.values(), first.outputs.values(), first.method)
+        object.__setattr__(signature, "variants", several)
+        return signature
+
+    def variant_for(self, values: Mapping[str, Any]) -> "Signature":
+        """The variant whose dtypes ``values`` have or can be given; the signature itself where it has none.
+
+        Lists and numbers, which have no dtype, go to the first variant that takes them. Raises `InvalidInput`.
+        """
+        return self.first_that(lambda variant: variant.check_inputs(values, any_shape=True))[0]
+
+    def first_that(self, attempt: Callable[["Signature"], T]) -> tuple["Signature", T]:
+        """The first variant for which ``attempt`` raises no `InvalidInput`, and its result.
+
+        Where it raises for all, the first one's error says what the others take.
+        """
+        refusals: list[InvalidInput] = []
+        for variant in self.variants or (self,):
+            try:
+                return variant, attempt(variant)
+            except InvalidInput as error:
+                refusals.append(error)
+        if not self.variants:
+            raise refusals[0]
+        others = "; or ".join(specs_text(variant.inputs) for variant in self.variants[1:])
+        raise InvalidInput(f"{refusals[0]}; or {others}") from refusals[0]
 
     def check_inputs(self, values: Mapping[str, Any], *, any_shape: bool = False) -> dict[str, NDArray[Any]]:
         """The arrays of a call in declared order, or `InvalidInput`: every input, no other, each as declared.
@@ -193,6 +233,14 @@ class Signatures(Mapping[str, Signature]):
 
     def __repr__(self) -> str:
         return f"Signatures({self._by_name!r}, default={self.default!r})"
+
+
+def size_of(tensors: Tensors) -> int:
+    """The bytes of all elements, those of texts themselves."""
+    size = 0
+    for array in tensors.values():
+        size += sum(map(len, array.flat)) if array.dtype.kind == "O" else array.nbytes
+    return size
 
 
 def shape_text(shape: Shape) -> str:

@@ -15,14 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from processes import address_of, environment_with, read_until, serve
+from redis_server import redis_server
+from served_process import address_of, environment_with_runtimes, read_until, serve
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
-    entries = ["half = small_runtimes:HalfPlusTwo", "sleep = small_runtimes:Sleep", "lost = no_such_module"]
-    return environment_with(tmp_path / "site", entries)
+    return environment_with_runtimes(tmp_path)
 
 
 @pytest.fixture
@@ -53,6 +53,16 @@ def test_models_are_served_until_a_signal_ends_it(
     assert "loading good (version 1) ..." in err
     assert "the plugin 'lost' is broken and left out: ModuleNotFoundError" in err
     assert "Traceback" not in err
+
+
+def test_every_model_that_can_is_batched_if_asked(environment: dict[str, str], models: Path) -> None:
+    (models / "nap.sleep").touch()
+    process = serve(environment, models, "--batching", "--json")
+    address = json.loads(read_until(process, "\n}\n"))["address"]
+    sizes = [httpx.get(f"{address}/v2/models/{name}/config").json()["max_batch_size"] for name in ("good", "nap")]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert sizes == [32, 0]
 
 
 def test_a_machine_reads_what_is_served_as_json(environment: dict[str, str], models: Path) -> None:
@@ -121,9 +131,11 @@ def test_a_person_at_a_terminal_sees_a_bar_while_models_load(environment: dict[s
     assert b"loading good (version 1)" in seen
 
 
-def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "a.sleep").touch()
-    process = serve(environment, tmp_path / "a.sleep", "--grace", "20")
+def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], models: Path) -> None:
+    (models / "a").mkdir()
+    (models / "a/a.sleep").touch()
+    (models / "a/model.toml").write_text("[scheduling]\nmax_concurrency = 9")
+    process = serve(environment, models / "a", "--grace", "20")
     address = address_of(process)
     with ThreadPoolExecutor(8) as pool, httpx.Client(base_url=address) as client:
         slow = [pool.submit(client.post, "/v1/models/a:predict", json={"inputs": 2}) for _ in range(8)]
@@ -171,6 +183,65 @@ def test_limits_are_set_on_the_command_line(environment: dict[str, str], models:
     assert httpx.post(f"{address}/v1/models/a:predict", content=bytes(1025)).status_code == 413
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
+
+
+def test_machines_read_the_log_and_find_a_request_by_its_id(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--log-format", "json", "--access-log")
+    address = address_of(process)
+    x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [666]}
+    failed = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [x]}, headers={"X-Request-Id": "mine-7"})
+    lost = httpx.get(f"{address}/v2/models/no%0Asuch")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    mine = [line for line in lines if line.get("request_id") == "mine-7"]
+    assert [line["logger"] for line in mine] == ["mlbuffet.server.errors", "mlbuffet.access"]
+    assert "a secret of the inside" in mine[0]["message"]
+    assert (mine[1]["status"], mine[1]["model"], mine[1]["version"], mine[1]["client"]) == (500, "good", 1, "127.0.0.1")
+    assert 0 < mine[1]["milliseconds"] < 10_000
+    assert failed.headers["x-request-id"] == "mine-7"
+    (last,) = [line for line in lines if line.get("request_id") == lost.headers["x-request-id"]]
+    assert (last["path"], last["status"], "model" in last) == ("/v2/models/no%0Asuch", 404, False)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", last["time"])
+
+
+def test_people_find_the_id_of_a_request_at_the_end_of_a_line(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models)
+    address = address_of(process)
+    x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [666]}
+    failed = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [x]})
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    (line,) = [line for line in err.splitlines() if failed.headers["x-request-id"] in line]
+    assert line.startswith("WARNING mlbuffet.server.errors: POST /v2/models/good/infer: the runtime 'half' failed")
+    assert line.endswith(f" [request {failed.headers['x-request-id']}]")
+
+
+def test_a_cache_has_a_size_and_may_be_in_redis(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/model.half").write_text("half")
+    (tmp_path / "m/model.toml").write_text("[cache]")
+    with redis_server() as redis:
+        process = serve({**environment, "MLBUFFET_CACHE_REDIS": redis.url}, tmp_path / "m", "--cache-memory", "900")
+        address = address_of(process)
+        while "mlbuffet_cache_redis_up 1.0" not in httpx.get(f"{address}/metrics").text:
+            time.sleep(0.02)
+        x = 0
+        while redis.ask(b"DBSIZE") in (b":0", b":1"):  # it takes what it has time for
+            x += 1
+            httpx.post(f"{address}/v1/models/m:predict", json={"instances": [x]}).raise_for_status()
+        assert "mlbuffet_cache_entries 1.0" in httpx.get(f"{address}/metrics").text
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_an_address_of_no_redis_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--cache-redis", "http://127.0.0.1")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert err.startswith("error: Invalid value: --cache-redis: Redis URL must specify one of")
+    assert err.count("\n") == 1
 
 
 def test_a_size_that_is_none_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from mlbuffet import InvalidConfiguration, ModelNotReady, Runtimes
 from mlbuffet.repository import ModelRepository, State, find_models
-from mlbuffet.repository.configuration import Configuration, WarmUp, read_configuration, schema_text
+from mlbuffet.repository.configuration import Cache, Configuration, WarmUp, read_configuration, schema_text
+from mlbuffet.scheduling import Batching, Limits
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,10 +56,19 @@ def test_the_versions_that_are_selected_are_served(
         (
             "runtim = 'half'",
             "unknown key 'runtim'; the valid keys are: "
-            "description, runtime, signature, versions, labels, options, warmup",
+            "description, runtime, signature, versions, labels, options, warmup, scheduling, cache, batching",
         ),
+        ("[cache]\nsize = 2", "unknown key 'cache.size'; the valid keys are: seconds"),
+        ("[cache]\nseconds = 0", "cache.seconds: expected 'float' > 0"),
+        ("[scheduling]\nqueue = 2", "unknown key 'scheduling.queue'; the valid keys are: max_concurrency, max_queue"),
+        ("[scheduling]\nmax_concurrency = 0", "scheduling.max_concurrency: expected 'int' >= 1"),
         ("[warmup]\ntimes = 2", "unknown key 'warmup.times'; the valid keys are: inputs, signature, repeat"),
-        ("[batching]\nsize = 2", "unknown key 'batching'; the valid keys are: description"),
+        (
+            "[batching]\nsize = 2",
+            "unknown key 'batching.size'; the valid keys are: max_size, max_delay_ms, preferred_sizes",
+        ),
+        ("[batching]\nmax_size = 0", "batching.max_size: expected 'int' >= 1"),
+        ("[batching]\nmax_size = 4\npreferred_sizes = [8]", "batching: a preferred size is larger than max_size"),
         ("versions = {last = 2}", "unknown key 'versions.last'; the valid keys are: latest"),
         ("runtime = 3", "runtime: expected 'str | null', got 'int'"),
         ("[warmup]\nrepeat = 'often'", "warmup.repeat: expected 'int', got 'str'"),
@@ -125,7 +135,14 @@ def test_the_schema_that_is_shipped_is_that_of_the_struct() -> None:
 
 def test_every_key_is_documented_and_the_example_is_right(tmp_path: Path) -> None:
     text = (ROOT / "docs/models.md").read_text()
-    for key in [*get_type_hints(Configuration), *(f"warmup.{key}" for key in get_type_hints(WarmUp))]:
+    tables = {
+        "": Configuration,
+        "warmup.": WarmUp,
+        "scheduling.": Limits,
+        "batching.": Batching,
+        "cache.": Cache,
+    }
+    for key in [prefix + key for prefix, struct in tables.items() for key in get_type_hints(struct)]:
         assert f"| `{key}` |" in text
     (tmp_path / "model.toml").write_text(text.split("```toml\n")[1].split("```")[0])
     assert read_configuration(tmp_path / "model.toml").labels == {"stable": 1}

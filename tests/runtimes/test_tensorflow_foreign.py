@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import mlbuffet
-from mlbuffet import LoadFailed, Runtimes
+from mlbuffet import LoadFailed, Runtimes, hookimpl
 from mlbuffet_tensorflow._archive import unpack
 from mlbuffet_tensorflow._tensorflow import tf
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
+from small_runtimes import HalfPlusTwo
 
 # Keras saves weights by a call that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -87,6 +88,17 @@ def weights_alone(folder: Path) -> Path:
     return folder / "model.weights.h5"
 
 
+def sparse_keras(folder: Path) -> Path:
+    keras.Sequential([keras.Input((4,), sparse=True, name="s"), keras.layers.Dense(2)]).save(folder / "model.keras")
+    return folder / "model.keras"
+
+
+def uncalled_keras(folder: Path) -> Path:
+    with pytest.warns(UserWarning, match="has not yet been built"):
+        keras.Sequential([keras.layers.Dense(2)]).save(folder / "model.keras")
+    return folder / "model.keras"
+
+
 def cut_keras(folder: Path) -> Path:
     path = keras_with(keras.layers.Dense(300), ".h5")(folder)
     path.write_bytes(path.read_bytes()[:4000])
@@ -103,6 +115,15 @@ def zip_of(*entries: tuple[str, int]) -> Callable[[Path], Path]:
         return folder / "model.zip"
 
     return make
+
+
+def encrypted_zip(folder: Path) -> Path:
+    """Python does not write those: the flag is set in the entry of the directory."""
+    path = zip_of(MODEL)(folder)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    return path
 
 
 class Mine(keras.layers.Layer):
@@ -131,6 +152,8 @@ CUSTOM = ("it needs 'Mine', a custom object", 'custom_objects={"Mine": Mine})`',
         (without_graph, ("a SavedModel without its file saved_model.pb", "copy the whole folder")),
         (weights_alone, ("weights alone, without the layers", "`model.load_weights(file)`", EXPORT)),
         (cut_keras, ("damaged or cut short",)),
+        (sparse_keras, ("its input 's' is sparse or ragged", "a function of dense tensors")),
+        (uncalled_keras, ("saved before it was ever called", "call it once", EXPORT)),
         (keras_with(keras.layers.Lambda(lambda x: x * 2, name="twice"), ".keras"), ("layers (twice)", *LAMBDA)),
         (keras_with(keras.layers.Lambda(doubled, name="twice"), ".h5"), ("layers (twice)", *LAMBDA)),
         (keras_with(Mine(), ".keras"), CUSTOM),
@@ -139,6 +162,7 @@ CUSTOM = ("it needs 'Mine', a custom object", 'custom_objects={"Mine": Mine})`',
         (zip_of(MODEL, ("/evil", FILE)), ("leads out of its folder",)),
         (zip_of(MODEL, ("a\\..\\evil", FILE)), ("leads out of its folder",)),
         (zip_of(MODEL, ("link", LINK)), ("is a link or another special file",)),
+        (encrypted_zip, ("is encrypted", "pack the model's folder again")),
         (zip_of(("a/saved_model.pb", FILE), ("b/saved_model.pb", FILE)), ("several models (a, b)",)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -150,6 +174,19 @@ def test_what_cannot_be_served_says_what_it_is_and_how_to_save_it(
     message = refusal(make(tmp_path))
     for part in said:
         assert part in message
+
+
+def test_a_runtime_for_devices_serves_what_tensorflow_only_explains(runtimes: Runtimes, tmp_path: Path) -> None:
+    class Devices(HalfPlusTwo):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".tflite"
+
+    file = tflite(tmp_path)
+    runtimes.register(Devices, name="devices")
+    assert runtimes.select(file).name == "devices"
+    with pytest.raises(LoadFailed, match="it is a TFLite file"):
+        mlbuffet.load(file, runtime="tensorflow", runtimes=runtimes)
 
 
 def test_the_lines_that_mend_a_frozen_graph_mend_it(

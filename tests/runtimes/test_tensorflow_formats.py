@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
@@ -11,12 +10,9 @@ import numpy as np
 import orjson
 import pytest
 from numpy.typing import NDArray
-from starlette.applications import Starlette
 
 import mlbuffet
 from mlbuffet import InvalidInput, Runtimes
-from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import create_app
 from mlbuffet.server.open_inference.datatypes import DTYPES, datatype_of
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 from saved_models import MAKERS, ROWS, Arrays, Case, traced
@@ -54,14 +50,9 @@ def client(
     cases: dict[str, Case],
     root: Path,
     runtimes: Runtimes,
-    run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]],
+    serve: Callable[..., AbstractContextManager[httpx.Client]],
 ) -> Iterator[httpx.Client]:
-    repository = ModelRepository(runtimes)
-    for stored in find_versions(root, runtimes):
-        repository.add(stored)
-    loaded = Event()
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
-        assert loaded.wait(120)
+    with serve(root, runtimes=runtimes) as client:
         yield client
 
 
@@ -155,8 +146,26 @@ def test_the_trace_that_takes_least_besides_answers(runtimes: Runtimes, tmp_path
     with mlbuffet.load(traced(tmp_path / "m", ((ROWS,), {}), ((ROWS[0],), {})), runtimes=runtimes) as model:
         assert model.signatures["predict"].inputs["x"].shape is None
         assert [int(model.predict({"x": value})["rank"]) for value in (ROWS, ROWS[0])] == [2, 1]
-        with pytest.raises(InvalidInput, match=r"x \(3,\); the function was saved for x \(2, 4\) or x \(4,\)"):
+        with pytest.raises(InvalidInput, match=r"x \(3,\); the function was saved for x: float32 \(2, 4\) or x: "):
             model.predict({"x": ROWS[0, :3]})
+
+
+def test_the_dtype_of_the_inputs_chooses_the_trace(client: httpx.Client, cases: dict[str, Case]) -> None:
+    url = "/v1/models/traced-for-two-dtypes:predict"
+    rows = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    floats = [[float(value) for value in row] for row in rows]
+    for values, shown in ((rows, rows), (floats, floats), ([0.5, 1, 2, 3], [0.5, 1, 2, 3])):
+        assert client.post(url, json={"inputs": values}).json()["outputs"]["y"] == shown
+    refused = client.post(url, json={"inputs": [["a"]]})
+    assert refused.status_code == 400
+    assert refused.json()["error"].endswith("; or x: float32 any rank")
+    tensor = {"name": "x", "shape": [2, 4], "data": [1, 2, 3, 4, 5, 6, 7, 8]}
+    for datatype in ("INT32", "FP32"):
+        body = {"inputs": [{**tensor, "datatype": datatype}]}
+        outputs = client.post("/v2/models/traced-for-two-dtypes/infer", json=body).json()["outputs"]
+        assert [output["datatype"] for output in outputs] == ["INT32", datatype]
+    refused = client.post("/v2/models/traced-for-two-dtypes/infer", json={"inputs": [{**tensor, "datatype": "INT64"}]})
+    assert refused.json() == {"error": "input 'x' has dtype int64; the model takes int32; or x: float32 any rank"}
 
 
 def test_copies_are_removed_with_the_model(

@@ -60,6 +60,14 @@ def test_nothing_reaches_the_terminal(models: list[Path]) -> None:
     assert (ran.stdout, ran.stderr) == ("", "")
 
 
+@pytest.mark.parametrize("flags", [[], ["--debug"]], ids=["as-ever", "debug"])
+def test_the_lines_of_tensorflow_reach_the_terminal_only_with_debug(models: list[Path], flags: list[str]) -> None:
+    command = f"from mlbuffet.cli import main; sys.argv[1:] = ['inspect', {str(models[0])!r}, *{flags}]; main()"
+    said = run(f"import sys; {command}").stderr
+    assert ("cpu_feature_guard" in said) == bool(flags)
+    assert flags or not said
+
+
 def test_the_log_level_that_the_user_chose_is_kept(models: list[Path]) -> None:
     assert "cpu_feature_guard" in run(PROGRAM, models[0], **{LOG_LEVEL: "0"}).stderr
 
@@ -79,6 +87,18 @@ def test_what_others_write_while_tensorflow_is_imported_is_passed_on(capfd: pyte
         os.write(2, b"I am another library\n")
     os.write(2, b"afterwards\n")
     assert capfd.readouterr().err == "I am another library\nafterwards\n"
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras saves so
+@pytest.mark.parametrize("backend", ["jax", "openvino"])
+def test_a_keras_that_runs_on_something_else_is_a_reason(tmp_path: Path, backend: str) -> None:
+    import keras
+
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "m.keras")
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        run(PROGRAM, tmp_path / "m.keras", KERAS_BACKEND=backend)
+    assert "LoadFailed" in ended.value.stderr
+    assert "set the environment variable KERAS_BACKEND=tensorflow" in ended.value.stderr
 
 
 def test_a_process_without_standard_error_can_import_tensorflow() -> None:

@@ -4,34 +4,24 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from mlbuffet import ModelNotReady, Runtimes, hookimpl
+from mlbuffet import ModelNotReady, Runtimes
 from mlbuffet.repository import ModelRepository, StoredVersion
 from mlbuffet.server import create_app
-from small_runtimes import HalfPlusTwo
 
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
 
 
-def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(half: Path, run_app: RunApp) -> None:
-    may_load, loaded = Event(), Event()
-
-    class Slow(HalfPlusTwo):
-        @hookimpl
-        def load(self, path: Path, options: Any) -> float:
-            assert may_load.wait(10)
-            return 2.0
-
-    runtimes = Runtimes()
-    runtimes.register(Slow, name="slow")
-    repository = ModelRepository(runtimes)
-    repository.add(StoredVersion("half", 1, half))
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
+def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(
+    slow: ModelRepository, may_load: Event, run_app: RunApp
+) -> None:
+    loaded = Event()
+    with run_app(create_app(slow, on_loaded=loaded.set)) as client:
         assert client.get("/v2/health/live").status_code == 200
         waiting = [client.get(path) for path in ("/v2/health/ready", "/v2/models/half/ready", "/v2/models/half")]
         assert [answer.status_code for answer in waiting] == [503, 503, 503]
@@ -42,4 +32,16 @@ def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(half: 
         assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
         assert client.get("/v2/models/half/ready").status_code == 200
     with pytest.raises(ModelNotReady, match="it was unloaded"):
-        assert repository.get("half").model
+        assert slow.get("half").model
+
+
+def test_an_application_may_lie_below_a_path_of_another(half: Path, runtimes: Runtimes, run_app: RunApp) -> None:
+    repository = ModelRepository(runtimes)
+    repository.add(StoredVersion("half", 1, half))
+    repository.load_all()
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [2]}]}
+    with run_app(Starlette(routes=[Mount("/ml", create_app(repository))])) as client:
+        assert client.post("/ml/v2/models/half/infer", json=body).json()["outputs"][0]["data"] == [3.0]
+        assert client.post("/ml/v1/models/half:predict", json={"inputs": [2]}).json() == {"outputs": [3.0]}
+        assert client.post("/v2/models/half/infer", json=body).status_code == 404
+    repository.close()

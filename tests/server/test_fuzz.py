@@ -2,15 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
 
-from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays
+from mlbuffet.server.body import decompressed
 from mlbuffet.server.open_inference.datatypes import DTYPES
 from mlbuffet.server.open_inference.requests import decode_request
 from mlbuffet.server.tensorflow_serving.examples import decode_examples
@@ -70,17 +73,34 @@ CLASSIFY = members({"examples": st.lists(FEATURES, max_size=3)}, {"signature_nam
 PIECES = st.binary(max_size=3) | st.sampled_from([b"[" * 2000, b"NaN", b'":"', b"\\ud800", b"1e999", b"{}"])
 
 
+@pytest.fixture(autouse=True, scope="module", params=[json_arrays.PIECE, 2], ids=["whole", "in pieces"])
+def _length_of_pieces(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_arrays, "PIECE", request.param)
+        yield
+
+
+def damage(draw: st.DrawFn, whole: bytes) -> bytes:
+    """``whole``, at times with bytes of it changed, dropped or put in."""
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        position = draw(st.integers(0, len(whole)))
+        whole = whole[:position] + draw(PIECES) + whole[position + draw(st.integers(0, 3)) :]
+    return whole
+
+
 @st.composite
 def damaged(draw: st.DrawFn, requests: st.SearchStrategy[Any]) -> bytes:
-    """The text of a request, at times with bytes of it changed, dropped or put in."""
-    text = json.dumps(draw(requests), ensure_ascii=draw(st.booleans())).encode(errors="surrogatepass")
-    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
-        position = draw(st.integers(0, len(text)))
-        piece = draw(
-            st.binary(max_size=3) | st.sampled_from([b"[" * 2000, b"NaN", b'":"', b"\\ud800", b"1e999", b"{}"])
-        )
-        text = text[:position] + piece + text[position + draw(st.integers(0, 3)) :]
-    return text
+    """The text of a request, at times damaged."""
+    text = json.dumps(draw(requests), ensure_ascii=draw(st.booleans()))
+    return damage(draw, text.encode(errors="surrogatepass"))
+
+
+@st.composite
+def compressed(draw: st.DrawFn) -> bytes:
+    """A body in one of zlib's formats, at times damaged."""
+    packer = zlib.compressobj(wbits=draw(st.sampled_from([15, 31, -15, 9])))
+    whole = packer.compress(draw(st.binary(max_size=40)) * draw(st.sampled_from([0, 1, 100]))) + packer.flush()
+    return damage(draw, whole)
 
 
 def fuzzed(test: Callable[..., None]) -> Callable[..., None]:
@@ -120,3 +140,12 @@ def test_examples(text: bytes) -> None:
 @given(text=st.binary())
 def test_any_bytes(decode: Callable[[bytes, Signatures], Any], text: bytes) -> None:
     is_call_or_invalid_input(lambda: decode(text, SIGNATURES))
+
+
+@fuzzed
+@given(compressed(), st.sampled_from(["gzip", "deflate", "br"]))
+def test_compressed_bodies(body: bytes, encoding: str) -> None:
+    try:
+        assert len(decompressed(body, encoding, limit=1000)) <= 1000
+    except HTTPException as error:
+        assert error.status_code in (400, 413, 415)

@@ -90,6 +90,25 @@ def test_a_body_that_stops_arriving_is_given_up(serve: Serve, half: Path, framin
         assert still_answers(client)
 
 
+def test_a_client_that_goes_away_within_its_body_is_no_defect(
+    serve: Serve, half: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(half) as client:
+        with connected(client) as connection:
+            connection.sendall(INFER + b"Content-Length: 100\r\n\r\n{")
+        assert still_answers(client)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("other", ["h2c", "websocket"])
+def test_an_offer_of_another_protocol_is_let_pass(serve: Serve, half: Path, other: str) -> None:
+    headers = {"Connection": "Upgrade, HTTP2-Settings, close", "Upgrade": other, "HTTP2-Settings": "AAEAAEAAAAI"}
+    tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
+    with serve(half) as client:
+        answer = client.post("/v2/models/half/infer", json={"inputs": [tensor]}, headers=headers)
+        assert (answer.status_code, answer.json()["outputs"][0]["data"]) == (200, [2.5])
+
+
 def test_a_body_that_trickles_in_is_given_up_too(serve: Serve, half: Path) -> None:
     settings = ServerSettings(body_seconds=0.6, body_idle_seconds=0.4)
     with serve(half, settings) as client, connected(client) as connection:
@@ -109,12 +128,12 @@ def test_a_body_that_trickles_in_is_given_up_too(serve: Serve, half: Path) -> No
 
 def test_a_model_that_takes_too_long_is_not_waited_for(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    for name in ("a.sleep", "half.half"):
+    for name in ("a.sleep", "b.sleep", "half.half"):  # a call that was given up goes on, and two run at once
         (tmp_path / "models" / name).write_text("half")
     tensor = {"name": "x", "shape": [], "datatype": "FP32"}
     with serve(tmp_path / "models", ServerSettings(request_timeout=0.2)) as client:
         late = client.post("/v2/models/a/infer", json={"inputs": [{**tensor, "data": [1]}]})
         assert (late.status_code, late.json()) == (504, {"error": "the model did not answer within 0.2 seconds"})
-        assert client.post("/v1/models/a:predict", json={"inputs": 1}).status_code == 504
+        assert client.post("/v1/models/b:predict", json={"inputs": 1}).status_code == 504
         assert client.post("/v2/models/a/infer", json={"inputs": [{**tensor, "data": [0]}]}).status_code == 200
         assert still_answers(client)

@@ -3,9 +3,10 @@
 import gzip
 import http.client
 import json
+import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import httpx
 import numpy as np
 import pytest
 
+from faults import BOMB, LIMIT
 from mlbuffet.server import ServerSettings
+from small_runtimes import write_models
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -30,23 +33,16 @@ X = {"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 2, 5]}
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``half`` in versions 1 and 2, ``flat``, ``dtypes`` without a default signature, and ``bad``, which fails."""
-    root = tmp_path_factory.mktemp("models")
-    for name, text in {
-        "half/1/model.half": "half",
-        "half/2/model.half": "half",
-        "flat.half": "half",
-        "dtypes.echo": "float32 int64 bool object uint8 float64 float16 complex64",
-        "bad.half": "corrupt",
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
-
-
-@pytest.fixture(scope="module")
-def client(serve: Callable[..., AbstractContextManager[httpx.Client]], models: Path) -> Iterator[httpx.Client]:
-    with serve(models, ServerSettings(max_body=65_536, allow_changes=True)) as client:
-        yield client
+    return write_models(
+        tmp_path_factory.mktemp("models"),
+        {
+            "half/1/model.half": "half",
+            "half/2/model.half": "half",
+            "flat.half": "half",
+            "dtypes.echo": "float32 int64 bool object uint8 float64 float16 complex64",
+            "bad.half": "corrupt",
+        },
+    )
 
 
 def infer(client: httpx.Client, model: str, *inputs: dict[str, Any], **members: Any) -> httpx.Response:
@@ -222,8 +218,18 @@ def test_a_failure_of_the_runtime_is_500_and_its_text_stays_in_the_log(
     assert answer.json() == {
         "error": "the model failed to compute signature 'serving_default'; the server's log has the cause"
     }
-    assert "a secret of the inside" in caplog.text
+    [record] = [record for record in caplog.records if "a secret of the inside" in record.message]
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert record.message.startswith("POST /v2/models/half/infer: the runtime 'half' failed")
     assert infer(client, "half", X).status_code == 200
+
+
+def test_the_traceback_of_a_failure_is_in_the_log_at_debug(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "mlbuffet.server.errors"):
+        assert infer(client, "half", {**X, "data": [1, 666, 3]}).status_code == 500
+    assert "in predict\n" in caplog.text
 
 
 def test_a_defect_of_the_server_is_500_and_its_text_stays_in_the_log(
@@ -276,9 +282,9 @@ def test_requests_and_answers_are_compressed(
         (b"not gzip", "gzip", 400, "not valid gzip"),
         (gzip.compress(b"{}", mtime=0)[:-1], "gzip", 400, "not valid gzip: it is cut"),
         (gzip.compress(b"{}", mtime=0) + b"x", "gzip", 400, "something follows it"),
-        (gzip.compress(b" " * 100_000, mtime=0), "gzip", 413, "larger than 65536 bytes"),
+        (BOMB, "gzip", 413, f"larger than {LIMIT} bytes"),
         (b"{}", "br", 415, "'br' is not known; there are: gzip, deflate"),
-        (b" " * 65_537, "identity", 413, "larger than 65536 bytes"),
+        (b" " * (LIMIT + 1), "identity", 413, f"larger than {LIMIT} bytes"),
     ],
 )
 def test_a_body_that_cannot_be_unpacked_or_is_too_large_is_refused(
@@ -289,7 +295,7 @@ def test_a_body_that_cannot_be_unpacked_or_is_too_large_is_refused(
 
 
 def test_a_body_of_unknown_length_is_refused_at_the_limit(client: httpx.Client) -> None:
-    answer = client.post("/v2/models/half/infer", content=(b" " * 1000 for _ in range(100)))
+    answer = client.post("/v2/models/half/infer", content=(b" " * LIMIT for _ in range(2)))
     assert answer.status_code == 413
 
 

@@ -1,6 +1,7 @@
 """Open Inference Protocol v2: bytes to arrays and back, without a server."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import ml_dtypes
@@ -51,6 +52,56 @@ def test_null_is_absent() -> None:
     (tensor,) = json.loads(request(parameters=None))["inputs"]
     call = decode_request(json.dumps({"id": None, "parameters": None, "outputs": None, "inputs": [tensor]}).encode())
     assert (call.id, call.signature, call.outputs) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (request()[:-1] + b', "inputs": []}', "inputs"),
+        (b'{"id": "a", ' + request()[1:-1] + b', "id": "b"}', "id"),
+        (b'{"\\u0069d": "a", ' + request()[1:-1] + b', "id": "b"}', "id"),
+        (request().replace(b'"shape": [1]', b'"shape": [2], "shape": [1]'), "shape"),
+        (request().replace(b'"data": [1]', b'"data": [1], "data": [%b]' % b",".join([b"2"] * 3000)), "data"),
+        (request(parameters={"a": 1}).replace(b'"a": 1', b'"a": 1, "a": 2'), "a"),
+        (request()[:-1] + b', "outputs": [{"name": "y", "name": "z"}]}', "name"),
+        (request()[:-1] + b', "mine": {"x": NaN, "x": 1}}', "x"),
+    ],
+)
+def test_a_name_twice_in_one_object_is_refused(body: bytes, name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"the name '{name}' is given twice in one object"):
+        decode_request(body)
+
+
+def test_an_element_of_4_mb_travels() -> None:
+    element = bytes(range(256)) * 16_384
+    buffer = len(element).to_bytes(4, "little") + element
+    header = request(datatype="BYTES", data=None, parameters={"binary_data_size": len(buffer)})
+    array = decode_request(header + buffer, len(header)).inputs["x"]
+    assert array.tolist() == [element]
+    assert bytes(buffer_from_array(array)) == buffer
+
+
+def test_colons_in_texts_are_no_names() -> None:
+    tensor = {"name": "x:0", "shape": [2], "datatype": "BYTES", "data": ["a:b", "::" * 2000]}
+    members = {"id": "urn:7", "model_name": "m:1", "parameters": {"signature_name": "s:t"}, "inputs": [tensor]}
+    call = decode_request(json.dumps({**members, "outputs": [{"name": "y:0"}]}).encode())
+    assert (call.id, call.signature, call.output_names, list(call.inputs)) == ("urn:7", "s:t", ["y:0"], ["x:0"])
+
+
+@pytest.mark.parametrize("shape", [(1_000_000,), (2000, 500)])
+def test_a_shape_that_holds_less_is_refused_before_the_elements_are_made(shape: tuple[int, ...]) -> None:
+    body = request(shape=[3], data=np.zeros(shape, np.int8).tolist()).replace(b" ", b"")
+    tracemalloc.start()
+    with pytest.raises(InvalidInput, match=r"input 'x' has 1000000 elements; its shape \[3\] holds 3"):
+        decode_request(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * len(body)  # copies of its text; a list of a million elements has 8 MB
+
+
+def test_texts_beyond_the_shape_are_counted_before_they_are_made() -> None:
+    with pytest.raises(InvalidInput, match=r"input 'x' has 3 elements; its shape \[2\] holds 2"):
+        decode_request(request(datatype="BYTES", shape=[2], data=["a", 'b",\\"', "c\\"]))
 
 
 def test_an_empty_list_of_outputs_asks_for_all() -> None:

@@ -5,8 +5,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from starlette.routing import Route
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository
-from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server import create_app
 from mlbuffet.server.open_inference.endpoints import HEADER_LENGTH
 from mlbuffet.server.openapi import Protocol, describe
 from mlbuffet.server.tensorflow_serving.answers import ClassifyAnswer, RegressAnswer
@@ -42,17 +40,6 @@ async def document() -> dict[str, Any]:
 RUN = settings(derandomize=True, database=None, deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 DOCUMENT = asyncio.run(document())
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-
-
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., AbstractContextManager[httpx.Client]]
-) -> Iterator[httpx.Client]:
-    models = tmp_path_factory.mktemp("models")
-    (models / "half.half").write_text("half")
-    (models / "bad.half").write_text("corrupt")
-    with serve(models, ServerSettings(allow_changes=True)) as client:
-        yield client
 
 
 def excluded(case: schemathesis.Case[Any]) -> list[Any]:

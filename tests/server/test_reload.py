@@ -1,18 +1,22 @@
 """Models come, change and go on disk, and no request fails for it."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier, Event, Thread
+from typing import Any
 
 import httpx
 import pytest
 
 from mlbuffet.repository import Residency
+from mlbuffet.scheduling import Limits
 from reloading import BODY, Reloading, RunApp, reloading, write_whole
 
+THREADS, STEPS = (32, 256) if os.environ.get("MLBUFFET_CAMPAIGN") else (8, 16)
 Serve = Callable[..., Reloading]
 
 
@@ -21,7 +25,7 @@ def serve(tmp_path: Path, run_app: RunApp) -> Iterator[Serve]:
     """A function that serves the folder ``models``, with version 1 of the model ``m``, which adds 1."""
     with ExitStack() as stack:
 
-        def start(residency: Residency | None = None, toml: str = "", **watching: object) -> Reloading:
+        def start(residency: Residency | None = None, toml: str = "", **watching: Any) -> Reloading:
             write_whole(tmp_path / "models/m/1/x.add", "1")
             (tmp_path / "models/m/model.toml").write_text(toml)
             return stack.enter_context(reloading(tmp_path / "models", run_app, residency, **watching))
@@ -34,8 +38,9 @@ def infer(served: Reloading, model: str = "m") -> tuple[int, object]:
     return answer.status_code, answer.json()["outputs"][0]["data"][0] if answer.status_code == 200 else answer.text
 
 
-def test_reloads_under_load_fail_no_request(serve: Serve) -> None:
-    served = serve(toml='versions = "latest"')
+@pytest.mark.parametrize("more", ["", "[cache]"], ids=["each call computed", "with a cache"])
+def test_reloads_under_load_fail_no_request(serve: Serve, more: str) -> None:
+    served = serve(toml=f'versions = "latest"\n{more}')
     with served.under_load(lambda version: 11 if version % 2 else 12):
         for number in range(2, 22):
             corrupt = number % 10 == 0
@@ -126,7 +131,7 @@ def test_a_root_that_is_gone_changes_nothing(serve: Serve, caplog: pytest.LogCap
 
 def test_a_delete_with_64_requests_in_flight_answers_them_all(serve: Serve) -> None:
     served = serve()
-    begun, may_answer = Barrier(41), Event()  # there are 40 threads for predictions
+    begun, may_answer = Barrier(Limits().concurrency + 1), Event()
 
     def hold() -> None:
         if not may_answer.is_set():
@@ -138,7 +143,7 @@ def test_a_delete_with_64_requests_in_flight_answers_them_all(serve: Serve) -> N
     with served.many_clients() as client, ThreadPoolExecutor(64) as pool:
         answers = [pool.submit(client.post, "/v2/models/m/infer", json=BODY) for _ in range(64)]
         begun.wait(10)
-        served.wait_for(lambda: version.users == 64 + 40)  # each request has a handle, and each running call another
+        served.wait_for(lambda: version.users == 2 * 64)  # each request has a handle, and its call another
         served.remove("m")
         served.wait_for(lambda: served.client.get("/v2/models/m").status_code == 404)
         assert served.runtime.unloads == 0
@@ -195,12 +200,12 @@ def test_many_threads_that_load_and_unload_one_model_get_documented_answers(serv
 
     def change(index: int) -> None:
         with httpx.Client(base_url=served.client.base_url, timeout=30) as client:
-            for step in range(16):
+            for step in range(STEPS):
                 what = "load" if (index + step) % 2 else "unload"
                 statuses.append(client.post(f"/v2/repository/models/m/{what}").status_code)
                 statuses.append(client.post("/v2/models/m/infer", json=BODY).status_code)
 
-    threads = [Thread(target=change, args=[index]) for index in range(8)]
+    threads = [Thread(target=change, args=[index]) for index in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -14,43 +14,31 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from faults import FAULTS, LENGTH, V1, V2, X, exchange, post
+from faults import FAULTS, LENGTH, MODELS, V1, V2, X, exchange, post
+from small_runtimes import write_models
 
 REQUESTS = int(os.environ.get("MLBUFFET_SOAK", "300"))
-REFUSALS = {400, 404, 405, 413, 415, 431, 503}
+REFUSALS = {400, 404, 405, 413, 415, 431, 503, 505}
 GROWTH = 32 * 2**20
-SERVER = """
-import sys
-from pathlib import Path
-from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.process import Server, address_of, listen
-from faults import LIMIT
-from small_runtimes import small_runtimes
 
-runtimes = small_runtimes()
-repository = ModelRepository(runtimes)
-for stored in find_versions(Path(sys.argv[1]), runtimes):
-    repository.add(stored)
-settings = ServerSettings(max_body=LIMIT, allow_changes=True)
-with listen("127.0.0.1", 0) as listener:
-    show = lambda: print(address_of(listener), flush=True)
-    Server(create_app(repository, settings, on_loaded=show), settings).run(sockets=[listener])
-"""
+
+INDEX = post("/v2/repository/index", b"")
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[psutil.Process, str, int]]:
     """A process that serves ``half``, ``echo`` and ``bad``, and where."""
-    (tmp_path / "half.half").write_text("half")
-    (tmp_path / "bad.half").write_text("corrupt")
-    (tmp_path / "echo.echo").write_text("float32 float64 object int8 uint8 bool")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", SERVER, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    temporary, models = tmp_path / "temporary", write_models(tmp_path / "models", MODELS)
+    temporary.mkdir()
+    command = [sys.executable, "fault_server.py", str(models)]
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    tests = Path(__file__).parents[1]
+    with subprocess.Popen(command, cwd=tests, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         address = urlsplit(process.stdout.readline().strip())
         yield psutil.Process(process.pid), address.hostname or "", address.port or 0
+        assert not list(temporary.iterdir())
+        assert {path.name: path.read_text() for path in models.iterdir()} == MODELS
         process.terminate()
 
 
@@ -84,6 +72,7 @@ def test_malformed_requests_leave_a_server_as_it_was(server: tuple[psutil.Proces
     for _, data in malformed(300):  # what a server comes to hold once: pools, threads, buffers
         exchange(host, port, data)
     before, files, threads = process.memory_info().rss, process.num_fds(), process.num_threads()
+    index = exchange(host, port, INDEX)[2]
     statuses: Counter[int] = Counter()
     slowest = 0.0
     started = time.perf_counter()
@@ -102,7 +91,28 @@ def test_malformed_requests_leave_a_server_as_it_was(server: tuple[psutil.Proces
         f"{statuses.total()} malformed requests in {seconds:.0f} s ({shown}); memory {growth / 2**20:+.1f} MiB; "
         f"the next good request within {slowest * 1000:.1f} ms"
     )
+    assert exchange(host, port, INDEX)[2] == index
     assert growth < GROWTH
     assert process.num_fds() <= files + 2
     assert process.num_threads() <= threads + 40  # of the pool, which is bounded
     assert slowest < (0.05 if REQUESTS >= 10_000 else 1)
+
+
+def test_names_of_no_model_leave_nothing_behind(server: tuple[psutil.Process, str, int]) -> None:
+    process, host, port = server
+    statistics = post("/v2/models/stats", b"", method="GET")
+    known, before = exchange(host, port, statistics)[2], process.memory_info().rss
+    chance = random.Random(5)
+    for number in range(REQUESTS):
+        name = f"{chance.randrange(2**64):x}" * chance.randint(1, 8)
+        address, method = [
+            (f"/v2/models/{name}/infer", "POST"),
+            (f"/v2/models/{name}/stats", "GET"),
+            (f"/v1/models/{name}:predict", "POST"),
+            (f"/{name}", "GET"),
+        ][number % 4]
+        assert exchange(host, port, post(address, b"{}", method=method))[0] == 404
+    growth = process.memory_info().rss - before
+    print(f"{REQUESTS} names of no model; memory {growth / 2**20:+.1f} MiB")
+    assert exchange(host, port, statistics)[2] == known
+    assert growth < GROWTH

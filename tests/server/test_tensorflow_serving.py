@@ -16,10 +16,11 @@ import pytest
 from starlette.applications import Starlette
 
 import mlbuffet
+from faults import BOMB, LIMIT
 from mlbuffet import InvalidInput, Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.repository import ModelRepository, StoredVersion
-from mlbuffet.server import ServerSettings, create_app
-from small_runtimes import HalfPlusTwo, small_runtimes
+from mlbuffet.server import create_app
+from small_runtimes import small_runtimes, write_models
 
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
@@ -29,23 +30,16 @@ ROWS = {"instances": [1.0, 2.0, 5.0]}
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``half`` in versions 1 and 123, ``Flat``, ``dtypes`` without a default signature, and ``bad``, which fails."""
-    root = tmp_path_factory.mktemp("models")
-    for name, text in {
-        "half/1/model.half": "half",
-        "half/00000123/model.half": "half",
-        "Flat.half": "half",
-        "dtypes.echo": "float32 int64 bool object uint8 float64 complex64",
-        "bad.half": "corrupt",
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
-
-
-@pytest.fixture(scope="module")
-def client(serve: Serve, models: Path) -> Iterator[httpx.Client]:
-    with serve(models, ServerSettings(max_body=65_536, allow_changes=True)) as client:
-        yield client
+    return write_models(
+        tmp_path_factory.mktemp("models"),
+        {
+            "half/1/model.half": "half",
+            "half/00000123/model.half": "half",
+            "Flat.half": "half",
+            "dtypes.echo": "float32 int64 bool object uint8 float64 complex64",
+            "bad.half": "corrupt",
+        },
+    )
 
 
 def ask(client: httpx.Client, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
@@ -211,9 +205,9 @@ def test_a_failure_of_the_runtime_is_500_and_its_text_stays_in_the_log(
     ("body", "encoding", "status", "message"),
     [
         (b"not gzip", "gzip", 400, "not valid gzip"),
-        (gzip.compress(b" " * 100_000, mtime=0), "gzip", 413, "larger than 65536 bytes"),
+        (BOMB, "gzip", 413, f"larger than {LIMIT} bytes"),
         (b"{}", "br", 415, "'br' is not known; there are: gzip, deflate"),
-        (b" " * 65_537, "identity", 413, "larger than 65536 bytes"),
+        (b" " * (LIMIT + 1), "identity", 413, f"larger than {LIMIT} bytes"),
     ],
 )
 def test_a_body_that_cannot_be_unpacked_or_is_too_large_is_refused(
@@ -224,7 +218,7 @@ def test_a_body_that_cannot_be_unpacked_or_is_too_large_is_refused(
 
 
 def test_a_body_of_unknown_length_is_refused_at_the_limit(client: httpx.Client) -> None:
-    assert client.post("/v1/models/half:predict", content=(b" " * 1000 for _ in range(100))).status_code == 413
+    assert client.post("/v1/models/half:predict", content=(b" " * LIMIT for _ in range(2))).status_code == 413
 
 
 def test_requests_and_answers_are_compressed(client: httpx.Client) -> None:
@@ -343,20 +337,9 @@ def test_a_model_that_was_unloaded_has_ended(client: httpx.Client) -> None:
     assert client.post("/v1/models/Flat:predict", json=ROWS).status_code == 200
 
 
-def test_a_model_that_is_being_loaded_says_so(half: Path, run_app: RunApp) -> None:
-    may_load, loaded = Event(), Event()
-
-    class Slow(HalfPlusTwo):
-        @hookimpl
-        def load(self, path: Path, options: Any) -> float:
-            assert may_load.wait(10)
-            return 2.0
-
-    runtimes = Runtimes()
-    runtimes.register(Slow, name="slow")
-    repository = ModelRepository(runtimes)
-    repository.add(StoredVersion("half", 1, half))
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
+def test_a_model_that_is_being_loaded_says_so(slow: ModelRepository, may_load: Event, run_app: RunApp) -> None:
+    loaded = Event()
+    with run_app(create_app(slow, on_loaded=loaded.set)) as client:
         assert client.get("/v1/models/half").json()["model_version_status"] == [status_of("1", "LOADING")]
         answer = client.post("/v1/models/half:predict", json=ROWS)
         assert (answer.status_code, "it is being loaded" in answer.json()["error"]) == (503, True)

@@ -8,7 +8,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
@@ -19,12 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ovmsclient.tfs_compat.base.errors import InvalidInputError, ModelNotFoundError
-from starlette.applications import Starlette
 
 import mlbuffet
 from mlbuffet import Runtimes
-from mlbuffet.repository import ModelRepository, find_versions
-from mlbuffet.server import create_app
 from mlbuffet.server.tensorflow_serving.example_message import encode_example
 from mlbuffet_tensorflow._tensorflow import tf
 
@@ -137,16 +133,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(
-    models: Path, run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]]
+    models: Path, installed: Runtimes, serve: Callable[..., AbstractContextManager[httpx.Client]]
 ) -> Iterator[httpx.Client]:
-    runtimes = Runtimes()
-    runtimes.discover()
-    repository = ModelRepository(runtimes)
-    for stored in find_versions(models, runtimes):
-        repository.add(stored)
-    loaded = Event()
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
-        assert loaded.wait(60)
+    with serve(models, runtimes=installed) as client:
         yield client
 
 

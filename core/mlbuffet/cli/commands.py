@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -25,6 +26,13 @@ app = typer.Typer(
 def _set_up_logging(debug: bool) -> None:  # noqa: FBT001 typer hands a flag's value over so
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(logging.DEBUG if debug else logging.WARNING)  # plugins log under names of their own
+
+
+class LogFormat(Enum):
+    """How a line of the log looks."""
+
+    HUMAN = "human"
+    JSON = "json"
 
 
 ArtifactPath = Annotated[Path, typer.Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
@@ -105,6 +113,20 @@ def serve(
         int | None,
         typer.Option(metavar="SIZE", help="Files of that size in memory; implies --lazy.", parser=parse_size),
     ] = None,
+    cache_memory: Annotated[
+        int, typer.Option(metavar="SIZE", help="Memory for the answers of models with a [cache].", parser=parse_size)
+    ] = "128MiB",  # type: ignore[assignment]  # likewise
+    cache_redis: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS"),
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
+    ] = LogFormat.HUMAN,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+    batching: Annotated[
+        bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
+    ] = False,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -113,15 +135,29 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import Served, serve_models
+    from mlbuffet.cli.serving import Served, prediction_cache, serve_models, set_up_logging
     from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
-    settings = ServerSettings(max_body=max_body, max_upload=max_upload, request_timeout=request_timeout, grace=grace)
-    token = read_token(admin_token_file) if admin_token_file else None
+    set_up_logging(as_json=log_format is LogFormat.JSON, access=access_log)
+    settings = ServerSettings(
+        max_body=max_body,
+        max_upload=max_upload,
+        request_timeout=request_timeout,
+        grace=grace,
+        access_log=access_log,
+    )
     residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
-    served = Served(places=paths, runtime=runtime, watch=watch, residency=residency, token=token)
+    served = Served(
+        places=paths,
+        runtime=runtime,
+        watch=watch,
+        residency=residency,
+        cache=prediction_cache(cache_memory, cache_redis),
+        batching=batching,
+        token=read_token(admin_token_file) if admin_token_file else None,
+    )
     serve_models(served, settings, host=host, port=port, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from mlbuffet.errors import reason_of
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.tensors import Signatures, TensorSpec, shape_text
+from mlbuffet.tensors import Signature, Signatures, TensorSpec, shape_text
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -51,10 +51,12 @@ def show_model(model: Model, *, as_json: bool) -> None:
         title = f"{escape(name)}{' (default)' if name == model.signatures.default else ''}"
         if signature.method != "predict":
             title += f"\n{signature.method}"
-        for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
-            for spec in specs.values():
-                table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
-                title = ""
+        for variant in signature.variants or (signature,):
+            for kind, specs in (("input", variant.inputs), ("output", variant.outputs)):
+                for spec in specs.values():
+                    table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
+                    title = ""
+            title = "or"
         table.add_section()
     console.print(table)
     if model.signatures.default is None or model.signatures.default_reason:
@@ -130,12 +132,16 @@ def _described(model: Model) -> dict[str, Any]:
         "signatures": {
             name: {
                 "method": signature.method,
-                "inputs": _spec_rows(signature.inputs),
-                "outputs": _spec_rows(signature.outputs),
+                **_sides(signature),
+                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
             }
             for name, signature in model.signatures.items()
         },
     }
+
+
+def _sides(signature: Signature) -> dict[str, Any]:
+    return {"inputs": _spec_rows(signature.inputs), "outputs": _spec_rows(signature.outputs)}
 
 
 def _default_sentence(signatures: Signatures) -> str:

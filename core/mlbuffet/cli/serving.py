@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import NoModelLoaded, reason_of
 from mlbuffet.repository import (
@@ -26,7 +27,9 @@ from mlbuffet.repository import (
     is_remote,
 )
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.log_format import HumanFormatter, JsonFormatter
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,9 @@ class Served:
     runtime: str | None
     watch: bool
     residency: Residency
+    cache: PredictionCache
+    batching: bool
+    """Whether every model is batched that can be."""
     token: str | None = None
     """What clients have to show that change models."""
 
@@ -50,13 +56,30 @@ class Served:
         return self.watch or self.residency.on_demand or self.token is not None
 
 
+def set_up_logging(*, as_json: bool, access: bool) -> None:
+    """Let lines look as they should, and let those of each request through."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter() if as_json else HumanFormatter())
+    if access:
+        logging.getLogger("mlbuffet.access").setLevel(logging.INFO)
+
+
+def prediction_cache(memory: int, redis: str | None) -> PredictionCache:
+    """The cache of these bounds, and in the Redis at a URL if there is one."""
+    try:
+        return PredictionCache(MemoryCache(memory), None if redis is None else RedisCache(redis))
+    except ValueError as error:
+        raise typer.BadParameter(f"--cache-redis: {error}") from None
+
+
 def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
     """Serve models until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
     runtimes = _runtimes()
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    repository = ModelRepository(runtimes, served.runtime, served.residency)
+    scheduling = Scheduling(batching=served.batching)
+    repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache)
     repository.update(models)
     catalog = Catalog(sources, models, repository.update)
     watcher = Watcher(catalog) if served.watch else None

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from mlbuffet.errors import InvalidConfiguration
+from mlbuffet.scheduling import Batching, Limits
 
 FILE_NAME = "model.toml"
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -33,6 +34,12 @@ class WarmUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeat: Annotated[int, Meta(ge=1, le=1000, description="How often.")] = 1
 
 
+class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers are kept, and a call that was answered before does not reach the model."""
+
+    seconds: Annotated[float, Meta(gt=0, le=31_536_000, description="How long an answer is kept at most.")] = 86_400.0
+
+
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What MLBuffet is told about a model; every key may be left out."""
 
@@ -46,6 +53,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     labels: Annotated[dict[Label, Number], Meta(description="Names for versions, which are served then.")] = {}
     options: Annotated[dict[str, Any], Meta(description="What the runtime is told; each has options of its own.")] = {}
     warmup: WarmUp | None = None
+    scheduling: Limits = Limits()
+    cache: Cache | None = None
+    batching: Batching | None = None
 
     def selected(self, versions: set[int]) -> set[int]:
         """Those of ``versions`` that are to be served."""
@@ -59,6 +69,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             case listed:
                 chosen = set(listed)
         return versions & (chosen | set(self.labels.values()))
+
+
+_TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching": Batching, "cache": Cache}
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -88,7 +101,7 @@ def _explained(path: Path, message: str) -> InvalidConfiguration:
     what, _, place = message.rpartition(" - at ") if " - at " in message else (message, "", "")
     key = place.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".").removesuffix("[...]")
     if unknown := _UNKNOWN.fullmatch(what):
-        struct = {"versions": Latest, "warmup": WarmUp}.get(key, Configuration)
+        struct = _TABLES.get(key, Configuration)
         return InvalidConfiguration(path, f"unknown key {f'{key}.{unknown[1]}'.lstrip('.')!r}", get_type_hints(struct))
     what = what[:1].lower() + what[1:].replace("`", "'")
     if key.startswith("versions"):

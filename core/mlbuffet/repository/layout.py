@@ -129,21 +129,22 @@ class _Finder:
         if self.is_one_model(path):
             return self.model(path)
         found = merged(self._models_in(path))
-        if any(self._accepts(stored.path) for model in found for stored in model.versions):
+        if any(self._knows(stored.path) for model in found for stored in model.versions):
             return found
         if self._runtime is not None:
             return self.model(path)
         raise NoModels(path, [candidate.name for candidate in asked], self._runtimes.broken)
 
     def is_one_model(self, path: Path) -> bool:
-        return bool(_numbered(path)) or (path / FILE_NAME).is_file() or _is_one_model(path, self._accepts)
+        return bool(_numbered(path)) or (path / FILE_NAME).is_file() or _is_one_model(path, self._knows)
 
-    def _accepts(self, candidate: Path, named: str | None = None) -> bool:
+    def _knows(self, candidate: Path, named: str | None = None) -> bool:
+        """Whether a runtime accepts it, or says why it cannot be served: loading it will say the same."""
         name = named or self._runtime
         asked: Iterable[Runtime] = self._runtimes
         if name is not None:
             asked = [self._runtimes[name]] if name in self._runtimes else []
-        return any(one.accepts(candidate) for one in asked)
+        return any(one.accepts(candidate) or one.explain(candidate) for one in asked)
 
     def _models_in(self, root: Path) -> Iterator[StoredModel]:
         for child in _visible(root):
@@ -151,7 +152,7 @@ class _Finder:
                 self._warn(f"ignored '{child}': {InvalidModelName(_name_of(child))}")
             elif child.is_dir():
                 yield from self._readable_model(child)
-            elif self._accepts(child):
+            elif self._knows(child):
                 yield _single(child.stem, child)
             else:
                 self._warn(f"ignored '{child}': no runtime accepts it")
@@ -190,9 +191,9 @@ class _Finder:
         return StoredVersion(name, version, self.artifact_in(folder, runtime), seen, folder) if seen.entries else None
 
     def artifact_in(self, folder: Path, runtime: str | None) -> Path:
-        if self._accepts(folder, runtime):
+        if self._knows(folder, runtime):
             return folder
-        match [child for child in _visible(folder) if self._accepts(child, runtime)]:
+        match [child for child in _visible(folder) if self._knows(child, runtime)]:
             case [artifact]:
                 return artifact
         return folder
@@ -212,10 +213,10 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), child) for match, child in matches if match)
 
 
-def _is_one_model(folder: Path, accepted: Callable[[Path], bool]) -> bool:
+def _is_one_model(folder: Path, known: Callable[[Path], bool]) -> bool:
     """Whether the folder is an artifact, or holds ``model.<suffix>``; an artifact named otherwise is one of several."""
-    artifacts = {child.stem for child in _visible(folder) if child.is_file() and accepted(child)}
-    return artifacts == {"model"} or (not artifacts and accepted(folder))
+    artifacts = {child.stem for child in _visible(folder) if child.is_file() and known(child)}
+    return artifacts == {"model"} or (not artifacts and known(folder))
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import RLock, Timer
 
+from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.garbage import CollectorPause
@@ -15,6 +16,7 @@ from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduling
 
 LOADERS = 4
 """How many models may be loaded at once, so that one that takes long does not hold up the others."""
@@ -80,10 +82,20 @@ class ModelRepository:
     seconds.
     """
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None = None, residency: Residency | None = None) -> None:
+    def __init__(
+        self,
+        runtimes: Runtimes,
+        runtime: str | None = None,
+        residency: Residency | None = None,
+        scheduling: Scheduling | None = None,
+        cache: PredictionCache | None = None,
+    ) -> None:
+        self.cache = cache or PredictionCache(MemoryCache())
+        """The answers of the models whose ``model.toml`` asks for it."""
         self._runtimes = runtimes
         self._runtime = runtime
         self._residency = residency or Residency()
+        self._scheduling = scheduling or Scheduling()
         self._models: dict[str, _Model] = {}
         self._lock = RLock()
         self._workers = Workers(LOADERS, "mlbuffet-load")
@@ -114,6 +126,10 @@ class ModelRepository:
                 self._drop(self._models.pop(name).everyone, "it was removed")
             for model in models:
                 self._take(model)
+
+    def listen(self, on_change: Callable[[ModelVersion], None]) -> None:
+        """Let ``on_change`` hear of each version when its state has changed, in the thread that changed it."""
+        self._listeners.append(on_change)
 
     def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
         """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
@@ -238,6 +254,7 @@ class ModelRepository:
         for one in ended:
             one.result()
         self._workers.close()
+        self._scheduling.close()
         for version in everyone:
             if version.loading is not None and version not in loading:
                 _end(version.loading)
@@ -291,7 +308,7 @@ class ModelRepository:
         same = current is not None and current.is_same(stored, model.configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, model.configuration, fault, self._tell)
+        version = ModelVersion(stored, self._scheduling, self.cache, model.configuration, fault, self._tell)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
@@ -396,7 +413,7 @@ class ModelRepository:
                     self._evict(one)
 
     def _evict(self, version: ModelVersion) -> None:
-        fresh = ModelVersion(version.stored, version.configuration, on_change=self._tell)
+        fresh = ModelVersion(version.stored, self._scheduling, self.cache, version.configuration, on_change=self._tell)
         fresh.idle_reason = "it is loaded when it is used again"
         self._models[version.name].versions[version.version] = fresh
         self._drop([version], fresh.idle_reason)

@@ -9,12 +9,15 @@ from pathlib import Path
 from threading import RLock, Thread
 from types import TracebackType
 
+from mlbuffet.caching import PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
 from mlbuffet.model import Model, load
 from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
+from mlbuffet.scheduling import Scheduler, Scheduling
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +46,10 @@ _NEXT = {
 class Handle:
     """A version that stays loaded until this is released."""
 
-    def __init__(self, version: "ModelVersion", model: Model, done: Callable[[], None]) -> None:
+    def __init__(self, version: "ModelVersion", scheduler: Scheduler, done: Callable[[], None]) -> None:
         self.version = version
-        self.model = model
+        self.scheduler = scheduler
+        self.model = scheduler.model
         self._done: Callable[[], None] | None = done
 
     def again(self) -> "Handle":
@@ -78,6 +82,8 @@ class ModelVersion:
     def __init__(
         self,
         stored: StoredVersion,
+        scheduling: Scheduling,
+        cache: PredictionCache,
         configuration: Configuration | None = None,
         fault: MLBuffetError | None = None,
         on_change: Callable[["ModelVersion"], None] = lambda _: None,
@@ -99,9 +105,14 @@ class ModelVersion:
         self.idle_reason = "it is not loaded yet"
         self.last_used = 0.0
         self.loaded_at = 0.0
+        self.cache = cache
+        """Where its answers are kept, if its configuration says so."""
+        self.content = b""
+        """A digest of all that its answers depend on but for the inputs, if they are kept."""
         self._fault = fault
         self._on_change = on_change
-        self._model: Model | None = None
+        self._scheduling = scheduling
+        self._scheduler: Scheduler | None = None
         self._users = 0
         self._retired: Future[None] | None = None
         self._lock = RLock()
@@ -109,10 +120,19 @@ class ModelVersion:
     @property
     def model(self) -> Model:
         """The loaded model, or `ModelNotReady` with the reason."""
-        model = self._model
-        if model is None or self.state is not State.READY:
+        return self._ready.model
+
+    @property
+    def scheduler(self) -> Scheduler | None:
+        """Through which the model is called, while it is loaded."""
+        return self._scheduler
+
+    @property
+    def _ready(self) -> Scheduler:
+        scheduler = self._scheduler
+        if scheduler is None or self.state is not State.READY:
             raise ModelNotReady(self.name, self.version, self.reason)
-        return model
+        return scheduler
 
     @property
     def reason(self) -> str:
@@ -153,10 +173,10 @@ class ModelVersion:
     def use(self) -> Handle:
         """The model for a call, during which it is not unloaded. Raises `ModelNotReady`."""
         with self._lock:
-            model = self.model
+            scheduler = self._ready
             self._users += 1
             self.last_used = time.monotonic()
-        return Handle(self, model, self._release)
+        return Handle(self, scheduler, self._release)
 
     def load(self, runtimes: Runtimes, runtime: str | None) -> None:
         """Load and warm the model, or note why it cannot be."""
@@ -166,7 +186,7 @@ class ModelVersion:
             self._enter(State.LOADING)
         self._on_change(self)
         started = time.perf_counter()
-        loaded: Model | MLBuffetError = LoadFailed("it was given up")
+        loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
             loaded = self._load(runtimes, runtime)
         except MLBuffetError as error:
@@ -199,21 +219,34 @@ class ModelVersion:
             self._close()
         return self._retired
 
-    def _load(self, runtimes: Runtimes, runtime: str | None) -> Model:
+    def _load(self, runtimes: Runtimes, runtime: str | None) -> Scheduler:
         if self._fault is not None:
             raise self._fault
         chosen = self.configuration.runtime or runtime
-        model = load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+
+        def loaded() -> Model:
+            return load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+
+        if self.configuration.cache is None:
+            model = loaded()
+        else:
+            model, self.content = load_with_content(loaded, self.stored, self.configuration)
         try:
-            return prepared(model, self.configuration)
+            return self._scheduler_for(prepared(model, self.configuration))
         except MLBuffetError:
             model.close()
             raise
 
-    def _loaded(self, loaded: Model | MLBuffetError) -> None:
+    def _scheduler_for(self, model: Model) -> Scheduler:
+        configuration, samples = self.configuration, {}
+        if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
+            samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
+        return self._scheduling.scheduler(model, configuration.scheduling, configuration.batching, samples)
+
+    def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
-            if isinstance(loaded, Model):
-                self._model, self.error, self.failures = loaded, None, 0
+            if isinstance(loaded, Scheduler):
+                self._scheduler, self.error, self.failures = loaded, None, 0
                 self.loaded_at = time.monotonic()
                 self._enter(State.READY)
                 ended = self.retired
@@ -238,7 +271,7 @@ class ModelVersion:
             if handle.released:
                 raise ModelClosed(self.path)
             self._users += 1
-        return Handle(self, handle.model, self._release)
+        return Handle(self, handle.scheduler, self._release)
 
     def _release(self) -> None:
         with self._lock:
@@ -249,10 +282,10 @@ class ModelVersion:
 
     def _close(self) -> None:
         with self._lock:
-            model, self._model = self._model, None
-        if model is None or self._retired is None:
+            scheduler, self._scheduler = self._scheduler, None
+        if scheduler is None or self._retired is None:
             return
-        model.close()
+        scheduler.model.close()
         with self._lock:
             self._enter(State.UNAVAILABLE)
         self._on_change(self)
@@ -264,4 +297,13 @@ class ModelVersion:
 
 
 def _of_loading(configuration: Configuration) -> tuple[object, ...]:
-    return configuration.runtime, configuration.signature, configuration.options, configuration.warmup
+    """All of it that takes effect where a model is loaded."""
+    return (
+        configuration.runtime,
+        configuration.signature,
+        configuration.options,
+        configuration.warmup,
+        configuration.scheduling,
+        configuration.cache,
+        configuration.batching,
+    )

@@ -4,15 +4,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Thread
 
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
-from mlbuffet.server import buffet, documentation, open_inference, tensorflow_serving
+from mlbuffet.server import buffet, documentation, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.first import PredictionsFirst
+from mlbuffet.server.loads import Loads
+from mlbuffet.server.metrics import Metrics
+from mlbuffet.server.observed import Observed
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.server.traffic import Traffic
 
 
 def create_app(
@@ -35,10 +42,13 @@ def create_app(
         on_loaded()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
+        current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
         Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
-        yield
+        repository.cache.start()
+        yield {"on_refusal": traffic.refuse}
+        await repository.cache.close()
         repository.close()
         if publisher is not None:
             publisher.close()
@@ -46,15 +56,28 @@ def create_app(
     chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
     own = buffet.routes(repository, chosen, publisher)
-    described = [open_inference.protocol(v2), tensorflow_serving.protocol(v1), buffet.protocol(own)]
+    predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
+    traffic, loads = Traffic(), Loads()
+    repository.listen(loads.note)
+    operations = Metrics(repository, traffic, loads)
+    described = [
+        open_inference.protocol(v2),
+        tensorflow_serving.protocol(v1),
+        buffet.protocol(own),
+        metrics.protocol(operations),
+    ]
     app = Starlette(
-        routes=[*v2, *v1, *own, *documentation.routes(described)],
+        routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
         exception_handlers={
             MLBuffetError: buffet.with_status(answer_mlbuffet_error),
             HTTPException: buffet.with_status(answer_http_exception),
             ClientDisconnect: answer_nobody,
             Exception: buffet.with_status(answer_defect),
         },
+        middleware=[
+            Middleware(Observed, traffic=traffic, access_log=chosen.access_log),
+            Middleware(PredictionsFirst, predictions),
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200

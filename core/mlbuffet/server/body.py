@@ -4,43 +4,86 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 
+from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
 
+from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.settings import ServerSettings
 
 _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
 _WORTH_COMPRESSING = 1024  # bytes
+_QUICKLY_COMPRESSED = 64 * 1024  # bytes: in a millisecond, which is less than a busy thread would take to begin
+_QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The value of the header ``name``, which is in small letters, if it is there; of several all, with commas.
+
+    Starlette's ``headers`` takes four times as long to look for what is not there.
+    """
+    values = [value for key, value in request.scope["headers"] if key == name]
+    return b", ".join(values).decode("latin-1") if values else None
 
 
 async def read_body(request: Request, settings: ServerSettings) -> bytes:
     """The body, decompressed.
 
     Raises `HTTPException`: 413 for one that is too large, before it is read where its length is announced; 408 for one
-    that does not arrive in time; 415 for an encoding that is not known; 400 for one that is corrupt.
+    that does not arrive in time; 415 for an encoding that is not known; 400 for one that is corrupt or ends early.
     """
     limit = settings.max_body
-    announced = request.headers.get("content-length", "")
+    announced = header(request, b"content-length") or ""
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
+    first = begin(request.receive())
+    if not isinstance(first, Pending) and not first.get("more_body"):
+        body = _piece(first)
+        if len(body) > limit:
+            raise _too_large(limit)
+    else:
+        body = await _in_time(first, request.receive, settings)
+    encoding = (header(request, b"content-encoding") or "").lower()
+    if encoding in ("identity", ""):
+        return body
+    if len(body) <= _QUICKLY_DECOMPRESSED:
+        return decompressed(body, encoding, limit)
+    return await run_sync(decompressed, body, encoding, limit)
+
+
+async def _in_time(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
+    """A body that is not there as a whole."""
     try:
         async with asyncio.timeout(settings.body_seconds):
-            body = await _received(request, limit, settings.body_idle_seconds)
+            return await _received(first, receive, settings)
     except TimeoutError:
         raise _late() from None
-    return _decompressed(body, request.headers.get("content-encoding", "identity").lower(), limit)
 
 
-async def _received(request: Request, limit: int, idle_seconds: float) -> bytes:
+async def _received(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for piece in arriving(request, idle_seconds):
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
-    return b"".join(pieces)
+    message = first
+    while True:
+        async with asyncio.timeout(settings.body_idle_seconds):
+            message = await message if isinstance(message, Pending) else message
+        pieces.append(_piece(message))
+        size += len(pieces[-1])
+        if size > settings.max_body:
+            raise _too_large(settings.max_body)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+        message = begin(receive())
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":  # nobody reads this
+        raise HTTPException(400, "the connection ended before the body did")
+    piece: bytes = message.get("body", b"")
+    return piece
 
 
 async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
@@ -59,18 +102,32 @@ async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes
 
 def compress(response: Response, request: Request) -> Response:
     """``response`` in an encoding that the client accepts, where it is long enough for that to pay."""
-    body = bytes(response.body)
-    accepted = request.headers.get("accept-encoding", "")
-    if len(body) < _WORTH_COMPRESSING or not accepted:
+    if len(response.body) < _WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
         return response
     encoding = next((name for name in _WINDOWS if name in _wanted(accepted)), None)
-    if encoding is not None:
-        packer = zlib.compressobj(level=1, wbits=_WINDOWS[encoding])
-        response.body = packer.compress(body) + packer.flush()
-        response.headers["content-encoding"] = encoding
-        response.headers["content-length"] = str(len(response.body))
-        response.headers["vary"] = "Accept-Encoding"
-    return response
+    return response if encoding is None else _Compressed(response, encoding)
+
+
+class _Compressed(Response):
+    """``response``, compressed once it is sent; a large one off the event loop, for that takes a second for 60 MiB."""
+
+    def __init__(self, response: Response, encoding: str) -> None:
+        super().__init__(response.body, response.status_code, dict(response.headers))
+        self.headers["content-encoding"] = encoding
+        self.headers["vary"] = "Accept-Encoding"
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) <= _QUICKLY_COMPRESSED:
+            self._compress()
+        else:
+            await run_sync(self._compress)
+        await super().__call__(scope, receive, send)
+
+    def _compress(self) -> None:
+        packer = zlib.compressobj(level=1, wbits=_WINDOWS[self.headers["content-encoding"]])
+        self.body = packer.compress(self.body) + packer.flush()
+        self.headers["content-length"] = str(len(self.body))
 
 
 def _wanted(accepted: str) -> set[str]:
@@ -79,9 +136,8 @@ def _wanted(accepted: str) -> set[str]:
     return {name.strip() for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
 
 
-def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    if encoding in ("identity", ""):
-        return body
+def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """What ``body`` was before it was compressed. Raises `HTTPException`: 415, 413 over ``limit`` bytes, 400."""
     if encoding not in _WINDOWS:
         raise HTTPException(415, f"the content encoding {encoding!r} is not known; there are: {', '.join(_WINDOWS)}")
     unpacker = zlib.decompressobj(_WINDOWS[encoding])

@@ -24,6 +24,7 @@ from mlbuffet.errors import (
     ModelNotReady,
     NoRuntime,
     NotChangeable,
+    Overloaded,
     PredictFailed,
     StorageFailed,
     StorageFull,
@@ -45,6 +46,7 @@ STATUS: dict[type[MLBuffetError], int] = {
     PredictFailed: 500,
     ModelNotReady: 503,
     ModelClosed: 503,
+    Overloaded: 503,
     UploadRefused: 422,
     UploadTooLarge: 413,
     NotChangeable: 409,
@@ -52,6 +54,7 @@ STATUS: dict[type[MLBuffetError], int] = {
     StorageFull: 507,
 }
 
+CLIENT_CLOSED_REQUEST = 499  # nginx's, which HTTP has no word for
 RETRY_SECONDS = 1
 LONGEST_MESSAGE = 1000
 
@@ -65,11 +68,16 @@ class ErrorAnswer(TypedDict):
 
 
 async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
-    """The status of ``error`` and its public message; what a client may not see goes to the log."""
+    """The status of ``error`` and its public message; what a client may not see goes to the log.
+
+    It is one line with the model's address, for whoever sends such requests decides how many there are; at DEBUG the
+    traceback follows.
+    """
     assert isinstance(error, MLBuffetError)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status in (500, 507):
-        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        line = " ".join(f"{request.method} {request.url.path}: {error}".split())  # texts of frameworks have many
+        logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
     response = error_response(status, error.public)
     if status == 503:
         response.headers["retry-after"] = "1"
@@ -86,14 +94,14 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     return response
 
 
+async def answer_nobody(request: Request, error: Exception) -> Response:
+    """What is left to say once the client has closed its connection; it goes nowhere."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
 async def answer_defect(request: Request, error: Exception) -> Response:
     """An exception that nobody foresaw; Starlette raises it again, and so it reaches the log."""
     return error_response(500, "internal error; the server's log has the cause")
-
-
-async def answer_nobody(request: Request, error: Exception) -> Response:
-    """A client that went away before its request was whole is no defect."""
-    return error_response(400, "the request was not whole")
 
 
 def error_response(status: int, message: str) -> Response:

@@ -1,9 +1,12 @@
 """HTTP/1.1 of uvicorn and httptools, with limits on the head of a request."""
 
+import re
+import sys
 from asyncio import TimerHandle, Transport
 from http import HTTPStatus
 
 import orjson
+from httptools import HttpParserInvalidMethodError
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,17 +15,30 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 
+METHODS = "GET, HEAD, POST"
+"""All that any address takes."""
+
+_VERSIONS = ("1.0", "1.1")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) \S+ HTTP/1\.[01]\r\n")
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
 
 class LimitedHttpToolsProtocol(HttpToolsProtocol):
     """Refuses a head with too many headers or bytes (431), and one that does not arrive in time (408).
 
     uvicorn itself has no such limits: a client that never ends its head would hold a connection, and memory, for ever.
+    An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
+    lose the body: the request is answered as it is. Under ``on_refusal`` in its state the application may leave a
+    function that hears the status of each request that does not reach it.
     """
 
     _timer: TimerHandle | None = None
     _head_bytes = 0
     _in_head = False
+    _in_message = False
+    _passed_on = False
     _refused = False
+    _received = b""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
@@ -38,18 +54,22 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        super().data_received(data)
-        if self._in_head:
+        self._received = data if self._in_message else _without_upgrade(data)
+        super().data_received(self._received)
+        if self._in_head:  # a head mostly comes whole, and needs no timer
             self._head_bytes += len(data)
             self._check_head()
+            if self._timer is None:
+                late = "the head of the request took too long"
+                self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, late)
 
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_head = self._in_message = True
+        self._passed_on = False
         self._head_bytes = 0
         self._stop_timer()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, "the head of the request took too long")
 
     @override
     def on_headers_complete(self) -> None:
@@ -57,7 +77,10 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         self._check_head()
+        if self.parser.get_http_version() not in _VERSIONS:
+            self._refuse(505, "this server speaks HTTP/1.1 and HTTP/1.0")
         if not self._refused:
+            self._passed_on = True
             super().on_headers_complete()
 
     @override
@@ -67,26 +90,34 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
 
     @override
     def on_message_complete(self) -> None:
+        self._in_message = False
         if not self._refused:
             super().on_message_complete()
 
     @override
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+        line = _REQUEST_LINE.match(self._received)
+        if line is not None and isinstance(sys.exception(), HttpParserInvalidMethodError):
+            unknown = f"the method {line[1].decode()} is not known; there are {METHODS}"
+            self._refuse(405, unknown, f"allow: {METHODS}\r\n")
+        else:
+            self._refuse(400, msg)
 
     def _check_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             limits = f"{MAX_HEADERS} headers and {MAX_HEAD_BYTES} bytes"
             self._refuse(431, f"the head of the request is larger than this server takes: {limits}")
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, header: str = "") -> None:
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        if not self._passed_on:
+            self.app_state.get("on_refusal", int)(status)
         body = orjson.dumps({"error": message})
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n{header}\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.write_eof()
@@ -97,3 +128,9 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """``data``, which begins a request, with the header Upgrade under a name that means nothing."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest

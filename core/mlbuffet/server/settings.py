@@ -23,3 +23,5 @@ class ServerSettings:
     """Whether clients may change what is served; without a token everyone who reaches the server may then."""
     admin_token: str | None = None
     """What a client has to show (``Authorization: Bearer``) that changes what is served."""
+    access_log: bool = False
+    """Whether each request is logged, by the logger ``mlbuffet.access``."""

@@ -93,6 +93,12 @@ class RuntimeConformance:
             "look at suffixes, at the files inside a folder and at magic bytes"
         )
 
+    def test_it_explains_only_its_own_kind(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
+        """``explain``, where there is one, has nothing to say of what is accepted or foreign."""
+        answers = {path.name: runtime.explain(path) for path in (artifact.path, *foreign(tmp_path))}
+        wrong = {name: answer for name, answer in answers.items() if answer is not None}
+        assert not wrong, f"`explain` answered {wrong}; answer None for what is accepted and what is foreign"
+
     def test_accepts_never_raises(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
         """``accepts`` answers with a bool for anything under the artifact's own name, and False if nothing is there.
 

@@ -21,13 +21,7 @@ _CUSTOM = r"Could not locate (?:class|function) '([^']+)'|Unknown (?:layer|objec
 
 def load_keras(path: Path) -> Any:
     """The Keras model of a .keras or .h5 file. Raises `LoadFailed`."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise LoadFailed(
-            f"Keras runs on {keras.backend.backend()} in this process; set the environment variable "
-            "KERAS_BACKEND=tensorflow, or export the model with model.export(path) and serve that folder"
-        )
+    keras = _keras_on_tensorflow()
     if names := sorted(set(_lambdas(_config(path)))):
         raise LoadFailed(
             f"its Lambda layers ({', '.join(names)}) hold Python code, which is not run from a file; export it "
@@ -37,6 +31,21 @@ def load_keras(path: Path) -> Any:
         return keras.saving.load_model(path, safe_mode=True, compile=False)
     except Exception as error:  # a stranger's configuration is read here, which may fail in any way
         raise _not_loaded(error) from error
+
+
+def _keras_on_tensorflow() -> Any:
+    mend = (
+        "set the environment variable KERAS_BACKEND=tensorflow, or export the model with model.export(path) and serve "
+        "that folder"
+    )
+    try:
+        import keras
+    except ImportError as error:  # of the framework that it is set to run on
+        reason = f"Keras cannot be imported with the backend that it is set to; {mend}"
+        raise LoadFailed(reason, detail=str(error)) from error
+    if keras.backend.backend() != "tensorflow":
+        raise LoadFailed(f"Keras runs on {keras.backend.backend()} in this process; {mend}")
+    return keras
 
 
 def keras_function(model: Any) -> Function:

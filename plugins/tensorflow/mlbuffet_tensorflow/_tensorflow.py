@@ -73,8 +73,9 @@ def _sift(text: bytes) -> None:
 
 
 def _import() -> Any:
-    """TensorFlow; a program that imported it already, or chose a log level, keeps its choice."""
-    if "tensorflow" in sys.modules or os.environ.setdefault(LOG_LEVEL, "3") == "0":
+    """TensorFlow, silent unless we debug; a program that imported it before, or chose a log level, keeps its choice."""
+    level = "0" if logger.isEnabledFor(logging.DEBUG) else "3"
+    if "tensorflow" in sys.modules or os.environ.setdefault(LOG_LEVEL, level) == "0":
         import tensorflow
     else:
         with _stderr_sifted():

@@ -1,6 +1,5 @@
 """Artifacts of TensorFlow that nobody can call, and how to save the model so that one can."""
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet_tensorflow._artifact import Kind
 
 _REASONS = {
@@ -29,12 +28,12 @@ _REASONS = {
 }
 
 
-def unservable(kind: Kind | None) -> LoadFailed | None:
+def unservable(kind: Kind | None) -> str | None:
     """Why an artifact of this kind is not loaded; None where it can be."""
     if kind is None:
-        return LoadFailed(
+        return (
             "it is none of the artifacts that TensorFlow serves: a SavedModel (a folder with a file saved_model.pb), a "
             ".keras or .h5 file with a whole model, or a .zip of one; save the model with model.export(path) or "
             "tf.saved_model.save(model, path), and give the folder"
         )
-    return LoadFailed(_REASONS[kind]) if kind in _REASONS else None
+    return _REASONS.get(kind)

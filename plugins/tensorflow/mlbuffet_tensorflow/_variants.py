@@ -1,29 +1,33 @@
-"""Several traces of one function behind one name, where the shapes of the inputs tell them apart."""
+"""Several traces of one function behind one name, where dtypes and shapes of the inputs tell them apart."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import Shape, Signature, Tensors, TensorSpec, shape_text
+from mlbuffet.tensors import Shape, Signature, Tensors, TensorSpec, shape_text, specs_text
 
 Call = Callable[[Tensors], dict[str, NDArray[Any]]]
 
+_EXACT_FIRST = "biufVcO"  # kinds of numpy, V for bfloat16: numbers without a dtype go to the first that holds them
+
 
 def merged(signatures: Sequence[Signature]) -> Signature | None:
-    """One signature for all of them, whose shapes are free where theirs differ; None where a call may mean several.
+    """One signature for all of them, or None where a call may mean several.
 
-    A tensor has one dtype, so traces with other dtypes, names or outputs are signatures of their own.
+    Where their shapes differ, its are free; where their dtypes differ, it has a variant for each.
     """
-    first = signatures[0]
-    alike = all(_types(each) == _types(first) for each in signatures)
-    if not alike or any(_confusable(one, other) for one, other in combinations(signatures, 2)):
+    by_dtypes: dict[tuple[np.dtype[Any], ...], list[Signature]] = {}
+    for signature in signatures:
+        by_dtypes.setdefault(_dtypes(signature.inputs), []).append(signature)
+    forms = [_merged_shapes(alike) for alike in by_dtypes.values()]
+    known = [form for form in forms if form is not None]
+    if len(known) < len(forms) or any(_names(form) != _names(known[0]) for form in known):
         return None
-    return Signature(
-        _free([each.inputs for each in signatures]), _free([each.outputs for each in signatures]), first.method
-    )
+    return known[0] if len(known) == 1 else Signature.of_variants(sorted(known, key=_precedence))
 
 
 def choosing(variants: Sequence[tuple[Signature, Call]]) -> Call:
@@ -39,9 +43,27 @@ def choosing(variants: Sequence[tuple[Signature, Call]]) -> Call:
     return call
 
 
-def _types(signature: Signature) -> list[list[tuple[str, Any]]]:
-    sides = (signature.inputs, signature.outputs)
-    return [[(name, spec.dtype) for name, spec in side.items()] for side in sides]
+def _merged_shapes(signatures: Sequence[Signature]) -> Signature | None:
+    """Of traces for the same dtypes."""
+    first = signatures[0]
+    alike = all((_names(each), _dtypes(each.outputs)) == (_names(first), _dtypes(first.outputs)) for each in signatures)
+    if not alike or any(_confusable(one, other) for one, other in combinations(signatures, 2)):
+        return None
+    return Signature(
+        _free([each.inputs for each in signatures]), _free([each.outputs for each in signatures]), first.method
+    )
+
+
+def _precedence(signature: Signature) -> list[tuple[int, int]]:
+    return [(_EXACT_FIRST.index(dtype.kind), dtype.itemsize) for dtype in _dtypes(signature.inputs)]
+
+
+def _names(signature: Signature) -> tuple[list[str], list[str]]:
+    return list(signature.inputs), list(signature.outputs)
+
+
+def _dtypes(specs: Mapping[str, TensorSpec]) -> tuple[np.dtype[Any], ...]:
+    return tuple(spec.dtype for spec in specs.values())
 
 
 def _confusable(one: Signature, other: Signature) -> bool:
@@ -87,13 +109,13 @@ def _union(shapes: Sequence[Shape]) -> Shape:
 
 
 def _fits(signature: Signature, inputs: Tensors) -> bool:
-    return all(spec.accepts_shape(inputs[name].shape) for name, spec in signature.inputs.items())
+    return all(
+        inputs[name].dtype == spec.dtype and spec.accepts_shape(inputs[name].shape)
+        for name, spec in signature.inputs.items()
+    )
 
 
 def _no_variant(signatures: Sequence[Signature], inputs: Tensors) -> str:
     came = ", ".join(f"{name} {shape_text(array.shape)}" for name, array in inputs.items())
-    takes = " or ".join(
-        ", ".join(f"{name} {shape_text(spec.shape)}" for name, spec in signature.inputs.items())
-        for signature in signatures
-    )
+    takes = " or ".join(specs_text(signature.inputs) for signature in signatures)
     return f"the inputs have the shapes {came}; the function was saved for {takes}"

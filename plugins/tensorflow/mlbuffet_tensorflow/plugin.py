@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_tensorflow._artifact import kind_of, kind_to_load
+from mlbuffet_tensorflow._artifact import Kind, kind_of, kind_to_load
 from mlbuffet_tensorflow._unservable import unservable
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ class TensorFlowRuntime:
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
-        """A SavedModel (a folder with saved_model.pb or .pbtxt), a .keras or .h5 file, or a .zip of one of these
+        """A SavedModel (a folder with saved_model.pb or .pbtxt), a .keras or .h5 file, or a .zip of one of these"""
+        kind = _kind_of(path)
+        return kind is not None and unservable(kind) is None
 
-        What TensorFlow writes beside them and nobody can call (a frozen graph, a checkpoint, a TFLite file) is accepted
-        too, for `load` to say what it is and how to save the model instead.
-        """
-        try:
-            return kind_of(path) is not None
-        except (OSError, ValueError):  # no permission; a NUL in the name
-            return False
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """What else TensorFlow writes and nobody can call: a frozen graph, a checkpoint, a TFLite file."""
+        kind = _kind_of(path)
+        return None if kind is None else unservable(kind)
 
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any]) -> "SessionModel":
@@ -38,8 +38,8 @@ class TensorFlowRuntime:
         from mlbuffet_tensorflow._options import parse_options
 
         parsed = parse_options(options)
-        if refusal := unservable(kind_to_load(path)):
-            raise refusal
+        if reason := unservable(kind_to_load(path)):
+            raise LoadFailed(reason)
         try:
             from mlbuffet_tensorflow._loading import load_artifact
         except ImportError as error:
@@ -63,3 +63,10 @@ class TensorFlowRuntime:
     def unload(self, model: "SessionModel") -> None:
         """Close the session, which holds the weights, the tables and the thread pool."""
         model.close()
+
+
+def _kind_of(path: Path) -> Kind | None:
+    try:
+        return kind_of(path)
+    except (OSError, ValueError):  # no permission; a NUL in the name
+        return None

@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from mlbuffet.errors import ModelNotFound, NotChangeable
 from mlbuffet.json_text import decode
-from mlbuffet.model import Model
-from mlbuffet.repository import ModelRepository, Provenance, Publisher, Upload
+from mlbuffet.repository import Handle, ModelRepository, Provenance, Publisher, Upload
 from mlbuffet.repository.reading import Readers
-from mlbuffet.server.body import compress, read_body
+from mlbuffet.scheduling import Call
+from mlbuffet.server.body import compress, header, read_body
 from mlbuffet.server.buffet import answers
 from mlbuffet.server.buffet.addresses import SharedRoute, name_and_version
 from mlbuffet.server.buffet.downloads import Download
@@ -27,8 +27,11 @@ from mlbuffet.server.buffet.multipart import CONTENT_TYPE, Form
 from mlbuffet.server.buffet.uploads import receive_file, receive_form
 from mlbuffet.server.buffet.values import decode_values, default_signature, encode_values
 from mlbuffet.server.changes import check_change
-from mlbuffet.server.prediction import acquire, run_with_model
+from mlbuffet.server.coding import code
+from mlbuffet.server.exchange import concerns
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.tensors import Signature, Tensors, size_of
 
 T = TypeVar("T")
 PUBLISHING = 8
@@ -103,14 +106,12 @@ class Buffet:
     async def predict(self, request: Request) -> Response:
         """Run a model on values, or on an image in a form, by its default signature."""
         name, number = name_and_version(request)
-        self._repository.get(name, number)  # an address that leads nowhere is refused before the body is read
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(self._repository.get(name, number))
         body = await read_body(request, self._settings)
-        content_type = request.headers.get("content-type", "")
-        with await acquire(self._repository, lambda: self._repository.get(name, number)) as handle:
-            answer = await run_with_model(
-                handle, lambda model: _predicted(model, body, content_type), self._settings.request_timeout
-            )
-        return compress(Response(answer, media_type="application/json"), request)
+        with await acquire(self._repository, lambda: self._repository.get(name, number), found) as handle:
+            check_room(handle)
+            return await within(self._settings.request_timeout, _answered(request, body, handle))
 
     async def download(self, request: Request) -> Response:
         """The file of a version, or a zip of all its files."""
@@ -174,16 +175,24 @@ class Buffet:
         return self._publisher
 
 
-def _predicted(model: Model, body: bytes, content_type: str) -> bytes:
-    """The answer to a body; off the event loop, for bodies are large."""
-    signature = default_signature(model)
-    if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
-        return encode_values(model.predict(decode_values(body, signature)))
+async def _answered(request: Request, body: bytes, handle: Handle) -> Response:
+    content_type = header(request, b"content-type") or ""
+    signature = default_signature(handle.model.signatures)
+    if content_type.partition(";")[0].strip().lower() == CONTENT_TYPE:
+        inputs = await run_sync(_image_of, body, content_type, signature)  # however small it is as a file
+    else:
+        inputs = await code(len(body), lambda: decode_values(body, signature))
+    outputs = (await predict(handle, Call(inputs), request.receive)).outputs
+    answer = await code(size_of(outputs), lambda: encode_values(outputs))
+    return compress(Response(answer, media_type="application/json"), request)
+
+
+def _image_of(body: bytes, content_type: str, signature: Signature) -> Tensors:
     image = bytearray()
     form = Form(content_type, FILE_FIELDS, image.extend)
     form.feed(body)
     form.end()
-    return encode_values(model.predict(image_inputs(bytes(image), signature)))
+    return image_inputs(bytes(image), signature)
 
 
 def _help_line(route: Route) -> str:

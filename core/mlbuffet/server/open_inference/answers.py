@@ -70,12 +70,26 @@ class ModelMetadata(TypedDict):
     properties: Properties
 
 
+class Reshape(TypedDict):
+    """The shape that a row has in truth."""
+
+    shape: Sequence[int]
+
+
 class ConfigTensor(TypedDict):
     """An input or an output, as Triton's configuration has it."""
 
     name: str
     data_type: Annotated[str, Meta(examples=["TYPE_FP32"])]
     dims: Dimensions
+    reshape: NotRequired[Annotated[Reshape, Meta(description="Where a row is a scalar.")]]
+
+
+class DynamicBatching(TypedDict):
+    """How requests share a run of the model."""
+
+    preferred_batch_size: list[int]
+    max_queue_delay_microseconds: int
 
 
 class ModelConfig(TypedDict):
@@ -84,9 +98,12 @@ class ModelConfig(TypedDict):
     name: str
     platform: str
     backend: str
-    max_batch_size: Annotated[int, Meta(description="0: shapes are whole, without a batch dimension left out.")]
+    max_batch_size: Annotated[
+        int, Meta(description="0: shapes are whole; else they lack the first axis, that of the rows.")
+    ]
     input: list[ConfigTensor]
     output: list[ConfigTensor]
+    dynamic_batching: NotRequired[DynamicBatching]
 
 
 class Duration(TypedDict):
@@ -109,16 +126,25 @@ class InferenceStatistics(TypedDict):
     cache_miss: Duration
 
 
+class BatchStatistics(TypedDict):
+    """The runs with so many rows."""
+
+    batch_size: int
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+
+
 class ModelStatistics(TypedDict):
     """The counts of one version."""
 
     name: str
     version: str
     last_inference: Annotated[int, Meta(description="Milliseconds since 1970; 0 for never.")]
-    inference_count: int
-    execution_count: int
+    inference_count: Annotated[int, Meta(description="Rows, where the model is batched; else requests.")]
+    execution_count: Annotated[int, Meta(description="Runs of the model, each for one request or several.")]
     inference_stats: InferenceStatistics
-    batch_stats: list[Any]
+    batch_stats: Annotated[list[BatchStatistics], Meta(description="By the rows of a run, where models are batched.")]
 
 
 class Statistics(TypedDict):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import orjson
@@ -15,11 +15,13 @@ from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
-from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.server.body import compress, read_body
+from mlbuffet.scheduling import Call, Prediction
+from mlbuffet.server.body import compress, header, read_body
 from mlbuffet.server.changes import check_change
+from mlbuffet.server.coding import code
 from mlbuffet.server.errors import error_response
+from mlbuffet.server.exchange import concerns
 from mlbuffet.server.open_inference.answers import (
     Changed,
     IndexEntry,
@@ -31,11 +33,12 @@ from mlbuffet.server.open_inference.answers import (
     Statistics,
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
-from mlbuffet.server.open_inference.requests import decode_request
-from mlbuffet.server.open_inference.responses import InferResponse, encode_response
+from mlbuffet.server.open_inference.requests import InferCall, decode_request
+from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.prediction import acquire, run_with_model
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.tensors import Tensors, size_of
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -48,6 +51,7 @@ EXTENSIONS = [
 """The extensions of the protocol that are implemented, as server metadata lists them."""
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
 _STATES: dict[State, Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]] = {
@@ -139,7 +143,8 @@ class OpenInference:
     async def model_config(self, request: Request) -> Response:
         """The configuration of a model, as Triton shows it."""
         with await self._acquire(request) as handle:
-            return _json(model_config(handle.version.name, handle.model))
+            batching = handle.scheduler.batching(handle.model.signatures.default)
+            return _json(model_config(handle.version.name, handle.model, batching))
 
     async def model_ready(self, request: Request) -> Response:
         """200 where the model answers, 503 with the reason where it does not; it is not loaded for this question."""
@@ -149,25 +154,21 @@ class OpenInference:
 
     async def infer(self, request: Request) -> Response:
         """Run a model on the tensors of the body."""
-        self._version(request)  # an address that leads nowhere is refused before the body is read
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(self._version(request))
         begin = perf_counter_ns()
         body = await read_body(request, self._settings)
-        length = ", ".join(request.headers.getlist(HEADER_LENGTH)) if HEADER_LENGTH in request.headers else None
-        with await self._acquire(request) as handle:
+        with await acquire(self._repository, lambda: self._version(request), found) as handle:
             version = handle.version
             statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
             try:
-                answer, *moments = await run_with_model(
-                    handle, lambda model: _answer(version, model, body, length), self._settings.request_timeout
-                )
+                check_room(handle)
+                answered = await within(self._settings.request_timeout, _answered(request, body, handle))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
-            statistics.success((begin, *moments))
-        if answer.header_length is None:
-            return compress(Response(answer.body, media_type="application/json"), request)
-        headers = {HEADER_LENGTH: str(answer.header_length)}
-        return compress(Response(answer.body, media_type="application/octet-stream", headers=headers), request)
+            statistics.success(answered.prediction, begin, answered.decoded, answered.computed, perf_counter_ns())
+        return answered.response
 
     async def statistics(self, request: Request) -> Response:
         """The counts of one version, of all versions of a model, or of all models."""
@@ -218,15 +219,32 @@ class OpenInference:
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
 
 
-def _answer(
-    version: ModelVersion, model: Model, body: bytes, header_length: str | None
-) -> tuple[InferResponse, int, int, int]:
-    """The answer to a body, and when it was decoded, computed and encoded; off the event loop, for bodies are large."""
-    call = decode_request(body, header_length, model.signatures)
+class _Answered(NamedTuple):
+    response: Response
+    decoded: int
+    prediction: Prediction
+    computed: int
+
+
+async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
+    """The answer to a body, and when it was decoded and computed."""
+    length = header(request, _HEADER_LENGTH)
+    call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
     decoded = perf_counter_ns()
-    outputs = model.predict(call.inputs, signature=call.signature, outputs=call.output_names)
+    prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
     computed = perf_counter_ns()
-    return encode_response(call, version.name, version.version, outputs), decoded, computed, perf_counter_ns()
+    outputs = prediction.outputs
+    response = await code(size_of(outputs), lambda: _response(request, call, handle.version, outputs))
+    return _Answered(response, decoded, prediction, computed)
+
+
+def _response(request: Request, call: InferCall, version: ModelVersion, outputs: Tensors) -> Response:
+    """The answer to ``call``, in an encoding that the client accepts."""
+    answer = encode_response(call, version.name, version.version, outputs)
+    if answer.header_length is None:
+        return compress(Response(answer.body, media_type="application/json"), request)
+    headers = {HEADER_LENGTH: str(answer.header_length)}
+    return compress(Response(answer.body, media_type="application/octet-stream", headers=headers), request)
 
 
 def _index_entry(version: ModelVersion) -> IndexEntry:

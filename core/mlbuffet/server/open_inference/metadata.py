@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import orjson
 
 from mlbuffet.model import Model
+from mlbuffet.scheduling import Batching
 from mlbuffet.server.open_inference.answers import ConfigTensor, ModelConfig, ModelMetadata, Properties, TensorMetadata
 from mlbuffet.server.open_inference.datatypes import datatype_of
 from mlbuffet.tensors import Shape, Signature, TensorSpec
@@ -28,18 +29,25 @@ def model_metadata(name: str, model: Model, versions: list[int]) -> ModelMetadat
     }
 
 
-def model_config(name: str, model: Model) -> ModelConfig:
+def model_config(name: str, model: Model, batching: Batching | None) -> ModelConfig:
     """The configuration as perf_analyzer reads it; a ``max_batch_size`` of 0 says that shapes are whole."""
     default = model.signatures.default
     signature = Signature([], []) if default is None else model.signatures[default]
-    return {
+    tensors = _config_tensors if batching is None else _config_tensors_of_rows
+    config: ModelConfig = {
         "name": name,
         "platform": model.runtime.platform,
         "backend": model.runtime.name,
-        "max_batch_size": 0,
-        "input": _config_tensors(signature.inputs),
-        "output": _config_tensors(signature.outputs),
+        "max_batch_size": 0 if batching is None else batching.max_size,
+        "input": tensors(signature.inputs),
+        "output": tensors(signature.outputs),
     }
+    if batching is not None:
+        config["dynamic_batching"] = {
+            "preferred_batch_size": batching.preferred_sizes,
+            "max_queue_delay_microseconds": round(batching.max_delay_ms * 1000),
+        }
+    return config
 
 
 def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
@@ -51,11 +59,12 @@ def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
 
 
 def _signature(signature: Signature) -> dict[str, object]:
-    return {
-        "method": signature.method,
-        "inputs": tensor_metadata(signature.inputs),
-        "outputs": tensor_metadata(signature.outputs),
-    }
+    variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
+    return {"method": signature.method, **_sides(signature), **variants}
+
+
+def _sides(signature: Signature) -> dict[str, object]:
+    return {"inputs": tensor_metadata(signature.inputs), "outputs": tensor_metadata(signature.outputs)}
 
 
 def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
@@ -63,6 +72,16 @@ def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
         {"name": spec.name, "data_type": _config_type(datatype_of(spec.dtype)), "dims": _dimensions(spec.shape)}
         for spec in specs.values()
     ]
+
+
+def _config_tensors_of_rows(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
+    """Without the axis of the rows; Triton has no empty ``dims``, and says so of a row that is a scalar."""
+    tensors = _config_tensors(specs)
+    for tensor in tensors:
+        tensor["dims"] = tensor["dims"][1:]
+        if not tensor["dims"]:
+            tensor["dims"], tensor["reshape"] = [1], {"shape": []}
+    return tensors
 
 
 def _config_type(datatype: str) -> str:

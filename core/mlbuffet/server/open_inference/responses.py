@@ -1,7 +1,7 @@
 """Inference responses: named arrays to bytes."""
 
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import encode_array
-from mlbuffet.server.open_inference.answers import InferAnswer, ResponseOutput
 from mlbuffet.server.open_inference.binary import buffer_from_array
 from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES
 from mlbuffet.server.open_inference.requests import InferCall
 from mlbuffet.tensors import Tensors
 
 
-@dataclass(frozen=True, slots=True)
-class InferResponse:
+class InferResponse(NamedTuple):
     """A body, and how many of its bytes are JSON where raw buffers follow."""
 
     body: bytes
@@ -25,39 +23,48 @@ class InferResponse:
 
 
 def encode_response(call: InferCall, model: str, version: int, outputs: Tensors) -> InferResponse:
-    """The answer to ``call``. Raises `InvalidInput` for an output that cannot travel in the form asked for."""
-    response: InferAnswer = {"model_name": model, "model_version": str(version), "outputs": []}
-    if call.id is not None:
-        response["id"] = call.id
+    """The answer to ``call`` (`InferAnswer`). Raises `InvalidInput` for an output that cannot travel as asked.
+
+    The JSON is put together from pieces, most of which were made before, in half the time that a serializer takes.
+    """
     buffers: list[bytes | memoryview] = []
-    response["outputs"] = [_output(call, name, array, buffers) for name, array in outputs.items()]
-    header = orjson.dumps(response)
-    if not any(call.form(name).binary for name in outputs):
+    written = b",".join([_output(call, name, array, buffers) for name, array in outputs.items()])
+    id_member = b"" if call.id is None else b'"id":%b,' % orjson.dumps(call.id)
+    header = b'{%b%b"outputs":[%b]}' % (_beginning(model, version), id_member, written)
+    if not buffers:
         return InferResponse(header, None)
     return InferResponse(b"".join([header, *buffers]), len(header))
 
 
-def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> ResponseOutput:
+@lru_cache(maxsize=1024)
+def _beginning(model: str, version: int) -> bytes:
+    return b'"model_name":%b,"model_version":"%d",' % (orjson.dumps(model), version)
+
+
+@lru_cache(maxsize=1024)
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":%b,' % (orjson.dumps(name), datatype.encode(), orjson.dumps(shape))
+
+
+def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> bytes:
     form = call.form(name)
     if form.classes:
         array = best_classes(array, form.classes, name)
     datatype = DATATYPES.get(array.dtype)
     if datatype is None:
         raise InvalidInput(f"output {name!r} is of dtype {array.dtype}, for which the protocol has no datatype")
-    output: ResponseOutput = {"name": name, "datatype": datatype, "shape": array.shape}
+    described = _described(name, datatype, array.shape)
     if form.binary:
         buffers.append(buffer_from_array(array))
-        output["parameters"] = {"binary_data_size": len(buffers[-1])}
-    else:
-        output["data"] = _json_data(array, datatype, name)
-    return output
+        return b'%b"parameters":{"binary_data_size":%d}}' % (described, len(buffers[-1]))
+    return b'%b"data":%b}' % (described, _json_data(array, datatype, name))
 
 
-def _json_data(array: NDArray[Any], datatype: str, name: str) -> orjson.Fragment:
+def _json_data(array: NDArray[Any], datatype: str, name: str) -> bytes:
     if datatype in BINARY_ONLY:
         raise InvalidInput(f"output {name!r}: {datatype} cannot travel as JSON, ask for the binary form")
     try:
-        return orjson.Fragment(encode_array(array.ravel()))
+        return encode_array(array.ravel())
     except UnicodeDecodeError:
         raise InvalidInput(f"output {name!r} holds bytes that are not UTF-8: ask for the binary form") from None
 

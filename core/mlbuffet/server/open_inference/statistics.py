@@ -1,12 +1,30 @@
 """How often and how long the versions of models were asked, as Triton's clients read it."""
 
 import time
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 
-from mlbuffet.server.open_inference.answers import Duration, ModelStatistics
+from mlbuffet.scheduling import Execution, Prediction
+from mlbuffet.server.open_inference.answers import BatchStatistics, ModelStatistics
 
-STAGES = ("compute_input", "compute_infer", "compute_output")
+STAGES = ("success", "compute_input", "queue", "compute_infer", "compute_output")
+
+
+@dataclass
+class BatchCounts:
+    """The runs with one number of rows, and the nanoseconds that they took in all."""
+
+    runs: int = 0
+    join: int = 0
+    infer: int = 0
+    divide: int = 0
+
+    def add(self, execution: Execution) -> None:
+        """Count a run."""
+        self.runs += 1
+        self.join += execution.join
+        self.infer += execution.infer
+        self.divide += execution.divide
 
 
 @dataclass
@@ -15,43 +33,68 @@ class VersionStatistics:
 
     succeeded: int = 0
     failed: int = 0
+    hits: int = 0
+    misses: int = 0
+    rows: int = 0
     last_inference: int = 0
-    nanoseconds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("success", "fail", *STAGES), 0))
+    nanoseconds: Counter[str] = field(default_factory=Counter)
+    batches: dict[int, BatchCounts] = field(default_factory=dict)
 
-    def success(self, moments: Iterable[int]) -> None:
-        """Count an answer; ``moments`` are the nanoseconds between which it was decoded, computed and encoded."""
-        begin, decoded, computed, end = moments
+    def success(self, prediction: Prediction, begin: int, decoded: int, computed: int, end: int) -> None:
+        """Count an answer; the moments, in nanoseconds, are those at which a stage ended."""
         self.succeeded += 1
+        self.rows += prediction.rows
         self.last_inference = time.time_ns() // 1_000_000
-        spent = (end - begin, decoded - begin, computed - decoded, end - computed)
-        for stage, more in zip(("success", *STAGES), spent, strict=True):
+        queued = inferred = 0
+        if (execution := prediction.execution) is not None:
+            queued, inferred = execution.begun - decoded, computed - execution.begun
+            if execution.count_once():
+                self.batches.setdefault(execution.rows, BatchCounts()).add(execution)
+        spent = (end - begin, decoded - begin, queued, inferred, end - computed)
+        for stage, more in zip(STAGES, spent, strict=True):
             self.nanoseconds[stage] += more
+        if prediction.lookup is not None:
+            self._look_up(prediction.lookup, hit=execution is None)
 
     def failure(self, nanoseconds: int) -> None:
         """Count a request that ended in an error."""
         self.failed += 1
         self.nanoseconds["fail"] += nanoseconds
 
+    def _look_up(self, nanoseconds: int, *, hit: bool) -> None:
+        self.hits += hit
+        self.misses += not hit
+        self.nanoseconds["cache_hit" if hit else "cache_miss"] += nanoseconds
+
 
 def model_stats(name: str, version: int, statistics: VersionStatistics) -> ModelStatistics:
-    """One entry of ``model_stats``; what this server does not do (queues, batches, caches) is counted as nothing."""
+    """One entry of ``model_stats``."""
     succeeded, nanoseconds = statistics.succeeded, statistics.nanoseconds
-    never = Duration(count=0, ns=0)
+    executed = succeeded - statistics.hits
     return {
         "name": name,
         "version": str(version),
         "last_inference": statistics.last_inference,
-        "inference_count": succeeded,
-        "execution_count": succeeded,
+        "inference_count": statistics.rows,
+        "execution_count": sum(batch.runs for batch in statistics.batches.values()),
         "inference_stats": {
             "success": {"count": succeeded, "ns": nanoseconds["success"]},
             "fail": {"count": statistics.failed, "ns": nanoseconds["fail"]},
             "compute_input": {"count": succeeded, "ns": nanoseconds["compute_input"]},
-            "compute_infer": {"count": succeeded, "ns": nanoseconds["compute_infer"]},
+            "compute_infer": {"count": executed, "ns": nanoseconds["compute_infer"]},
             "compute_output": {"count": succeeded, "ns": nanoseconds["compute_output"]},
-            "queue": never,
-            "cache_hit": never,
-            "cache_miss": never,
+            "queue": {"count": executed, "ns": nanoseconds["queue"]},
+            "cache_hit": {"count": statistics.hits, "ns": nanoseconds["cache_hit"]},
+            "cache_miss": {"count": statistics.misses, "ns": nanoseconds["cache_miss"]},
         },
-        "batch_stats": [],
+        "batch_stats": [_batch_stats(size, counts) for size, counts in sorted(statistics.batches.items())],
+    }
+
+
+def _batch_stats(size: int, counts: BatchCounts) -> BatchStatistics:
+    return {
+        "batch_size": size,
+        "compute_input": {"count": counts.runs, "ns": counts.join},
+        "compute_infer": {"count": counts.runs, "ns": counts.infer},
+        "compute_output": {"count": counts.runs, "ns": counts.divide},
     }

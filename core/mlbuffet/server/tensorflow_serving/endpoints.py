@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.model import Model
-from mlbuffet.repository import ModelRepository
+from mlbuffet.repository import Handle, ModelRepository
 from mlbuffet.server.body import compress, read_body
-from mlbuffet.server.prediction import acquire, run_with_model
+from mlbuffet.server.coding import code
+from mlbuffet.server.exchange import concerns
+from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.tensorflow_serving import inference
 from mlbuffet.server.tensorflow_serving.addresses import (
@@ -21,7 +22,9 @@ from mlbuffet.server.tensorflow_serving.addresses import (
     find_versions,
     malformed,
 )
+from mlbuffet.server.tensorflow_serving.inference import Inference
 from mlbuffet.server.tensorflow_serving.metadata import model_metadata, model_status
+from mlbuffet.tensors import Signatures, size_of
 
 
 def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
@@ -80,14 +83,27 @@ class TensorFlowServing:
         """Whatever else is asked for below /v1."""
         raise malformed(request)
 
-    async def _answer(self, request: Request, infer: Callable[[Model, bytes], bytes]) -> Response:
-        """What ``infer`` makes of the body, off the event loop from its JSON to the answer's."""
-        find_version(self._repository, request)  # an address that leads nowhere is refused before the body is read
+    async def _answer(self, request: Request, decode: Callable[[bytes, Signatures], Inference]) -> Response:
+        """The outputs of the call that ``decode`` finds in the body."""
+        # an address that leads nowhere is refused before the body is read
+        found = concerns(find_version(self._repository, request))
         body = await read_body(request, self._settings)
-        with await acquire(self._repository, lambda: find_version(self._repository, request)) as handle:
-            answer = await run_with_model(handle, lambda model: infer(model, body), self._settings.request_timeout)
-        return compress(Response(answer, media_type="application/json"), request)
+        with await acquire(self._repository, lambda: find_version(self._repository, request), found) as handle:
+            check_room(handle)
+            return await within(self._settings.request_timeout, _answered(request, body, handle, decode))
+
+
+async def _answered(
+    request: Request, body: bytes, handle: Handle, decode: Callable[[bytes, Signatures], Inference]
+) -> Response:
+    inference = await code(len(body), lambda: decode(body, handle.model.signatures))
+    outputs = (await predict(handle, inference.call, request.receive)).outputs
+    return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
 def _json(content: Mapping[str, object]) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _encoded(body: bytes, request: Request) -> Response:
+    return compress(Response(body, media_type="application/json"), request)

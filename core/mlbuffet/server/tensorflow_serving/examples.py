@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
+from mlbuffet.server.repeated import refuse_repeated_names
 from mlbuffet.server.tensorflow_serving.example_message import Feature, encode_example
-from mlbuffet.server.tensorflow_serving.repeated import refuse_repeated_names
 from mlbuffet.server.tensorflow_serving.signatures import named_signature
-from mlbuffet.server.tensorflow_serving.values import bytes_from_base64, is_base64
+from mlbuffet.server.tensorflow_serving.values import bytes_from_base64, is_base64, refuse_many_objects
 from mlbuffet.tensors import Signatures
 
 _ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinity by a float32
@@ -40,11 +40,14 @@ class ExamplesCall:
 
 def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
     """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    refuse_many_objects(body, "the request")
     request = decode(body, ExamplesRequest)
     signature = named_signature(request.signature_name, signatures)
     if not isinstance(request.examples, list) or not request.examples:
         raise InvalidInput("the request has no 'examples', a list with one object of features or more")
-    refuse_repeated_names(body, request, [request.context, *request.examples])
+    given = [getattr(request, field) is not UNSET for field in request.__struct_fields__]
+    objects = [one for one in (request.context, *request.examples) if isinstance(one, dict)]
+    refuse_repeated_names(body, sum(given) + sum(map(len, objects)), [])
     context = b"" if request.context is UNSET else encode_example(_features(request.context, "'context'"))
     serialized = np.empty(len(request.examples), object)
     serialized[:] = [

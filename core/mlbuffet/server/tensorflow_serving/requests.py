@@ -2,28 +2,32 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias, TypeGuard
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, Raw
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.json_text import decode
-from mlbuffet.server.tensorflow_serving.repeated import refuse_repeated_names
+from mlbuffet.json_text import decode, decode_outline
+from mlbuffet.server.repeated import refuse_repeated_names
 from mlbuffet.server.tensorflow_serving.signatures import named_signature
-from mlbuffet.server.tensorflow_serving.values import array_from_json, is_base64
+from mlbuffet.server.tensorflow_serving.values import array_from_json, refuse_many_objects
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec, specs_text
 
 Specs = Mapping[str, TensorSpec]
+Named: TypeAlias = dict[str, Raw]
+Element: TypeAlias = Named | list[Any] | str | float | bool | None
 
 
 class PredictRequest(msgspec.Struct):
     """The JSON of a request; members that are not known are let through, and ``null`` is not absent."""
 
     signature_name: Annotated[Any, Meta(extra_json_schema={"type": "string"})] = UNSET
-    instances: Annotated[Any, Meta(extra_json_schema={"type": "array", "minItems": 1})] = UNSET
-    inputs: Any = UNSET
+    instances: Annotated[Raw, Meta(extra_json_schema={"type": "array", "minItems": 1})] = msgspec.field(
+        default_factory=Raw
+    )
+    inputs: Raw = msgspec.field(default_factory=Raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +41,69 @@ class PredictCall:
 
 def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
     """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
-    request = decode(body, PredictRequest)
+    request = decode_outline(body, PredictRequest)
     signature = named_signature(request.signature_name, signatures)
-    specs = signatures[signature].inputs
-    match request.instances is not UNSET, request.inputs is not UNSET:
-        case True, False:
-            rows = _checked_rows(request.instances)
-            refuse_repeated_names(body, request, rows)
-            return PredictCall(signature, _arrays_of_rows(rows, specs), in_rows=True)
-        case False, True:
-            refuse_repeated_names(body, request, [request.inputs])
-            return PredictCall(signature, _arrays_of_columns(request.inputs, specs), in_rows=False)
-        case True, True:
-            raise InvalidInput("the request has both 'instances' (rows) and 'inputs' (columns); send one of them")
-    raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")
+    declared = signatures[signature]
+    names = int(request.signature_name is not UNSET) + 1
+    match bytes(request.instances), bytes(request.inputs):
+        case rows, b"" if rows:
+            elements = _rows(rows)
+            _refuse_repeated_names(body, names, rows, elements)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_rows(rows, elements, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=True)
+        case b"", columns if columns:
+            named = decode(columns, Named) if columns.startswith(b"{") else None
+            _refuse_repeated_names(body, names, columns, [named])
+            _, arrays = declared.first_that(lambda variant: _arrays_of_columns(columns, named, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=False)
+        case b"", b"":
+            raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")
+    raise InvalidInput("the request has both 'instances' (rows) and 'inputs' (columns); send one of them")
 
 
-def _checked_rows(instances: Any) -> list[Any]:
-    if not isinstance(instances, list):
+def _rows(text: bytes) -> list[Element]:
+    """The rows that are to be looked at one by one: all where there is an object among them, otherwise none."""
+    if not text.startswith(b"["):
         raise InvalidInput("'instances' is not a list; it has an element for each row")
-    if not instances:
+    if not text[1:-1].strip():
         raise InvalidInput("'instances' is empty; it has an element for each row, and at least one")
-    return instances
+    if b"{" not in text:
+        return []
+    refuse_many_objects(text, "'instances'")
+    return decode(text, list[Element])
 
 
-def _arrays_of_rows(rows: list[Any], specs: Specs) -> dict[str, NDArray[Any]]:
-    if not _is_named(rows[0]):
+def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[Any]) -> None:
+    objects = [one for one in elements if isinstance(one, dict)]
+    values = [bytes(value) for one in objects for value in one.values()] if len(body) > len(objects) * 1024 else []
+    refuse_repeated_names(body, names + sum(map(len, objects)), [text, *values])
+
+
+def _arrays_of_rows(text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
+    if not rows or not _is_named(rows[0]):
         spec = _only(specs, "'instances' is a list of values")
-        return {spec.name: array_from_json(rows, spec)}
+        return {spec.name: array_from_json(text, spec)}
+    named: list[Named] = []
     for index, row in enumerate(rows):
         if not _is_named(row):
             raise InvalidInput(f"row {index} of 'instances' is no object of named values, and row 0 is one")
         _check_names(row, specs, f"row {index} of 'instances'")
-    return {name: array_from_json([row[name] for row in rows], spec) for name, spec in specs.items()}
+        named.append(row)
+    columns = {name: b"[%b]" % b",".join([row[name] for row in named]) for name in specs}
+    return {name: array_from_json(columns[name], spec) for name, spec in specs.items()}
 
 
-def _arrays_of_columns(inputs: Any, specs: Specs) -> dict[str, NDArray[Any]]:
-    if not _is_named(inputs):
+def _arrays_of_columns(text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
+    if not _is_named(named):
         spec = _only(specs, "'inputs' is a value")
-        return {spec.name: array_from_json(inputs, spec)}
-    _check_names(inputs, specs, "'inputs'")
-    return {name: array_from_json(inputs[name], spec) for name, spec in specs.items()}
+        return {spec.name: array_from_json(text, spec)}
+    _check_names(named, specs, "'inputs'")
+    return {name: array_from_json(bytes(named[name]), spec) for name, spec in specs.items()}
 
 
-def _is_named(value: Any) -> bool:
-    return isinstance(value, dict) and not is_base64(value)
+def _is_named(value: Element) -> TypeGuard[Named]:
+    """Whether a value is an object of named values, not bytes."""
+    return isinstance(value, dict) and not (value.keys() == {"b64"} and bytes(value["b64"]).startswith(b'"'))
 
 
 def _only(specs: Specs, what: str) -> TensorSpec:

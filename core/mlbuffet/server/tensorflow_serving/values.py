@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from mlbuffet.conversion import MAX_RANK, array_from_python, kind_of
 from mlbuffet.errors import InvalidInput
+from mlbuffet.json_arrays import PIECE, array_from_text
+from mlbuffet.json_text import decode, text_of
 from mlbuffet.server.tensorflow_serving.datatypes import type_name
 from mlbuffet.tensors import TensorSpec
 
@@ -16,20 +18,31 @@ _TYPES_OF_KIND: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "f": (
 _JSON_TYPES = {bool: "Bool", int: "Number", float: "Number", str: "String", dict: "Object"}
 
 
-def array_from_json(value: Any, spec: TensorSpec) -> NDArray[Any]:
-    """``value``, a scalar or nested lists, as an array of the dtype of ``spec`` and of any shape.
+MAX_OBJECTS = 2**20
+"""How many objects a request may hold: as Python objects they take ten times the memory of their text."""
+
+
+def array_from_json(text: bytes, spec: TensorSpec) -> NDArray[Any]:
+    """The value of ``text``, a scalar or nested lists, as an array of the dtype of ``spec`` and of any shape.
 
     ``{"b64": "..."}`` is an element of a string tensor. Raises `InvalidInput` that names the input, the position and
     the value.
     """
     if kind_of(spec.dtype) == "c":
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype.name}, for which the protocol has no form")
-    if spec.dtype.kind == "O":
-        value = _with_bytes(value, spec.name, ())
+    plain = text_of(text)
     try:
-        return array_from_python(value, spec.dtype, spec.name)
+        if spec.dtype.kind != "O":
+            return array_from_text(plain, spec.dtype, spec.name)
+        return array_from_python(_with_bytes(decode(plain, Any), spec.name, ()), spec.dtype, spec.name)
     except InvalidInput as error:
-        raise _named_as_tensorflow_does(error, value, spec.dtype) from None
+        raise _named_as_tensorflow_does(error, plain, spec.dtype) from None
+
+
+def refuse_many_objects(text: bytes, where: str) -> None:
+    """Raise `InvalidInput` where a text may hold more objects than a request may, before they are made."""
+    if text.count(b"{") > MAX_OBJECTS:
+        raise InvalidInput(f"{where} holds more than {MAX_OBJECTS} objects; send fewer rows at a time, or columns")
 
 
 def is_base64(value: Any) -> bool:
@@ -57,10 +70,10 @@ def _with_bytes(value: Any, name: str, position: tuple[int, ...]) -> Any:
     return value
 
 
-def _named_as_tensorflow_does(error: InvalidInput, value: Any, dtype: np.dtype[Any]) -> InvalidInput:
+def _named_as_tensorflow_does(error: InvalidInput, text: bytes, dtype: np.dtype[Any]) -> InvalidInput:
     """``error`` with the words in which clients of TensorFlow Serving look for a value of the wrong type."""
     fitting = _TYPES_OF_KIND[kind_of(dtype)]
-    for leaf in _leaves(value):
+    for leaf in _leaves(decode(text, Any)) if len(text) <= PIECE else ():
         if type(leaf) not in fitting:
             json_type = _JSON_TYPES.get(type(leaf), "Null")
             return InvalidInput(f"{error}; a JSON {json_type} is not of expected type: {type_name(dtype)}")

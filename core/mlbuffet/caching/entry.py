@@ -1,0 +1,78 @@
+"""An answer as bytes that other servers read, and that anyone may have written."""
+
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.caching.key import Question, bytes_of
+from mlbuffet.tensors import Tensors, TensorSpec
+
+
+class StoredArray(msgspec.Struct, array_like=True):
+    """One output."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    elements: bytes | list[bytes]
+
+
+class StoredAnswer(msgspec.Struct, array_like=True):
+    """The outputs for one key; it holds its key, so that it is of no use under another."""
+
+    key: bytes
+    until: float
+    outputs: list[StoredArray]
+
+
+_DECODER = msgspec.msgpack.Decoder(StoredAnswer)
+
+
+def encode_answer(question: Question, outputs: Tensors, until: float) -> bytes:
+    """``outputs`` and the moment until which they count, as MessagePack; numbers are little-endian."""
+    stored = [_stored(name, array) for name, array in outputs.items()]
+    return msgspec.msgpack.encode(StoredAnswer(question.key, until, stored))
+
+
+def decode_answer(data: bytes, question: Question, now: float) -> tuple[dict[str, NDArray[Any]], float] | None:
+    """The outputs that answer ``question`` and until when; ``None`` for whatever is not exactly that."""
+    try:
+        stored = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    until = min(stored.until, now + question.seconds)  # clocks differ
+    if stored.key != question.key or not now < until or [one.name for one in stored.outputs] != list(question.outputs):
+        return None
+    outputs = {}
+    for one in stored.outputs:
+        array = _array(one, question.outputs[one.name])
+        if array is None:
+            return None
+        outputs[one.name] = array
+    return outputs, until
+
+
+def _stored(name: str, array: NDArray[Any]) -> StoredArray:
+    if array.dtype.kind == "O":
+        return StoredArray(name, "bytes", list(array.shape), list(array.flat))
+    plain = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return StoredArray(name, array.dtype.name, list(array.shape), bytes(bytes_of(plain)))
+
+
+def _array(stored: StoredArray, spec: TensorSpec) -> NDArray[Any] | None:
+    """The array, where it is one that ``spec`` declares and whose size is that of its elements."""
+    shape, elements, is_text = stored.shape, stored.elements, spec.dtype.kind == "O"
+    if min(shape, default=0) < 0 or not spec.accepts_shape(shape):
+        return None
+    if isinstance(elements, list) is not is_text or stored.dtype != ("bytes" if is_text else spec.dtype.name):
+        return None
+    if len(elements) != prod(shape) * (1 if is_text else spec.dtype.itemsize):
+        return None
+    if isinstance(elements, bytes):
+        return np.frombuffer(elements, spec.dtype.newbyteorder("<")).astype(spec.dtype).reshape(shape)
+    texts = np.empty(len(elements), object)
+    texts[:] = elements
+    return texts.reshape(shape)

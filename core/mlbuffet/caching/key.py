@@ -1,0 +1,60 @@
+"""What a call asks, and the key under which its answer is kept."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.tensors import Tensors, TensorSpec
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call of one model, whose inputs were checked: as arrays of the declared dtypes."""
+
+    model: str
+    content: bytes
+    """The digest of what the model was loaded from."""
+    signature: str
+    outputs: Mapping[str, TensorSpec]
+    """Those that are wanted, in that order."""
+    inputs: Tensors
+    seconds: float
+    """How long the answer may be kept."""
+
+    @cached_property
+    def key(self) -> bytes:
+        """The same for the same call of the same content, and for no other: every part is preceded by its length."""
+        digest = sha256()
+        for part in self._parts():
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+        return digest.digest()
+
+    def _parts(self) -> Iterator[bytes | memoryview]:
+        yield self.model.encode()
+        yield self.content
+        yield self.signature.encode()
+        yield from _listed([name.encode() for name in self.outputs])
+        yield len(self.inputs).to_bytes(8, "little")
+        for name in sorted(self.inputs):
+            array = self.inputs[name]
+            yield name.encode()
+            yield array.dtype.str.encode() + array.dtype.name.encode()  # those of ml_dtypes share one str
+            yield from _listed([size.to_bytes(8, "little") for size in array.shape])
+            yield from _listed(list(array.flat)) if array.dtype.kind == "O" else [bytes_of(array)]
+
+
+def bytes_of(array: NDArray[Any]) -> memoryview:
+    """The elements of an array, row-major, without a copy where its memory is that already."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _listed(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """How many parts there are, and each."""
+    yield len(parts).to_bytes(8, "little")
+    yield from parts

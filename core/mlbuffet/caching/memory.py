@@ -1,0 +1,77 @@
+"""Answers in the memory of this process."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.tensors import Tensors
+
+CAPACITY = 128 * 2**20
+ENTRY_BYTES = 600
+"""What an entry takes besides its arrays, and ..."""
+ARRAY_BYTES = 250
+"""... each of its arrays besides its elements, and ..."""
+TEXT_BYTES = 41
+"""... each text besides its bytes."""
+
+
+class MemoryCache:
+    """Outputs by key, within ``capacity`` bytes: the least recently used make room. For one thread."""
+
+    def __init__(self, capacity: int = CAPACITY, now: Callable[[], float] = time.time) -> None:
+        self.capacity = capacity
+        self.size = 0
+        """The bytes of all that is kept."""
+        self._now = now
+        self._entries: OrderedDict[bytes, tuple[dict[str, NDArray[Any]], int, float]] = OrderedDict()
+
+    def get(self, key: bytes) -> dict[str, NDArray[Any]] | None:
+        """The outputs that were put under ``key``; their arrays cannot be written to."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        outputs, _, until = entry
+        if self._now() >= until:
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return dict(outputs)
+
+    def put(self, key: bytes, outputs: Tensors, until: float) -> None:
+        """Keep copies of ``outputs`` until that moment, unless they alone are larger than the capacity."""
+        size = size_of(outputs)
+        if size > self.capacity:
+            return
+        if key in self._entries:
+            self._drop(key)
+        while self.size + size > self.capacity:
+            self._drop(next(iter(self._entries)))
+        self._entries[key] = ({name: _owned(array) for name, array in outputs.items()}, size, until)
+        self.size += size
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _drop(self, key: bytes) -> None:
+        _, size, _ = self._entries.pop(key)
+        self.size -= size
+
+
+def size_of(outputs: Tensors) -> int:
+    """About how many bytes an entry of ``outputs`` takes."""
+    elements = sum(
+        sum(len(text) + TEXT_BYTES for text in array.flat) if array.dtype.kind == "O" else array.nbytes
+        for array in outputs.values()
+    )
+    return ENTRY_BYTES + ARRAY_BYTES * len(outputs) + elements
+
+
+def _owned(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy: a runtime may go on with the memory of what it gave, or have given a view of something large."""
+    copy = np.array(array, order="C")
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,9 @@
+"""How calls reach a model: on the event loop, in threads, in batches; how many at once, and how many may wait."""
+
+from mlbuffet.scheduling.batching import Batching
+from mlbuffet.scheduling.call import Call, Execution, Prediction
+from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.scheduler import Scheduler
+from mlbuffet.scheduling.scheduling import Scheduling
+
+__all__ = ["Batching", "Call", "Execution", "Limits", "Prediction", "Scheduler", "Scheduling"]

@@ -1,0 +1,51 @@
+"""One call of a model and its answer, as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from mlbuffet.tensors import Tensors
+
+
+class Call(NamedTuple):
+    """What `mlbuffet.Model.predict` is asked: inputs by name, a signature, the outputs wanted."""
+
+    inputs: Tensors
+    signature: str | None = None
+    outputs: Sequence[str] | None = None
+    any_shape: bool = False
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run of a model, perhaps for several calls at once; times are in nanoseconds."""
+
+    rows: int
+    """Of all calls together; 1 where the model is not batched."""
+    begun: int
+    """When, by `time.perf_counter_ns`."""
+    join: int
+    """How long it took to make one batch of the inputs."""
+    infer: int
+    """How long the model took."""
+    divide: int
+    """How long it took to give each call its outputs."""
+    _counted: bool = False
+
+    def count_once(self) -> bool:
+        """Whether it is to be counted: only the first time that one of its calls asks."""
+        first, self._counted = not self._counted, True
+        return first
+
+
+class Prediction(NamedTuple):
+    """The outputs that a call wants, and the run that gave them; ``None`` where none was needed."""
+
+    outputs: dict[str, NDArray[Any]]
+    execution: Execution | None = None
+    rows: int = 1
+    """Of this call; 1 where the model is not batched."""
+    lookup: int | None = None
+    """How many nanoseconds it took to look for the answer in the cache, where there is one."""

@@ -1,0 +1,71 @@
+"""Which signatures answer a row the same way, whatever rows stand beside it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from mlbuffet.comparison import Tolerance, difference, random_inputs
+from mlbuffet.conversion import kind_of
+from mlbuffet.errors import InvalidInput, LoadFailed, PredictFailed
+from mlbuffet.model import Model
+from mlbuffet.scheduling.rows import has_rows, row_count
+from mlbuffet.tensors import Signature, Tensors
+
+_ORDER = [2, 0, 1]  # of three rows, none at its place
+
+
+def check_rows_independent(
+    model: Model, name: str, signature: Signature, samples: Mapping[str, Any] | None = None
+) -> None:
+    """Raises `LoadFailed` with the reason where calls of ``signature``, called ``name``, must not share a batch.
+
+    Each of three rows is asked alone, then all as one batch, and in another order. The rows are random, or those of
+    ``samples``. Numbers may differ in their last bits: matrices of another size are multiplied in another order.
+    """
+    for spec in [*signature.inputs.values(), *signature.outputs.values()]:
+        if not spec.shape or spec.shape[0] is not None:
+            raise _unfit(model, name, f"{spec} has no first axis of any size")
+    if not signature.inputs or not signature.outputs:
+        raise _unfit(model, name, "it has no inputs or no outputs")
+    try:
+        rows = random_inputs(signature, seed=0) if samples is None else _three_rows(signature, samples)
+        alone = [model.predict(_picked(rows, [row]), signature=name) for row in range(len(_ORDER))]
+        together = model.predict(rows, signature=name)
+        moved = model.predict(_picked(rows, _ORDER), signature=name)
+    except (InvalidInput, PredictFailed) as error:
+        problem = "it cannot be tried: it fails at random rows; give it three that it takes as inputs of [warmup]"
+        raise _unfit(model, name, problem if samples is None else error.public, str(error)) from error
+    if not (all(has_rows(one, 1) for one in alone) and has_rows(together, 3) and has_rows(moved, 3)):
+        raise _unfit(model, name, "it does not give a row for each row")
+    for output in signature.outputs:
+        expected = np.concatenate([one[output] for one in alone])
+        for got in (together[output], moved[output][np.argsort(_ORDER)]):
+            if not difference(output, expected, output, got, _tolerance(expected)).agrees:
+                raise _unfit(model, name, f"output {output!r} of a row depends on the rows beside it, or on chance")
+
+
+def _three_rows(signature: Signature, samples: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+    arrays = signature.check_inputs(samples)
+    if row_count(arrays) < len(_ORDER):
+        raise InvalidInput("it cannot be tried: the inputs of [warmup] are not three rows or more")
+    return _picked(arrays, range(len(_ORDER)))
+
+
+def _picked(inputs: Tensors, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+    return {name: array[list(rows)] for name, array in inputs.items()}
+
+
+def _tolerance(expected: NDArray[Any]) -> Tolerance:
+    if kind_of(expected.dtype) not in "fc":
+        return Tolerance(absolute=0, relative=0)
+    part = max(1e-4, float(ml_dtypes.finfo(expected.dtype).eps) ** 0.5)  # type: ignore[no-untyped-call]
+    magnitudes = np.abs(expected.astype(np.complex128))
+    return Tolerance(absolute=part * float(magnitudes.max(initial=0, where=np.isfinite(magnitudes))), relative=part)
+
+
+def _unfit(model: Model, name: str, problem: str, detail: str | None = None) -> LoadFailed:
+    reason = f"[batching]: calls of signature {name!r} cannot be batched: {problem}"
+    return LoadFailed(reason, path=model.path, runtime=model.runtime.name, detail=detail)

@@ -1,0 +1,32 @@
+"""How long calls keep the event loop in one of its turns."""
+
+import asyncio
+
+TURN = 0.01
+"""Seconds that the calls of one turn may take in all, so that whoever else waits for the loop is soon served."""
+
+
+class LoopTime:
+    """The time that all models spent on the event loop in its present turn."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a call has run in this turn already: there is a crowd."""
+        return self._spent > 0
+
+    @property
+    def is_left(self) -> bool:
+        """Whether another quick call may run in this turn."""
+        return self._spent < TURN
+
+    def spend(self, seconds: float) -> None:
+        """Note a call."""
+        if not self._spent:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._spent += seconds
+
+    def _begin_turn(self) -> None:
+        self._spent = 0.0

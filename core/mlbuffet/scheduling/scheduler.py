@@ -1,0 +1,143 @@
+"""The calls of one model: which run on the event loop, which in threads, which wait, and which are refused."""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
+from time import perf_counter
+
+from mlbuffet.errors import Overloaded
+from mlbuffet.model import Model
+from mlbuffet.scheduling.batching import Batching
+from mlbuffet.scheduling.call import Call, Prediction
+from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.loop_time import LoopTime
+from mlbuffet.scheduling.pace import Pace
+from mlbuffet.scheduling.runner import Runner
+from mlbuffet.scheduling.ticket import Lease, Ticket
+from mlbuffet.tensors import size_of
+
+WORTH_BATCHING = 0.00005
+"""Seconds of a call for which a batch is better than the loop in a crowd: its part of the batch's way to a thread."""
+
+
+class Scheduler:
+    """Its methods are called on one event loop.
+
+    A call that is known to be quick runs there (`run_now`), for the way to a thread and back takes longer than many
+    models. Others are submitted: so many run at once in threads, more wait, and what is beyond that is refused.
+    """
+
+    def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_time: LoopTime) -> None:
+        self._runner = runner
+        self._concurrency = limits.concurrency
+        self._max_queue = limits.max_queue
+        self._threads = threads
+        self._loop_time = loop_time
+        self.batches = Counter[int]()
+        """By rows, how many batches were taken from the queue."""
+        self._waiting: deque[Ticket] = deque()
+        self._running = 0
+        self._paces: dict[tuple[str, int], Pace] = defaultdict(Pace)
+
+    @property
+    def model(self) -> Model:
+        """The model that is called."""
+        return self._runner.model
+
+    @property
+    def running(self) -> int:
+        """How many calls, or batches of them, run in threads."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their turn."""
+        return len(self._waiting)
+
+    def batching(self, signature: str | None) -> Batching | None:
+        """How calls of ``signature`` are batched, if they are."""
+        return self._runner.batching(signature)
+
+    def check_room(self) -> None:
+        """Raises `Overloaded` where another call could not even wait."""
+        if self._running >= self._concurrency and len(self._waiting) >= self._max_queue:
+            raise Overloaded(self._running, len(self._waiting))
+
+    def run_now(self, call: Call) -> Prediction | None:
+        """The answer to a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
+        if self._running or self._waiting or self._runner.delay:
+            return None
+        pace = self._pace_of(call)
+        if not (pace.quick and self._loop_time.is_left) or self._is_batch_better(call, pace):
+            return None
+        begun = perf_counter()
+        try:
+            return self._runner.predict(call)
+        finally:
+            seconds = perf_counter() - begun
+            self._loop_time.spend(seconds)
+            pace.note_loop(seconds)
+
+    def submit(self, call: Call, lease: Callable[[], Lease]) -> asyncio.Future[Prediction]:
+        """The answer to come. Cancelling it takes the call out of the queue.
+
+        The model is held with a ``lease`` until the call has ended, which may be after the answer was given up.
+        Raises `Overloaded` or `UnknownSignature`.
+        """
+        self.check_room()
+        ticket = Ticket(call, self._runner.kind(call), self._pace_of(call), lease())
+        ticket.answer.add_done_callback(partial(self._forget, ticket))
+        if ticket.kind is not None and self._runner.delay:
+            ticket.is_ripe = False
+            asyncio.get_running_loop().call_later(self._runner.delay, self._ripen, ticket)
+        self._waiting.append(ticket)
+        self._start()
+        return ticket.answer
+
+    def _is_batch_better(self, call: Call, pace: Pace) -> bool:
+        crowded = self._loop_time.is_shared and pace.mean > WORTH_BATCHING
+        return crowded and self._runner.kind(call) is not None
+
+    def _pace_of(self, call: Call) -> Pace:
+        """Sizes count by powers of two: what is much larger than all before is measured in a thread first."""
+        signature = self.model.signatures.resolve(call.signature)
+        return self._paces[signature, size_of(call.inputs).bit_length()]
+
+    def _start(self) -> None:
+        while self._running < self._concurrency and (tickets := self._runner.take(self._waiting)):
+            self._running += 1
+            if tickets[0].kind is not None:
+                self.batches[sum(ticket.rows for ticket in tickets)] += 1
+            self._threads.submit(self._run, tickets, asyncio.get_running_loop())
+
+    def _run(self, tickets: Sequence[Ticket], loop: asyncio.AbstractEventLoop) -> None:
+        begun = perf_counter()
+        try:
+            self._runner.run(tickets)
+        finally:
+            seconds = perf_counter() - begun
+            for ticket in tickets:
+                ticket.release()
+            with suppress(RuntimeError):  # the loop was closed, and nobody waits
+                loop.call_soon_threadsafe(self._ended, tickets, seconds)
+
+    def _ended(self, tickets: Sequence[Ticket], seconds: float) -> None:
+        self._running -= 1
+        self._start()
+        for ticket in tickets:
+            ticket.deliver()
+            if ticket.succeeded:
+                ticket.pace.note_thread(seconds)
+
+    def _ripen(self, ticket: Ticket) -> None:
+        ticket.is_ripe = True
+        self._start()
+
+    def _forget(self, ticket: Ticket, answer: asyncio.Future[Prediction]) -> None:
+        """Drop a call that nobody waits for, unless it is running."""
+        if answer.cancelled() and ticket in self._waiting:
+            self._waiting.remove(ticket)
+            ticket.release()

@@ -1,0 +1,62 @@
+"""One request and its answer, as logs and metrics tell of it."""
+
+import re
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from random import getrandbits
+
+from mlbuffet.repository import ModelVersion
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
+_PROTOCOLS = {"v2": "v2", "v1": "v1", "api": "api"}
+
+_current: "ContextVar[Exchange | None]" = ContextVar("exchange", default=None)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request so far."""
+
+    request_id: bytes
+    protocol: str
+    status: int = 0
+    """0 while there is no answer."""
+    model: str = ""
+    version: int = 0
+    """0 where the request found no version."""
+
+
+def begin_exchange(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
+    """The exchange that begins in this task, with the client's id for it where that is fit for a log."""
+    exchange = Exchange(_id_in(headers) or b"%016x" % getrandbits(64), protocol_of(path))
+    _current.set(exchange)
+    return exchange
+
+
+def request_id() -> str:
+    """The id of the request that this task or thread works for; empty where there is none."""
+    exchange = _current.get()
+    return exchange.request_id.decode() if exchange else ""
+
+
+def concerns(version: ModelVersion) -> ModelVersion:
+    """``version``, once it is noted that the request of this task is one for it."""
+    exchange = _current.get()
+    if exchange is not None:
+        exchange.model, exchange.version = version.name, version.version
+    return version
+
+
+def protocol_of(path: str) -> str:
+    """Which protocol has ``path``; "other" for what belongs to none, such as documentation."""
+    return _PROTOCOLS.get(path[1:].partition("/")[0].lower(), "other")
+
+
+def _id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    for name, value in headers:
+        if name == _HEADER_NAME:
+            return value if _SANE.fullmatch(value) else None
+    return None

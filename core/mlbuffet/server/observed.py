@@ -1,0 +1,59 @@
+"""The application as it is watched: each request has an id, and is counted and logged once."""
+
+import logging
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlbuffet.server.errors import CLIENT_CLOSED_REQUEST
+from mlbuffet.server.exchange import REQUEST_ID_HEADER, Exchange, begin_exchange
+from mlbuffet.server.traffic import Traffic
+
+_HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
+
+logger = logging.getLogger("mlbuffet.access")
+
+
+class Observed:
+    """A middleware; ``access_log`` says whether each request is logged."""
+
+    def __init__(self, app: ASGIApp, *, traffic: Traffic, access_log: bool) -> None:
+        self._app = app
+        self._traffic = traffic
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = begin_exchange(scope["path"], scope["headers"])
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"].append((_HEADER_NAME, exchange.request_id))
+            await send(message)
+
+        begin = perf_counter()
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            exchange.status = exchange.status or 500  # Starlette answers so
+            raise
+        finally:
+            seconds = perf_counter() - begin
+            status = exchange.status or CLIENT_CLOSED_REQUEST
+            self._traffic.count((exchange.protocol, exchange.model, exchange.version), status, seconds)
+            if self._access_log:
+                _log(scope, exchange, status, seconds)
+
+
+def _log(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
+    client = scope["client"][0] if scope.get("client") else "-"
+    path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
+    milliseconds = round(seconds * 1000, 3)
+    fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
+    if exchange.model:
+        fields |= {"model": exchange.model, "version": exchange.version}
+    logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})
