@@ -52,14 +52,10 @@ fix: env ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: env ## print what a prediction costs and how fast and small a server starts
-	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/tensorflow_cnn.py call
-	$(BIN)/python benchmarks/tensorflow_cnn.py threads
-	$(BIN)/python benchmarks/tensorflow_cnn.py memory
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/repository.py
-	$(BIN)/python benchmarks/observation.py
+bench: env ## measure MLBuffet beside its peers (QUICK=1; CASES="onnx models"; PEERS=KServe,Triton; ROUNDS=5)
+	@command -v wrk >/dev/null || { echo 'wrk makes the load: apt-get install wrk'; exit 1; }
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(CASES),--cases $(CASES)) \
+		$(if $(PEERS),--peers "$(PEERS)") $(if $(ROUNDS),--rounds $(ROUNDS))
 
 campaign: env ## stop a server under load 50 times, and load and unload one model from 32 threads 256 times each
 	MLBUFFET_CAMPAIGN=1 $(BIN)/pytest -q tests/cli/test_sigterm.py

@@ -17,7 +17,7 @@ import httpx
 
 from mlbuffet.repository.pointer import read_pointer
 from mlbuffet.repository.workshop import HALL
-from served_process import address_of, environment_with_runtimes, serve
+from processes import address_of, environment_with_runtimes, serve
 
 MODELS = 3
 LONGEST = 1.5

@@ -1,5 +1,6 @@
-"""Three runtimes small enough to be read at a glance, and models of theirs."""
+"""Runtimes small enough to be read at a glance, and models of theirs."""
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,6 +79,27 @@ class Sleep:
     def predict(self, model: None, signature: str, inputs: Tensors) -> Tensors:
         time.sleep(float(inputs["x"]))
         return {"x": inputs["x"].copy()}
+
+
+class ProcessId:
+    """Takes as many seconds as its input ``x`` says, and gives the process that it runs in."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".process"
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> None: ...
+
+    @hookimpl
+    def signature(self, model: None) -> Signatures:
+        pid = TensorSpec("pid", np.int64, ())
+        return Signatures({"serving_default": Signature([TensorSpec("x", np.float32, ())], [pid])})
+
+    @hookimpl
+    def predict(self, model: None, signature: str, inputs: Tensors) -> Tensors:
+        time.sleep(float(inputs["x"]))
+        return {"pid": np.array(os.getpid())}
 
 
 def small_runtimes() -> Runtimes:

@@ -15,23 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from processes import address_of, read_until, serve
 from redis_server import redis_server
-from served_process import address_of, environment_with_runtimes, read_until, serve
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process in which the runtimes ``half`` and ``sleep`` are installed."""
-    return environment_with_runtimes(tmp_path)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    root = tmp_path / "models"
-    root.mkdir()
-    for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
-        (root / name).write_text(text)
-    return root
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
@@ -187,7 +172,7 @@ def test_limits_are_set_on_the_command_line(environment: dict[str, str], models:
 
 def test_machines_read_the_log_and_find_a_request_by_its_id(environment: dict[str, str], models: Path) -> None:
     process = serve(environment, models, "--log-format", "json", "--access-log")
-    address = address_of(process)
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
     x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [666]}
     failed = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [x]}, headers={"X-Request-Id": "mine-7"})
     lost = httpx.get(f"{address}/v2/models/no%0Asuch")
@@ -207,7 +192,7 @@ def test_machines_read_the_log_and_find_a_request_by_its_id(environment: dict[st
 
 def test_people_find_the_id_of_a_request_at_the_end_of_a_line(environment: dict[str, str], models: Path) -> None:
     process = serve(environment, models)
-    address = address_of(process)
+    address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
     x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [666]}
     failed = httpx.post(f"{address}/v2/models/good/infer", json={"inputs": [x]})
     process.send_signal(signal.SIGINT)
@@ -223,7 +208,7 @@ def test_a_cache_has_a_size_and_may_be_in_redis(environment: dict[str, str], tmp
     (tmp_path / "m/model.toml").write_text("[cache]")
     with redis_server() as redis:
         process = serve({**environment, "MLBUFFET_CACHE_REDIS": redis.url}, tmp_path / "m", "--cache-memory", "900")
-        address = address_of(process)
+        address = re.findall(r"http://127\.0\.0\.1:\d+", read_until(process, "serving on"))[0]
         while "mlbuffet_cache_redis_up 1.0" not in httpx.get(f"{address}/metrics").text:
             time.sleep(0.02)
         x = 0

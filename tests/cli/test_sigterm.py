@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from served_process import environment_with_runtimes, read_until, serve
+from processes import environment_with_runtimes, read_until, serve
 
 TIMES = 50 if os.environ.get("MLBUFFET_CAMPAIGN") else 2
 CLIENTS = 16

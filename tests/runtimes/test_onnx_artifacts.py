@@ -18,6 +18,8 @@ from onnx import TensorProto, helper
 import mlbuffet
 from mlbuffet import InvalidOptions, LoadFailed
 from mlbuffet_onnx._artifact import begins_as_model
+from mlbuffet_onnx._options import Options
+from mlbuffet_onnx._session import create_session
 
 value = helper.make_tensor_value_info
 X = value("x", TensorProto.FLOAT, ["n"])
@@ -273,6 +275,7 @@ def test_weights_outside_of_the_folder_are_refused(tmp_path: Path) -> None:
         {"providers": ["CPUExecutionProvider"]},
         {"providers": [["CPUExecutionProvider", {"use_arena": "0"}]]},
         {"intra_op_threads": 1, "inter_op_threads": 2},
+        {"intra_op_threads": 2, "spinning": True},
         *({"graph_optimization": level} for level in ("disable", "basic", "extended", "all")),
     ],
     ids=str,
@@ -288,6 +291,7 @@ def test_options_are_taken(write: Any, options: dict[str, Any]) -> None:
         ({"intra_op_threads": "1"}, r"Expected `int`, got `str` - at `\$.intra_op_threads`"),
         ({"intra_op_threads": True}, r"Expected `int`, got `bool`"),
         ({"inter_op_threads": -1}, ">= 0"),
+        ({"spinning": 1}, r"Expected `bool`, got `int`"),
         ({"graph_optimization": "most"}, "'most'"),
         ({"providers": "CPUExecutionProvider"}, r"Expected `array.*`, got `str`"),
         ({"providers": []}, "length >= 1"),
@@ -299,7 +303,7 @@ def test_options_are_taken(write: Any, options: dict[str, Any]) -> None:
 def test_options_that_are_wrong_are_refused(write: Any, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidOptions, match=problem) as caught:
         mlbuffet.load(write(), options=options)
-    assert caught.value.valid == ("providers", "intra_op_threads", "inter_op_threads", "graph_optimization")
+    assert caught.value.valid == ("providers", "intra_op_threads", "spinning", "inter_op_threads", "graph_optimization")
 
 
 def test_one_thread_is_one_thread(write: Any) -> None:
@@ -312,6 +316,13 @@ def test_one_thread_is_one_thread(write: Any) -> None:
 
     assert threads_of({"intra_op_threads": 1}) == 0
     assert threads_of({"intra_op_threads": 3}) == 2
+
+
+@pytest.mark.parametrize("spinning", [False, True])
+def test_idle_threads_spin_only_where_that_is_asked(write: Any, *, spinning: bool) -> None:
+    settings = create_session(write(), Options(spinning=spinning)).get_session_options()
+    for pool in ("intra", "inter"):
+        assert settings.get_session_config_entry(f"session.{pool}_op.allow_spinning") == str(int(spinning))
 
 
 def test_a_model_that_is_gone_gives_its_memory_back(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The commands and what they take."""
 
-import logging
 import sys
 from enum import Enum
 from importlib.metadata import version
@@ -10,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlbuffet.cli import changes
+from mlbuffet.cli.logs import end_with, set_up_logging
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
@@ -21,11 +21,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _set_up_logging(debug: bool) -> None:  # noqa: FBT001 typer hands a flag's value over so
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger().setLevel(logging.DEBUG if debug else logging.WARNING)  # plugins log under names of their own
 
 
 class LogFormat(Enum):
@@ -45,7 +40,7 @@ Options = Annotated[
     typer.Option("--option", metavar="NAME=VALUE", help="An option of the runtime; may be given several times."),
 ]
 Debug = Annotated[
-    bool, typer.Option("--debug", help="Log more, with the traceback of an error.", callback=_set_up_logging)
+    bool, typer.Option("--debug", help="Log more, with the traceback of an error.", callback=set_up_logging)
 ]
 
 
@@ -53,17 +48,9 @@ def main() -> NoReturn:
     """Run the command line; an error is one line on stderr."""
     try:
         status = app(standalone_mode=False)
-    except typer.TyperException as error:
-        _fail(error.format_message(), error.exit_code)
-    except MLBuffetError as error:
-        logging.getLogger(__name__).debug("the error's traceback:", exc_info=error)
-        _fail(str(error), 1)
+    except (typer.TyperException, MLBuffetError) as error:
+        end_with(error)
     sys.exit(status or 0)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    print("error:", " ".join(message.split()), file=sys.stderr)
-    sys.exit(status)
 
 
 @app.callback(invoke_without_command=True)
@@ -101,6 +88,7 @@ def serve(
         float | None,
         typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
     ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)
     ] = 30,
@@ -135,30 +123,36 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import Served, prediction_cache, serve_models, set_up_logging
+    from mlbuffet.cli.logs import LogLines
+    from mlbuffet.cli.serving import CacheBounds, Served, listen_on, serve_models
     from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency
     from mlbuffet.server import ServerSettings
 
-    set_up_logging(as_json=log_format is LogFormat.JSON, access=access_log)
+    lines = LogLines(debug=debug, as_json=log_format is LogFormat.JSON, access=access_log)
+    lines.set_up()
     settings = ServerSettings(
         max_body=max_body,
         max_upload=max_upload,
         request_timeout=request_timeout,
         grace=grace,
+        workers=workers,
+        admin_token=read_token(admin_token_file) if admin_token_file else None,
         access_log=access_log,
     )
-    residency = Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory)
     served = Served(
         places=paths,
         runtime=runtime,
         watch=watch,
-        residency=residency,
-        cache=prediction_cache(cache_memory, cache_redis),
+        residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
+        cache=CacheBounds(memory=cache_memory, redis=cache_redis),
         batching=batching,
-        token=read_token(admin_token_file) if admin_token_file else None,
+        changeable=admin_token_file is not None,
     )
-    serve_models(served, settings, host=host, port=port, as_json=as_json)
+    with listen_on(host, port) as listener:
+        status = serve_models(served, settings, listener, lines, as_json=as_json)
+    if status:
+        raise typer.Exit(status)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import logging
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import typer
@@ -11,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
+from mlbuffet.cli.logs import LogLines, end_with
 from mlbuffet.cli.reports import show_versions
-from mlbuffet.errors import NoModelLoaded, reason_of
+from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
 from mlbuffet.repository import (
     Catalog,
     ModelRepository,
@@ -29,10 +31,28 @@ from mlbuffet.repository import (
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
 from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.log_format import HumanFormatter, JsonFormatter
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
+from mlbuffet.server.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheBounds:
+    """How much memory kept answers have, and the URL of the Redis that keeps them too, if there is one."""
+
+    memory: int
+    redis: str | None
+
+    def __post_init__(self) -> None:
+        self.make()  # a URL that is none is a wrong use of the command line
+
+    def make(self) -> PredictionCache:
+        """A cache, for one process."""
+        try:
+            return PredictionCache(MemoryCache(self.memory), None if self.redis is None else RedisCache(self.redis))
+        except ValueError as error:
+            raise typer.BadParameter(f"--cache-redis: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,78 +64,110 @@ class Served:
     runtime: str | None
     watch: bool
     residency: Residency
-    cache: PredictionCache
+    cache: "CacheBounds"
     batching: bool
     """Whether every model is batched that can be."""
-    token: str | None = None
-    """What clients have to show that change models."""
+    changeable: bool = False
+    """Whether clients that have a token may add models."""
 
     @property
     def may_be_empty(self) -> bool:
         """Whether a server without a model that is loaded is of use: they may come, or be loaded when asked."""
-        return self.watch or self.residency.on_demand or self.token is not None
+        return self.watch or self.residency.on_demand or self.changeable
 
 
-def set_up_logging(*, as_json: bool, access: bool) -> None:
-    """Let lines look as they should, and let those of each request through."""
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(JsonFormatter() if as_json else HumanFormatter())
-    if access:
-        logging.getLogger("mlbuffet.access").setLevel(logging.INFO)
-
-
-def prediction_cache(memory: int, redis: str | None) -> PredictionCache:
-    """The cache of these bounds, and in the Redis at a URL if there is one."""
-    try:
-        return PredictionCache(MemoryCache(memory), None if redis is None else RedisCache(redis))
-    except ValueError as error:
-        raise typer.BadParameter(f"--cache-redis: {error}") from None
-
-
-def serve_models(served: Served, settings: ServerSettings, *, host: str, port: int, as_json: bool) -> None:
-    """Serve models until a signal ends it. Raises `NoModelLoaded` where not one could be loaded."""
-    runtimes = _runtimes()
-    places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
-    sources = Sources(places, runtimes, served.runtime)
-    models = sources.find(may_be_empty=served.may_be_empty)
-    scheduling = Scheduling(batching=served.batching)
-    repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache)
-    repository.update(models)
-    catalog = Catalog(sources, models, repository.update)
-    watcher = Watcher(catalog) if served.watch else None
-    versions = list(repository)
-    with _listen(host, port) as listener:
-        progress = _Progress(0 if served.residency.on_demand else len(versions))
-
-        def loaded() -> None:
-            progress.stop()
-            if served.may_be_empty or any(version.state is State.READY for version in versions):
-                show_versions(versions, address_of(listener), as_json=as_json)
-            else:
-                server.stop()
-            if watcher is not None:
-                watcher.start()
-
-        guarded = replace(settings, allow_changes=is_loopback(listener), admin_token=served.token)
-        folder = sources.writable
-        publisher = Publisher(folder, catalog, repository) if folder else None
-        app = create_app(repository, guarded, publisher, on_change=progress.note, on_loaded=loaded)
-        server = Server(app, guarded)
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
-            server.run(sockets=[listener])
-        if watcher is not None:
-            watcher.stop()
-    failures = [version.error for version in versions if version.error]
-    if len(failures) == len(versions) and not served.may_be_empty:
-        raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
-
-
-def _listen(host: str, port: int) -> socket.socket:
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket that listens there, or a wrong use of the command line."""
     try:
         return listen(host, port)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
         raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
+
+
+def serve_models(
+    served: Served, settings: ServerSettings, listener: socket.socket, lines: LogLines, *, as_json: bool
+) -> int:
+    """Serve models until a signal ends it; the exit status. Raises `NoModelLoaded` where not one could be loaded."""
+    guarded = replace(settings, allow_changes=is_loopback(listener))
+    if guarded.workers == 1:
+        _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json))
+        return 0
+    work = _Worker(served, guarded, listener, lines, as_json=as_json)
+    return Supervisor(guarded.workers, work, listener).run()
+
+
+@dataclass(frozen=True)
+class _Announcement:
+    """What is shown, once, of models that have loaded."""
+
+    address: str
+    as_json: bool
+    connection: Connection | None = None
+
+    def show(self, versions: list[ModelVersion]) -> None:
+        show_versions(versions, self.address, as_json=self.as_json)
+        if self.connection is not None:
+            self.connection.send("loaded")
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """One of several processes that serve the same; it travels to them pickled."""
+
+    served: Served
+    settings: ServerSettings
+    listener: socket.socket
+    lines: LogLines
+    as_json: bool
+
+    def __call__(self, connection: Connection | None) -> None:
+        self.lines.set_up()
+        settings, announcement = replace(self.settings, load_first=True), None
+        if connection is not None:
+            settings = self.settings
+            announcement = _Announcement(address_of(self.listener), self.as_json, connection)
+        try:
+            _serve(self.served, settings, self.listener, announcement)
+        except MLBuffetError as error:
+            end_with(error)
+
+
+def _serve(
+    served: Served, settings: ServerSettings, listener: socket.socket, announcement: _Announcement | None
+) -> None:
+    """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
+    runtimes = _runtimes()
+    places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
+    sources = Sources(places, runtimes, served.runtime)
+    models = sources.find(may_be_empty=served.may_be_empty)
+    scheduling = Scheduling(batching=served.batching)
+    repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache.make())
+    repository.update(models)
+    catalog = Catalog(sources, models, repository.update)
+    watcher = Watcher(catalog) if served.watch else None
+    versions = list(repository)
+    progress = _Progress(0 if served.residency.on_demand else len(versions), hidden=announcement is None)
+
+    def loaded() -> None:
+        progress.stop()
+        if not served.may_be_empty and not any(version.state is State.READY for version in versions):
+            server.stop()
+        elif announcement is not None:
+            announcement.show(versions)
+        if watcher is not None:
+            watcher.start()
+
+    publisher = Publisher(sources.writable, catalog, repository) if sources.writable else None
+    app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
+    server = Server(app, settings)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
+        server.run(sockets=[listener])
+    if watcher is not None:
+        watcher.stop()
+    failures = [version.error for version in versions if version.error]
+    if len(failures) == len(versions) and not served.may_be_empty:
+        raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
 
 
 def _runtimes() -> Runtimes:
@@ -129,8 +181,8 @@ def _runtimes() -> Runtimes:
 class _Progress:
     """A bar on stderr with the model that is being loaded; lines instead where stderr is not a terminal."""
 
-    def __init__(self, total: int) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, total: int, *, hidden: bool) -> None:
+        self._console = Console(stderr=True, quiet=hidden)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -139,7 +191,7 @@ class _Progress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=hidden or not self._console.is_terminal,
         )
         self._task = self._bar.add_task("loading", total=total)
         self._bar.start()

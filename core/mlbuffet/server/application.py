@@ -1,7 +1,8 @@
 """The HTTP application: every protocol on one port."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
 from anyio.to_thread import current_default_thread_limiter
@@ -32,20 +33,28 @@ def create_app(
 ) -> Starlette:
     """An ASGI application that answers for the models of ``repository``.
 
-    It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried, and
-    closes the repository when it stops. Through ``publisher`` clients add and remove models. ``on_change`` hears of
-    each version when its loading begins and ends, ``on_loaded`` when all are through; both are called in that thread.
+    It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried
+    (with ``load_first`` it is live only then), and closes the repository when it stops. Through ``publisher`` clients
+    add and remove models. ``on_change`` hears of each version when its loading begins and ends, ``on_loaded`` when all
+    are through; both are called in that thread.
     """
-
-    def load_all() -> None:
-        repository.load_all(on_change)
-        on_loaded()
+    chosen = settings or ServerSettings()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
+        loop, loaded = asyncio.get_running_loop(), asyncio.Event()
+
+        def load_all() -> None:
+            repository.load_all(on_change)
+            on_loaded()
+            with suppress(RuntimeError):  # the loop may have ended before
+                loop.call_soon_threadsafe(loaded.set)
+
         # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
         Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
+        if chosen.load_first:
+            await loaded.wait()
         repository.cache.start()
         yield {"on_refusal": traffic.refuse}
         await repository.cache.close()
@@ -53,7 +62,6 @@ def create_app(
         if publisher is not None:
             publisher.close()
 
-    chosen = settings or ServerSettings()
     v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
     own = buffet.routes(repository, chosen, publisher)
     predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]

@@ -14,10 +14,16 @@ def check_change(request: Request, settings: ServerSettings) -> None:
     """Every change passes here. Raises `HTTPException`: 401 without a token where one is asked for, 403 with a wrong
     one, where clients may change nothing, and for a page of another site.
 
+    One of several processes would change only itself, and the next request may reach another.
+
     A browser lets any page send a POST anywhere, and names that page's site in ``Origin``. A site may also give its own
     name the address of this machine (DNS rebinding), so that without a token only names that are this machine for
     certain are taken.
     """
+    if settings.workers > 1:
+        raise HTTPException(
+            403, f"this server has {settings.workers} processes, and a request reaches one: change its folder (--watch)"
+        )
     origin = request.headers.get("origin")
     if origin is not None and not _is_own(origin, request.headers.get("host", ""), settings):
         raise HTTPException(403, "a page of another site may not change what is served")

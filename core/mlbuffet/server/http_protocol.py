@@ -15,7 +15,7 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 
-METHODS = "GET, HEAD, POST"
+METHODS = "DELETE, GET, HEAD, POST, PUT"
 """All that any address takes."""
 
 _VERSIONS = ("1.0", "1.1")

@@ -19,6 +19,10 @@ class ServerSettings:
     """How many seconds after SIGTERM the process has ended at the latest."""
     max_upload: int = 10 * 2**30
     """The size in bytes of a model that a client may upload, as it is sent and as it is unpacked."""
+    workers: int = 1
+    """How many processes serve on the socket, this one among them; each knows its own models and counts alone."""
+    load_first: bool = False
+    """Whether not even a connection is taken until the loading of every model was attempted."""
     allow_changes: bool = False
     """Whether clients may change what is served; without a token everyone who reaches the server may then."""
     admin_token: str | None = None

@@ -44,6 +44,8 @@ def create_session(file: Path, options: Options) -> onnxruntime.InferenceSession
     settings.log_severity_level = _ERROR
     settings.intra_op_num_threads = options.intra_op_threads
     settings.inter_op_num_threads = options.inter_op_threads
+    for pool in ("intra", "inter"):
+        settings.add_session_config_entry(f"session.{pool}_op.allow_spinning", str(int(options.spinning)))
     if options.inter_op_threads > 1:
         settings.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
     settings.graph_optimization_level = _OPTIMIZATION[options.graph_optimization]

@@ -1,8 +1,8 @@
 """The endpoints below /api/v1, and those that say what there is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 import orjson
@@ -27,13 +27,12 @@ from mlbuffet.server.buffet.multipart import CONTENT_TYPE, Form
 from mlbuffet.server.buffet.uploads import receive_file, receive_form
 from mlbuffet.server.buffet.values import decode_values, default_signature, encode_values
 from mlbuffet.server.changes import check_change
-from mlbuffet.server.coding import code
+from mlbuffet.server.coding import LARGE, code
 from mlbuffet.server.exchange import concerns
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Signature, Tensors, size_of
 
-T = TypeVar("T")
 PUBLISHING = 8
 """How many uploads are made versions at once; the others wait, without a thread that predictions could use."""
 OTHER_CHANGES = 8
@@ -156,12 +155,14 @@ class Buffet:
         version = await run_sync(publisher.remove, name, number, limiter=self._changing)
         return _changed(200, version, f"version {version} of the model {name!r} was removed")
 
-    async def _upload(self, request: Request, receive: Callable[..., Any]) -> Response:
+    async def _upload(
+        self, request: Request, receive: Callable[[Request, Upload, ServerSettings], Awaitable[Provenance]]
+    ) -> Response:
         publisher = self._may_change(request)
         name = request.path_params["tag"]
-        upload: Upload = await run_sync(publisher.receive, name, self._settings.max_upload)
+        upload = await run_sync(publisher.receive, name, self._settings.max_upload)
         try:
-            told: Provenance = await receive(request, upload, self._settings)
+            told = await receive(request, upload, self._settings)
             version = await run_sync(publisher.publish, name, upload, told, limiter=self._publishing)
         finally:
             with CancelScope(shield=True):
@@ -176,10 +177,10 @@ class Buffet:
 
 
 async def _answered(request: Request, body: bytes, handle: Handle) -> Response:
-    content_type = header(request, b"content-type") or ""
     signature = default_signature(handle.model.signatures)
+    content_type = header(request, b"content-type") or ""
     if content_type.partition(";")[0].strip().lower() == CONTENT_TYPE:
-        inputs = await run_sync(_image_of, body, content_type, signature)  # however small it is as a file
+        inputs = await code(LARGE, lambda: _image_of(body, content_type, signature))  # it is larger than its file
     else:
         inputs = await code(len(body), lambda: decode_values(body, signature))
     outputs = (await predict(handle, Call(inputs), request.receive)).outputs

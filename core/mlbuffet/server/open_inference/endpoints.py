@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 import orjson
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -110,7 +111,8 @@ class OpenInference:
         self._repository = repository
         self._settings = settings
         version = distribution_version("mlbuffet")
-        self._server = ServerMetadata(name="mlbuffet", version=version, extensions=EXTENSIONS)
+        extensions = [name for name in EXTENSIONS if name != "statistics" or settings.workers == 1]
+        self._server = ServerMetadata(name="mlbuffet", version=version, extensions=extensions)
         self._statistics: dict[tuple[str, int], VersionStatistics] = {}
 
     async def server_metadata(self, request: Request) -> Response:
@@ -171,7 +173,9 @@ class OpenInference:
         return answered.response
 
     async def statistics(self, request: Request) -> Response:
-        """The counts of one version, of all versions of a model, or of all models."""
+        """The counts of one version, of all versions of a model, or of all models; not of a server with workers."""
+        if self._settings.workers > 1:
+            raise HTTPException(501, f"each of the {self._settings.workers} processes of this server counts for itself")
         if "version" in request.path_params:
             versions = [self._version(request)]
         elif "model" in request.path_params:

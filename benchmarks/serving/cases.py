@@ -1,0 +1,114 @@
+"""Servers under the load of wrk, side by side."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from shutil import copytree
+
+from artifacts import BUILD, Artifact, artifact
+from case import Case, Field, Plan
+from figures import Key, Round
+from serving.environment import NotInstalled
+from serving.peers import (
+    BARE,
+    BARE_RAW,
+    BARE_TENSORFLOW,
+    MLBUFFET,
+    MLBUFFET_BINARY,
+    PYTHON_PEERS,
+    TRITON,
+    Peer,
+)
+from serving.server import NotServing, Server, served
+from serving.wrk import load
+
+
+def comparison(
+    name: str, title: str, model: str, peers: tuple[Peer, ...], connections: tuple[int, ...], *, quick: bool = False
+) -> Case:
+    """Servers of one model; the first one is what the others are held against."""
+
+    @contextmanager
+    def prepare(plan: Plan) -> Iterator[Field]:
+        field, running = Field(), dict[Peer, Server]()
+        with ExitStack() as stack:
+            served_model = artifact(model)
+            for peer in (peer for peer in peers if _takes_part(peer, plan)):
+                plan.tell(f"{peer.name} starts")
+                try:
+                    running[peer] = stack.enter_context(served(peer, served_model))
+                except (NotServing, NotInstalled) as error:
+                    field.absent[peer.name] = str(error)
+                    continue
+                if peer.restless:
+                    running[peer].hold()
+            for count in connections:
+                for peer, server in running.items():
+                    measure = partial(_measure, server, peer, served_model, count, plan.seconds)
+                    field.measures[Key(peer.name, setting(count))] = measure
+            yield field
+
+    return Case(name=name, title=title, unit="requests/s", prepare=prepare, quick=quick)
+
+
+def setting(connections: int) -> str:
+    """How a number of connections is called in results."""
+    return f"{connections} connection{'s' if connections > 1 else ''}"
+
+
+def _takes_part(peer: Peer, plan: Plan) -> bool:
+    return not peer.packages or plan.peers is None or peer.name.lower() in plan.peers
+
+
+def _measure(server: Server, peer: Peer, model: Artifact, connections: int, seconds: int) -> Round:
+    if not peer.restless:
+        return load(server.url, peer.body(model), connections=connections, seconds=seconds)
+    server.go_on()
+    try:
+        return load(server.url, peer.body(model), connections=connections, seconds=seconds)
+    finally:
+        server.hold()
+
+
+@contextmanager
+def _many(plan: Plan) -> Iterator[Field]:
+    """One server for each number of models, which are asked in turn."""
+    field, one = Field(), artifact("iris")
+    with ExitStack() as stack:
+        for count in (1, 10, 100):
+            plan.tell(f"a server of {count} models starts")
+            root = BUILD / "models" / f"iris-{count}"
+            names = [f"m{number}" for number in range(count)]
+            for name in names:
+                copytree(one.folder, root / name, dirs_exist_ok=True)
+            server = stack.enter_context(served(MLBUFFET, replace(one, name="m0", folder=root)))
+            while not server.ready:
+                time.sleep(0.1)
+            paths = [f"/v2/models/{name}/infer" for name in names]
+            measure = partial(load, server.url, MLBUFFET.body(one), connections=16, seconds=plan.seconds, paths=paths)
+            field.measures[Key(f"{count} model{'s' if count > 1 else ''}", setting(16))] = measure
+        yield field
+
+
+CASES = (
+    comparison(
+        "onnx",
+        "Small ONNX model, JSON",
+        "iris",
+        (BARE, MLBUFFET, *PYTHON_PEERS, TRITON),
+        (1, 16, 64),
+        quick=True,
+    ),
+    comparison(
+        "tensorflow", "Small TensorFlow model, JSON", "mlp", (BARE_TENSORFLOW, MLBUFFET), (1, 16, 64), quick=True
+    ),
+    comparison("digits", "The demo's CNN, 64 floats", "digits", (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY), (1, 16)),
+    comparison("cnn", "A CNN, 3 072 floats", "cnn", (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY), (1, 16)),
+    comparison(
+        "pixels-json", "602 112 floats, JSON", "pixels", (BARE, MLBUFFET, *PYTHON_PEERS, TRITON), (1,), quick=True
+    ),
+    comparison("pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY), (1, 4), quick=True),
+    Case(name="models", title="1, 10 and 100 models loaded, all asked", unit="requests/s", prepare=_many),
+)

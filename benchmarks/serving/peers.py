@@ -1,0 +1,46 @@
+"""The servers that MLBuffet is compared with, their versions, and how each is asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from artifacts import Artifact
+from serving import bodies
+from serving.bodies import Body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A server: the script below benchmarks/peers that starts it, and what that needs."""
+
+    name: str
+    script: str = ""
+    """None: it is MLBuffet itself."""
+    body: Callable[[Artifact], Body] = bodies.open_inference
+    packages: tuple[str, ...] = ()
+    """What is installed for it beside onnxruntime, in an environment of its own; nothing: it runs in MLBuffet's."""
+    python: str | None = None
+    """The interpreter that it needs; None: the one that MLBuffet runs with."""
+    options: tuple[str, ...] = ()
+    """Arguments of its command."""
+    restless: bool = False
+    """Whether it takes processor time that nobody asked for, so that it is held still while others are measured."""
+
+
+MLBUFFET = Peer(name="MLBuffet")
+MLBUFFET_BINARY = Peer(name="MLBuffet, binary", body=bodies.open_inference_binary)
+BARE = Peer(name="bare route", script="bare_onnx.py")
+BARE_RAW = Peer(name="bare route, np.frombuffer", script="bare_onnx.py", body=bodies.raw)
+BARE_TENSORFLOW = Peer(name="bare route", script="bare_tensorflow.py")
+
+PYTHON_PEERS = (
+    Peer(name="MLServer", script="mlserver_server.py", packages=("mlserver==1.7.1",)),
+    Peer(name="KServe", script="kserve_server.py", packages=("kserve==0.21.0",)),
+    Peer(name="LitServe", script="litserve_server.py", packages=("litserve==0.2.19",), body=bodies.litserve),
+    Peer(name="BentoML", script="bentoml_server.py", packages=("bentoml==1.4.39",), body=bodies.bentoml),
+    Peer(name="MLflow", script="mlflow_server.py", packages=("mlflow==3.17.2", "onnx==1.23.2"), body=bodies.mlflow),
+    Peer(name="Ray Serve", script="ray_server.py", packages=("ray[serve]==2.60.0",), body=bodies.ray, restless=True),
+)
+# its library of the interpreter suits Debian's Python 3.11, not every other
+TRITON = Peer(
+    name="Triton", script="triton_server.py", packages=("nvidia-pytriton==0.7.0",), python="/usr/bin/python3.11"
+)

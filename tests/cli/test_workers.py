@@ -1,0 +1,200 @@
+"""``mlbuffet serve --workers``: processes that share a port, and the one that holds them in number."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from processes import address_in, address_of, read_until, serve
+
+CLIENTS = 32
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that says which process answers."""
+    path = tmp_path / "a.process"
+    path.touch()
+    return path
+
+
+@contextmanager
+def two_workers(environment: dict[str, str], *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = serve(environment, "--workers", 2, *arguments)
+    try:
+        yield process, address_of(process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+def ask(client: httpx.Client, seconds: float = 0.0) -> int:
+    """Which process answers."""
+    answer = client.post("/v1/models/a:predict", json={"inputs": seconds})
+    return int(answer.raise_for_status().json()["outputs"])
+
+
+def connecting(address: str) -> httpx.Client:
+    """A client that makes a connection for each request."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(base_url=address, timeout=20, limits=limits)
+
+
+def all_of(address: str) -> set[int]:
+    """Which processes answer many connections at once; every connection must be answered."""
+    with connecting(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
+        return set(pool.map(lambda _: ask(client, 0.02), range(CLIENTS)))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_two_workers_answer_on_one_port_and_their_models_are_shown_once(
+    environment: dict[str, str], model: Path
+) -> None:
+    process = serve(environment, model, "--workers", 2)
+    shown = read_until(process, "serving on")
+    wait_until(lambda: len(all_of(address_in(shown)) - {process.pid}) == 2)
+    process.send_signal(signal.SIGINT)
+    more, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert (shown + more).count("READY") == 1
+    assert err.count("loading a (version 1) ...") == 1
+    assert "Traceback" not in err
+
+
+def test_what_workers_have_accepted_is_answered_after_sigterm(environment: dict[str, str], model: Path) -> None:
+    with two_workers(environment, model) as (process, address):
+        wait_until(lambda: len(all_of(address)) == 2)
+        with connecting(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
+            slow = [pool.submit(ask, client, 1.5) for _ in range(CLIENTS)]
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            assert all(future.result() for future in slow)
+        assert process.wait(10) == -signal.SIGTERM
+        with pytest.raises(httpx.ConnectError):
+            all_of(address)
+
+
+def test_a_worker_that_is_killed_is_replaced_while_the_other_answers(environment: dict[str, str], model: Path) -> None:
+    process = serve(environment, model, "--workers", 2)
+    address = address_of(process)
+    wait_until(lambda: len(all_of(address)) == 2)
+    killed, other = all_of_both(address)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: not psutil.pid_exists(killed))
+    assert all_of(address) == {other}
+    wait_until(lambda: len(all_of(address) | {other}) == 2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert f"the worker {killed} ended (signal 9); another starts in 1 s" in err
+    assert process.returncode == -signal.SIGTERM
+
+
+def all_of_both(address: str) -> tuple[int, int]:
+    while len(found := all_of(address)) != 2:
+        pass
+    one, two = found
+    return one, two
+
+
+def test_a_model_that_cannot_be_loaded_is_told_once_and_ends_all(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models / "bad.half", "--workers", 2)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.count("error: ") == 1
+    assert err.splitlines()[-1].startswith(f"error: '{models}/bad.half' cannot be loaded by the runtime 'half'")
+
+
+def test_a_first_worker_that_is_killed_before_it_has_loaded_is_told(environment: dict[str, str], model: Path) -> None:
+    process = serve(environment, model, "--workers", 2)
+    while not (workers := workers_of(process)):
+        time.sleep(0.01)
+    workers[0].kill()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert f"the worker {workers[0].pid} ended (signal 9) before it had loaded" in err
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_port_in_use_is_told_before_any_worker_starts(environment: dict[str, str], model: Path) -> None:
+    with two_workers(environment, model) as (_, address):
+        port = address.rpartition(":")[2]
+        _, err = serve(environment, model, "--workers", 2, "--port", port).communicate(timeout=20)
+    assert err == f"error: Invalid value: cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+
+def test_what_one_of_several_processes_cannot_do_for_all_is_refused(environment: dict[str, str], model: Path) -> None:
+    with two_workers(environment, model) as (_, address):
+        for change in ("load", "unload"):
+            answer = httpx.post(f"{address}/v2/repository/models/a/{change}")
+            assert (answer.status_code, "2 processes" in answer.json()["error"]) == (403, True)
+        for stats in ("/v2/models/stats", "/v2/models/a/stats"):
+            answer = httpx.get(address + stats)
+            assert (answer.status_code, "2 processes" in answer.json()["error"]) == (501, True)
+        assert "statistics" not in httpx.get(f"{address}/v2").json()["extensions"]
+
+
+def test_what_changes_on_disk_reaches_every_worker(environment: dict[str, str], tmp_path: Path) -> None:
+    root = tmp_path / "watched"
+    root.mkdir()
+    with two_workers(environment, root, "--watch") as (_, address):
+        (root / "a.process").touch()
+        wait_until(lambda: httpx.get(f"{address}/v2/models/a").status_code == 200)
+        wait_until(lambda: answered_by_two(address))
+
+
+def answered_by_two(address: str) -> bool:
+    try:
+        return len(all_of(address)) == 2
+    except httpx.HTTPStatusError:  # one of them has not seen it yet
+        return False
+
+
+def test_workers_end_when_their_supervisor_is_killed(environment: dict[str, str], model: Path) -> None:
+    with two_workers(environment, model) as (process, address):
+        workers = all_of_both(address)
+        process.kill()
+        wait_until(lambda: not any(map(psutil.pid_exists, workers)))
+
+
+def test_a_worker_that_does_not_end_in_time_makes_the_status_1(environment: dict[str, str], model: Path) -> None:
+    with two_workers(environment, model, "--grace", 2) as (process, address), ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(ask, connecting(address), 600)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(6) == 1
+        with pytest.raises(httpx.HTTPError):
+            stuck.result()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_all_workers_have_started_ends_all(
+    environment: dict[str, str], model: Path, stop: signal.Signals
+) -> None:
+    process = serve(environment, model, "--workers", 2)
+    assert process.stderr
+    while "loading a" not in process.stderr.readline():
+        pass
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == (0 if stop is signal.SIGINT else -stop)
+    assert not re.search("Traceback|worker", err)

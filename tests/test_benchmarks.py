@@ -1,0 +1,110 @@
+"""What benchmarks say of their figures, without measuring any."""
+
+from itertools import count
+from pathlib import Path
+from shutil import copy
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+from rich.progress import Progress
+
+from artifacts import Artifact
+from figures import Key, Outcome
+from report import write_page
+from results import read, save
+from rounds import alternate
+from run import CASES, RESULTS
+from serving import bodies
+from serving.server import NotServing, check
+from targets import TARGETS, Target
+
+SLOW, FAST = Key("slow", "alone"), Key("fast", "alone")
+OUTCOME = Outcome(
+    case="race",
+    title="A race",
+    unit="laps/s",
+    rounds={
+        SLOW: [{"laps/s": 1.0}, {"laps/s": 2.0}, {"laps/s": 8.0}],
+        FAST: [{"laps/s": 3.0}, {"laps/s": 4.0}, {"laps/s": 8.0}],
+    },
+    absent={"snail": "it cannot be installed"},
+)
+MODEL = Artifact("m", Path(), Path(), {"x": np.ones((1, 2), np.float32)}, {"y": np.array([0.25, 0.75], np.float32)})
+
+
+def test_rounds_alternate_and_the_first_only_warms_up() -> None:
+    calls = count()
+    measures = {key: lambda: {"call": float(next(calls))} for key in (SLOW, FAST)}
+    found = alternate(measures, 2, Progress(disable=True))
+    assert found == {SLOW: [{"call": 2.0}, {"call": 4.0}], FAST: [{"call": 3.0}, {"call": 5.0}]}
+
+
+def test_a_ratio_is_the_median_of_the_ratios_within_rounds() -> None:
+    assert OUTCOME.baseline(FAST) == SLOW
+    assert OUTCOME.median(FAST) == 4
+    assert OUTCOME.ratio(FAST, SLOW) == 2
+
+
+def test_results_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    save(OUTCOME, {"cpu": "abacus"}, tmp_path)
+    assert read(tmp_path / "race.json") == (OUTCOME, {"cpu": "abacus"})
+
+
+@pytest.mark.parametrize(
+    ("bounds", "reached"),
+    [({"at_least": 2}, True), ({"at_least": 2.1}, False), ({"at_most": 2}, True), ({"at_most": 1.9}, False)],
+)
+def test_a_target_is_reached_or_not(*, bounds: dict[str, float], reached: bool) -> None:
+    target = Target("race", FAST, (SLOW, Key("nobody")), **bounds)  # type: ignore[arg-type]  # a dict of bounds alone
+    measured = target.measured({"race": OUTCOME})
+    assert measured == 2
+    assert target.reached(measured) is reached
+
+
+def test_a_target_takes_the_best_of_its_rivals_and_nothing_for_what_was_not_measured() -> None:
+    assert Target("race", SLOW, (SLOW, FAST), at_least=1).measured({"race": OUTCOME}) == 0.5
+    assert Target("race", FAST, (Key("nobody"),), at_least=1).measured({"race": OUTCOME}) is None
+    assert Target("race", FAST, (SLOW,), at_least=1).measured({}) is None
+
+
+def test_every_target_names_a_case() -> None:
+    assert {target.case for target in TARGETS} <= {case.name for case in CASES}
+
+
+def test_the_page_of_results_is_made_of_the_files_beside_it(tmp_path: Path) -> None:
+    for file in RESULTS.glob("*.json"):
+        copy(file, tmp_path)
+    write_page(tmp_path)
+    assert (tmp_path / "README.md").read_text() == (RESULTS / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"outputs": [{"name": "y", "shape": [1, 2], "data": [0.25, 0.75]}]},
+        {"y": [[0.25, 0.75]], "id": None},
+        {"predictions": {"label": [2], "y": [[0.25, 0.75]]}},
+    ],
+)
+def test_an_answer_is_right_in_whatever_form(answer: dict[str, object]) -> None:
+    check(httpx.Response(200, json=answer), MODEL)
+
+
+def test_a_binary_answer_is_read() -> None:
+    head = orjson.dumps({"outputs": [{"datatype": "FP32", "parameters": {"binary_data_size": 8}}]})
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    check(httpx.Response(200, content=head + MODEL.outputs["y"].tobytes(), headers=headers), MODEL)
+
+
+def test_a_wrong_answer_is_refused() -> None:
+    with pytest.raises(NotServing, match="its answer is wrong in 'y'"):
+        check(httpx.Response(200, json={"y": [0.75, 0.25]}), MODEL)
+
+
+def test_a_binary_request_carries_the_memory_of_its_arrays() -> None:
+    body = bodies.open_inference_binary(MODEL)
+    length = int(body.headers["Inference-Header-Content-Length"])
+    assert orjson.loads(body.content[:length])["inputs"][0]["parameters"] == {"binary_data_size": 8}
+    assert body.content[length:] == MODEL.inputs["x"].tobytes()
