@@ -228,7 +228,7 @@ class OpenInference:
             computed = perf_counter_ns()
             outputs = prediction.outputs
             answer: Answer | Unwritten
-            if (size := size_of(outputs)) >= LARGE:
+            if (size := rough_size(outputs)) >= LARGE:
                 answer = Unwritten(size, lambda: _response(request, call, version, outputs))
             else:
                 answer = _answer(encode_response(call, version.name, version.version, outputs))

@@ -113,7 +113,7 @@ def _predict_at_once(handle: Handle, request: Request, body: bytes) -> Answer | 
     if prediction is None:
         return None
     outputs = prediction.outputs
-    if (size := size_of(outputs)) >= LARGE:
+    if (size := rough_size(outputs)) >= LARGE:
         return Unwritten(size, lambda: _encoded(asked.encode(outputs), request))
     return Answer(asked.encode(outputs))
 
