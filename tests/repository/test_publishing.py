@@ -314,6 +314,36 @@ def test_a_number_that_another_process_took_meanwhile_is_left_to_it(shelf: Calla
     assert visible(one.root) == ["iris/1/x.half", "iris/2/model.half"]
 
 
+def test_a_folder_that_another_process_makes_or_removes_meanwhile_is_made_again(shelf: Callable[..., Shelf]) -> None:
+    class Rival(Disk):
+        renames = 0
+
+        def make_folder(self, path: Path) -> None:
+            if path.name == "iris" and not self.renames:
+                path.mkdir()
+            super().make_folder(path)
+
+        def rename(self, source: Path, target: Path) -> None:
+            if target.name == "1" and not self.renames:
+                self.renames += 1
+                target.parent.rmdir()
+            super().rename(source, target)
+
+    one = shelf(Rival())
+    assert one.push("iris") == 1
+    assert visible(one.root) == ["iris/1/model.half"]
+
+
+def test_a_folder_of_models_that_is_gone_is_told(shelf: Callable[..., Shelf]) -> None:
+    one = shelf()
+    upload = one.publisher.receive("iris", 100)
+    shutil.rmtree(one.root)
+    upload.write(b"half")
+    with pytest.raises(StorageFailed):
+        one.publisher.publish("iris", upload, Provenance(file="x.half", time=""))
+    upload.discard()
+
+
 @pytest.mark.parametrize("text", ["", "0", "-1", "one", "1 2", "1" * 30, "9"])
 def test_a_choice_that_leads_nowhere_counts_for_nothing(models: Path, shelf: Callable[..., Shelf], text: str) -> None:
     (models / "iris/.default").write_text(text)

@@ -1,6 +1,7 @@
 """MLBuffet's own predictions: values as they come, and images as the signature says."""
 
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,13 @@ def test_where_the_signature_does_not_say_how_an_image_is_422(client: httpx.Clie
 def test_what_is_no_image_is_refused(client: httpx.Client, content: bytes) -> None:
     answer = ask(client, "last", content)
     assert (answer.status_code, "BMP, GIF, JPEG" in answer.json()["error"]) == (400, True)
+
+
+def test_a_server_without_pillow_says_what_to_install(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = png(PIXELS)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    answer = ask(client, "last", image)
+    assert (answer.status_code, "install mlbuffet[images]" in answer.json()["error"]) == (415, True)
 
 
 def test_an_image_that_would_fill_the_memory_is_refused(client: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock, Semaphore, Thread
 
-from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, reason_of
+from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, StorageFailed, reason_of
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.disk import Disk, discard, storing
@@ -128,9 +128,6 @@ class Publisher:
         if number not in configuration.selected(known | {number}):
             raise NotChangeable(f'the model.toml of {name!r} does not serve new versions: write versions = "all"')
         try:
-            if not folder.is_dir():
-                self._disk.make_folder(folder)
-                self._disk.sync(self._root)
             number = self._put(name, content, number)
             self._settle(name, number)
         except (MLBuffetError, OSError):
@@ -155,6 +152,7 @@ class Publisher:
         """Rename a version into place, under a number that another process has not taken meanwhile."""
         folder = self._root / name
         while True:
+            self._make_folder(folder)
             try:
                 with self._catalog.changing():
                     self._move(content, folder / str(number), folder)
@@ -162,9 +160,17 @@ class Publisher:
                     self._catalog.take(name, number, self._own(name))
                 return number
             except OSError as error:
-                if error.errno not in _OCCUPIED:
+                if error.errno in _OCCUPIED:
+                    number += 1
+                elif error.errno != errno.ENOENT or folder.is_dir():  # else another process removed it while empty
                     raise
-                number += 1
+
+    def _make_folder(self, folder: Path) -> None:
+        """The folder of a model, which another process may be making too."""
+        if not folder.is_dir():
+            with suppress(FileExistsError):
+                self._disk.make_folder(folder)
+            self._disk.sync(self._root)
 
     def _withdraw(self, name: str, number: int, place: Path) -> None:
         removed = self._workshop.new()
@@ -263,6 +269,8 @@ def _logged(name: str) -> Iterator[None]:
     """The reason of a refusal, of which a client is told only what is fit for it."""
     try:
         yield
+    except StorageFailed:  # whoever answers it says so
+        raise
     except MLBuffetError as error:
         logger.warning("an upload to the model %r is refused: %s", name, reason_of(error))
         raise
