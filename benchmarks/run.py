@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+import in_process.batching
 import in_process.lag
 import in_process.memory
 import in_process.observation
@@ -28,6 +29,7 @@ CASES = (
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,
+    in_process.batching.CASE,
     in_process.observation.CASE,
     in_process.memory.CASE,
     in_process.lag.CASE,

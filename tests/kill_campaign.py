@@ -17,7 +17,7 @@ import httpx
 
 from mlbuffet.repository.pointer import read_pointer
 from mlbuffet.repository.workshop import HALL
-from processes import address_of, environment_with, serve
+from processes import address_of, environment_with_runtimes, serve
 
 MODELS = 3
 LONGEST = 1.5
@@ -133,7 +133,7 @@ def campaign(folder: Path, kills: int, seed: int) -> Counter[str]:
     chance = random.Random(seed)
     root = folder / "models"
     root.mkdir()
-    environment = environment_with(folder / "site", ["half = small_runtimes:HalfPlusTwo"])
+    environment = environment_with_runtimes(folder)
     models = [Model(f"m{number}", root, random.Random(f"{seed} {number}")) for number in range(MODELS)]
     interrupted: Counter[str] = Counter()
     for _ in range(kills):

@@ -58,6 +58,13 @@ def array_from_leaves(
         raise InvalidInput(f"{where}; {dtype_name(dtype)} takes {wanted}")
     if dtype.kind == "O":
         return _bytes_array(leaves, name)
+    return array_from_numbers(leaves, dtype, name, shape, first)
+
+
+def array_from_numbers(
+    leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int = 0
+) -> NDArray[Any]:
+    """The same for leaves of which each is known to have a type that ``dtype`` takes."""
     numbers, beyond = _numbers(leaves, dtype)
     if beyond is not None:
         where = _at(name, shape, first + beyond, leaves[beyond])

@@ -5,17 +5,20 @@ takes neither, and whoever waits for the lock gets it between two of them.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from math import prod
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import MAX_RANK, array_from_leaves, array_from_python, dtype_name
+from mlbuffet.conversion import MAX_RANK, array_from_leaves, array_from_numbers, array_from_python, dtype_name
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode
 
 PIECE = 256 * 1024  # bytes, which are decoded in a few ms
+_FLOATS = msgspec.json.Decoder(list[float])
 _BUT_STRUCTURE = bytes(set(range(256)) - set(b"[],"))
 
 
@@ -31,10 +34,17 @@ def array_from_text(text: bytes, dtype: np.dtype[Any], name: str) -> NDArray[Any
     array = np.empty(prod(shape), dtype)
     position = 0
     for piece in _pieces(text, len(shape), name) if array.size else ():
-        part = array_from_leaves(decode(b"[%b]" % piece, list), dtype, name, shape, position)
+        part = _array_of_piece(b"[%b]" % piece, dtype, name, shape, position)
         array[position : position + len(part)] = part
         position += len(part)
     return array.reshape(shape)
+
+
+def _array_of_piece(piece: bytes, dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int) -> NDArray[Any]:
+    if dtype.char in "fd":
+        with suppress(msgspec.MsgspecError):  # tokens, and what is no number, which is found below
+            return array_from_numbers(_FLOATS.decode(piece), dtype, name, shape, first)
+    return array_from_leaves(decode(piece, list), dtype, name, shape, first)
 
 
 def count_elements(text: bytes) -> int:
@@ -43,7 +53,7 @@ def count_elements(text: bytes) -> int:
     A list without elements counts as one.
     """
     if b'"' not in text:
-        return text.count(b",") + 1
+        return _count_commas(text) + 1
     quotes = text.count(b'"')
     if b"\\" in text:
         quotes -= text.replace(b"\\\\", b"").count(b'\\"')
@@ -61,7 +71,7 @@ def _refuse_texts(text: bytes, dtype: np.dtype[Any], name: str) -> None:
 def _shape(text: bytes, name: str) -> tuple[int, ...]:
     """The shape of lists of numbers: that of the first list at each level, if repeating those gives all there is."""
     if text.find(b"[", 1) < 0:
-        return (0 if _is_empty(text) else text.count(b",") + 1,)
+        return (0 if _is_empty(text) else _count_commas(text) + 1,)
     marks = text.translate(None, _BUT_STRUCTURE)
     depth = len(marks) - len(marks.lstrip(b"["))
     if depth > MAX_RANK:
@@ -79,6 +89,13 @@ def _shape(text: bytes, name: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _count_commas(text: bytes) -> int:
+    """Where there are many, numpy counts them in half the time."""
+    if len(text) < PIECE:
+        return text.count(b",")
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(",")))
+
+
 def _is_empty(text: bytes) -> bool:
     """Whether lists have no elements, which their brackets alone do not show."""
     return not text.strip(b"[], \t\r\n")
@@ -87,7 +104,10 @@ def _is_empty(text: bytes) -> bool:
 def _pieces(text: bytes, rank: int, name: str) -> Iterator[bytes]:
     """The elements of lists, with commas between them."""
     elements = text[1:-1] if rank == 1 else text.translate(None, b"[] \t\r\n")
-    if b",," in elements or b"," in (elements[:1], elements[-1:]):  # a list without elements among others
+    if (rank > 1 and b",," in elements) or b"," in (
+        elements[:1],
+        elements[-1:],
+    ):  # a list without elements among others
         raise _ragged(name)
     begin = 0
     while begin < len(elements):

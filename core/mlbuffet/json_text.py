@@ -47,7 +47,7 @@ def decode_outline(text: bytes, kind: type[T]) -> T:
     """
     if _DISGUISE in text:
         raise InvalidInput("the text is not valid JSON: a number in it is out of range")
-    if b"NaN" in text or b"Infinity" in text:
+    if (b"N" in text and b"NaN" in text) or (b"I" in text and b"Infinity" in text):  # one letter is found faster
         pieces = _STRING.split(text)
         pieces[::2] = [piece.replace(b"NaN", _NAN).replace(b"Infinity", _INFINITY) for piece in pieces[::2]]
         text = b"".join(pieces)

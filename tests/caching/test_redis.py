@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing, nullcontext
 from typing import Any
 
+import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
@@ -174,6 +176,36 @@ def test_a_foreign_value_is_a_miss() -> None:
     uvloop.run(run())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [[1] * 65, bytes(4), "float32"],
+        [[0, 2**63], b"", "float32"],
+        [[0, 2**62, 2**62], b"", "float32"],
+        [[2], b"\x01\x07", "bool"],
+    ],
+    ids=["too many dimensions", "a size beyond all", "sizes beyond all together", "a byte that is no bool"],
+)
+def test_what_numpy_would_not_take_is_a_miss(answer: list[Any]) -> None:
+    shape, elements, dtype = answer
+    asked = question(0, TensorSpec("y", dtype, None))
+    data = msgspec.msgpack.encode([asked.key, UNTIL, [["y", dtype, shape, elements]]])
+    assert decode_answer(data, asked, time.time()) is None
+
+
+DTYPES = ["bool", "int8", "uint64", "float16", "float64", "complex64", ml_dtypes.bfloat16, ml_dtypes.int4]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
+def test_a_shared_answer_has_the_same_bits(dtype: Any) -> None:
+    y = np.arange(6).reshape(3, 2).astype(dtype)[::2]
+    asked = question(0, TensorSpec("y", dtype, (None, 2)))
+    found = decode_answer(encode_answer(asked, {"y": y}, UNTIL), asked, time.time())
+    assert found is not None
+    assert (found[0]["y"].dtype, found[0]["y"].shape) == (y.dtype, y.shape)
+    assert found[0]["y"].tobytes() == y.tobytes()
+
+
 def test_no_answer_counts_for_longer_than_the_question_says() -> None:
     now = time.time()
     data = encode_answer(QUESTION, OUTPUTS, now + 10_000)  # by a server whose clock is ahead, or who lies
@@ -316,6 +348,12 @@ def test_a_redis_without_room_is_read_all_the_same() -> None:
                 assert same(await cache.get(QUESTION))
 
     uvloop.run(run())
+
+
+def test_without_redis_py_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ValueError, match=r"install mlbuffet\[redis\]"):
+        RedisCache("redis://127.0.0.1")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "http://127.0.0.1", "redis://127.0.0.1:port"])

@@ -156,7 +156,90 @@ def test_a_change_whose_storing_fails_at_any_step_did_not_happen(
     assert step > 2
 
 
+class WatchedDisk(Disk):
+    """Keeps a copy of a folder as it was before each operation, as a process that is killed there would leave it."""
+
+    def __init__(self, root: Path, copies: Path) -> None:
+        self.root = root
+        self.copies = copies
+        self.log: list[tuple[str, Path]] = []
+
+    def make_folder(self, path: Path) -> None:
+        self._note("make_folder", path)
+        super().make_folder(path)
+
+    def create(self, path: Path) -> BinaryIO:
+        self._note("create", path)
+        return super().create(path)
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        self._note("write", Path(file.name))
+        super().write(file, data)
+
+    def sync(self, path: Path) -> None:
+        self._note("sync", path)
+        super().sync(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._note("rename", target)
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._note("unlink", path)
+        super().unlink(path)
+
+    def _note(self, operation: str, path: Path) -> None:
+        shutil.copytree(self.root, self.copies / str(len(self.log)), symlinks=True)
+        self.log.append((operation, path))
+
+
 @pytest.mark.parametrize("change", CHANGES)
+def test_a_process_that_is_killed_before_any_step_leaves_what_was_or_what_was_to_be(
+    tmp_path: Path, models: Path, change: str
+) -> None:
+    disk = WatchedDisk(models, tmp_path / "copies")
+    shelf = Shelf(models, disk)
+    before = shelf.state()
+    CHANGES[change](shelf)
+    after = shelf.state()
+    shelf.close()
+    assert before != after
+    for step, (operation, _) in enumerate(disk.log):
+        again = Shelf(disk.copies / str(step))
+        files, served, defaults = again.state()
+        assert (files, served) in (before[:2], after[:2]), (step, operation)
+        assert defaults in (before[2], after[2]), (step, operation)  # the default is the last to change
+        assert leftovers(again.root) == []
+        again.close()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_renamed_into_place_was_synced_and_so_is_the_folder_around_it(
+    tmp_path: Path, models: Path, change: str
+) -> None:
+    disk = WatchedDisk(models, tmp_path / "copies")
+    shelf = Shelf(models, disk)
+    CHANGES[change](shelf)
+    shelf.close()
+    synced: set[Path] = set()
+    for step, (operation, path) in enumerate(disk.log):
+        visible_now = HALL not in path.relative_to(models).parts
+        match operation:
+            case "sync":
+                synced.add(path)
+            case "write":
+                synced.discard(path)
+            case "rename" | "make_folder" | "unlink" if visible_now:
+                assert ("sync", path.parent) in disk.log[step:], (operation, path)
+        if operation == "rename" and path.name.isdigit():
+            made = {made for operation, made in disk.log[:step] if operation != "write" and "content" in made.parts}
+            assert made
+            assert made <= synced
+        if operation == "rename" and path.name == ".default":
+            assert disk.log[step - 1][0] == "sync"
+
+
+@pytest.mark.parametrize("change", ["upload after a choice", "another default", "removal of the default"])
 def test_on_a_disk_that_fails_for_good_a_version_is_whole_or_absent(
     tmp_path_factory: pytest.TempPathFactory, change: str
 ) -> None:

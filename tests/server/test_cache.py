@@ -59,7 +59,10 @@ def test_equal_calls_reach_the_model_once_and_others_each(start: Callable[..., R
     calls = count_calls(served)
     assert [ask(served, x) for x in (10, 10, 11, 10, 11)] == [11, 11, 12, 11, 12]
     assert served.client.post("/v1/models/m:predict", json={"instances": [10]}).json() == {"predictions": [11]}
+    assert served.client.post("/api/v1/models/m/prediction", json={"values": [10]}).json()["values"] == [11]
     assert len(calls) == 2
+    computed, kept = (served.client.post("/api/v1/models/m/prediction", json={"values": [-0.1]}) for _ in range(2))
+    assert (computed.content, len(calls)) == (kept.content, 3)
 
 
 def test_without_a_cache_each_call_reaches_the_model(start: Callable[..., Reloading]) -> None:

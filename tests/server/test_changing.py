@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from mlbuffet import Runtimes
+from mlbuffet.scheduling import Limits
 from reloading import BODY, Adds
 from uploading import RunApp, Uploading, leftovers, uploading, visible, wait_for
 
@@ -30,22 +31,21 @@ def test_a_removal_with_64_requests_in_flight_answers_them_all(tmp_path: Path, r
     runtime = Adds()
     runtimes = Runtimes()
     runtimes.register(runtime, name="adds")
-    begun, may_answer = Barrier(41), Event()  # there are 40 threads for predictions
+    begun, may_answer = Barrier(Limits().concurrency + 1), Event()
 
     def hold() -> None:
-        begun.wait(10)
-        may_answer.wait(10)
+        if not may_answer.is_set():
+            begun.wait(10)
+            may_answer.wait(10)
 
     with uploading(tmp_path / "models", run_app, runtimes=runtimes) as served:
         assert served.push("m", ("m.add", b"1")).status_code == 201
         version = served.repository.get("m")
         runtime.at_predict = hold
         with clients(served) as client, ThreadPoolExecutor(64) as pool:
-            answers = [pool.submit(client.post, "/v2/models/m/infer", json=BODY) for _ in range(40)]
+            answers = [pool.submit(client.post, "/v2/models/m/infer", json=BODY) for _ in range(64)]
             begun.wait(10)
-            runtime.at_predict = int
-            answers += [pool.submit(client.post, "/v2/models/m/infer", json=BODY) for _ in range(24)]
-            wait_for(lambda: version.users == 64 + 40)  # each request has a handle, and each running call another
+            wait_for(lambda: version.users == 2 * 64)  # each request has a handle, and its call another
             assert served.client.delete("/api/v1/models/m").status_code == 200
             assert served.client.get("/v2/models/m").status_code == 404
             assert runtime.unloads == 0

@@ -65,6 +65,8 @@ def test_requests_are_counted_by_protocol_model_version_and_status(client: httpx
     client.post("/v2/models/half/versions/1/infer", json={"inputs": [{**X, "data": [666]}]})
     client.post("/v2/models/half/infer", json={"inputs": []})
     client.post("/v1/models/half:predict", json={"instances": [1]}).raise_for_status()
+    client.post("/api/v1/models/half/prediction", json={"values": [1]}).raise_for_status()
+    client.get("/api/v1/models/half/information").raise_for_status()
     client.post("/V1/models/bad:predict", json={"instances": [1]})
     client.post("/v2/models/lost/infer", json=GOOD)
     client.get("/docs").raise_for_status()
@@ -73,6 +75,8 @@ def test_requests_are_counted_by_protocol_model_version_and_status(client: httpx
         ("v2", "half", "1", "500"): 1,
         ("v2", "half", "1", "400"): 1,
         ("v1", "half", "1", "200"): 1,
+        ("api", "half", "1", "200"): 1,
+        ("api", "", "", "200"): 1,
         ("v1", "bad", "1", "503"): 1,
         ("v2", "", "", "404"): 1,
         ("other", "", "", "200"): 1,

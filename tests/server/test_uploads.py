@@ -1,5 +1,6 @@
 """Every upload that is not a model is refused and leaves nothing; every one that is becomes a whole version."""
 
+import errno
 import io
 import os
 import random
@@ -10,13 +11,16 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
+import psutil
 import pytest
 from onnx import TensorProto, helper
 
 from faults import post
 from mlbuffet import Runtimes
+from mlbuffet.repository.disk import Disk
 from mlbuffet.server import ServerSettings
 from uploading import RunApp, Uploading, leftovers, uploading, visible, wait_for, zipped
 
@@ -154,6 +158,24 @@ def test_an_upload_that_is_no_model_is_refused_and_leaves_nothing(served: Upload
         assert not [word for word in HIDDEN if word in error]
 
 
+def test_a_hundred_refusals_leave_memory_files_and_threads_as_they_were(served: Uploading) -> None:
+    process = psutil.Process()
+    quick = [(name, content) for name, content, _, _ in REFUSED.values() if not name.endswith((".danger", ".half"))]
+
+    def refuse(times: int) -> None:
+        for number in range(times):
+            assert served.push("new", quick[number % len(quick)]).status_code in (413, 422)
+
+    refuse(len(quick))
+    before = (process.num_fds(), process.num_threads(), process.memory_info().rss)
+    refuse(100)
+    assert served.push("new", ("x.danger", b"crash")).status_code == 422
+    after = (process.num_fds(), process.num_threads(), process.memory_info().rss)
+    assert after[0] <= before[0]
+    assert after[1] <= before[1] + 2  # threads that read bodies come and go
+    assert after[2] - before[2] < 32 * 2**20
+
+
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, run_app: RunApp) -> None:
     bomb = zipped({"model.half": bytes(50 * 2**20)})
     assert len(bomb) < 60_000
@@ -246,6 +268,32 @@ def test_a_body_that_stops_arriving_is_given_up(tmp_path: Path, run_app: RunApp)
             assert b" 408 " in connection.recv(100)
         assert visible(served.root) == []
         wait_for(lambda: leftovers(served.root) == [])
+
+
+class SmallDisk(Disk):
+    """Has room for 1 MiB."""
+
+    room = 2**20
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(file, data)
+
+
+@pytest.mark.parametrize("name", ["x.half", "x.zip"])
+def test_a_full_disk_is_507_and_leaves_nothing(tmp_path: Path, run_app: RunApp, name: str) -> None:
+    content = zipped({"model.half": b"half", "a": bytes(2**21)}) if name == "x.zip" else bytes(2**21)
+    with uploading(tmp_path / "models", run_app, disk=SmallDisk()) as served:
+        assert served.push("good").status_code == 201
+        for tag in ("good", "new"):
+            answer = served.push(tag, (name, content))
+            assert answer.status_code == answer.json()["http_status"]["code"] == 507
+            assert "no space left on device" in answer.json()["error"]
+        assert visible(served.root) == ["good/1/model.half"]
+        assert leftovers(served.root) == []
+        assert served.predicts("good")
 
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 99])

@@ -46,13 +46,10 @@ def decode_answer(data: bytes, question: Question, now: float) -> tuple[dict[str
     until = min(stored.until, now + question.seconds)  # clocks differ
     if stored.key != question.key or not now < until or [one.name for one in stored.outputs] != list(question.outputs):
         return None
-    outputs = {}
-    for one in stored.outputs:
-        array = _array(one, question.outputs[one.name])
-        if array is None:
-            return None
-        outputs[one.name] = array
-    return outputs, until
+    try:
+        return {one.name: _array(one, question.outputs[one.name]) for one in stored.outputs}, until
+    except (ValueError, OverflowError):
+        return None
 
 
 def _stored(name: str, array: NDArray[Any]) -> StoredArray:
@@ -62,15 +59,20 @@ def _stored(name: str, array: NDArray[Any]) -> StoredArray:
     return StoredArray(name, array.dtype.name, list(array.shape), bytes(bytes_of(plain)))
 
 
-def _array(stored: StoredArray, spec: TensorSpec) -> NDArray[Any] | None:
-    """The array, where it is one that ``spec`` declares and whose size is that of its elements."""
+def _array(stored: StoredArray, spec: TensorSpec) -> NDArray[Any]:
+    """The array, where ``spec`` declares it and its elements are as many as its shape says; else ``ValueError``."""
     shape, elements, is_text = stored.shape, stored.elements, spec.dtype.kind == "O"
-    if min(shape, default=0) < 0 or not spec.accepts_shape(shape):
-        return None
-    if isinstance(elements, list) is not is_text or stored.dtype != ("bytes" if is_text else spec.dtype.name):
-        return None
-    if len(elements) != prod(shape) * (1 if is_text else spec.dtype.itemsize):
-        return None
+    is_declared = stored.dtype == ("bytes" if is_text else spec.dtype.name) and spec.accepts_shape(shape)
+    size = prod(shape) * (1 if is_text else spec.dtype.itemsize)
+    if (
+        not is_declared
+        or isinstance(elements, list) is not is_text
+        or len(elements) != size
+        or min(shape, default=0) < 0
+    ):
+        raise ValueError("another tensor")
+    if spec.dtype.kind == "b" and max(elements, default=0) not in (0, 1):
+        raise ValueError("a byte that is no bool")
     if isinstance(elements, bytes):
         return np.frombuffer(elements, spec.dtype.newbyteorder("<")).astype(spec.dtype).reshape(shape)
     texts = np.empty(len(elements), object)

@@ -24,7 +24,7 @@ def load_with_content(
     model = load()
     runtime = model.runtime
     try:
-        files = {str(path.relative_to(stored.path.parent)): _digest(path) for path in sorted(_files(stored))}
+        files = {ascii(name): _digest(path) for name, path in _files(stored).items()}  # a name may be no UTF-8
         if before != _look_of(stored):
             return model, secrets.token_bytes(32)
     except OSError:  # a file is gone by now
@@ -33,20 +33,19 @@ def load_with_content(
     return model, sha256(msgspec.json.encode(parts, order="deterministic")).digest()
 
 
-def _files(stored: StoredVersion) -> list[Path]:
-    """The files of a version; for one that is a single file, also what lies beside it and is called after it."""
+def _files(stored: StoredVersion) -> dict[str, Path]:
+    """The files of a version by name; of a single file, also those beside it that are called after it."""
     path = stored.path
-    if path.is_dir():
-        return [path / name for name, *_ in fingerprint(path).entries]
-    if stored.fingerprint is None or any(not name for name, *_ in stored.fingerprint.entries):
-        return [one for one in path.parent.iterdir() if one.name.startswith(path.stem) and one.is_file()]
-    return [path.parent / name for name, *_ in fingerprint(path.parent).entries]
+    if path.is_file() and (stored.fingerprint is None or any(not name for name, *_ in stored.fingerprint.entries)):
+        return {one.name: one for one in path.parent.iterdir() if one.name.startswith(path.stem) and one.is_file()}
+    folder = path if path.is_dir() else path.parent
+    return {name: folder / name for name, *_ in fingerprint(folder).entries}
 
 
 def _look_of(stored: StoredVersion) -> object:
     """What changes when a file does."""
     try:
-        return {path: fingerprint(path) for path in _files(stored)}
+        return {path: fingerprint(path) for path in _files(stored).values()}
     except OSError:  # loading says what is wrong
         return None
 

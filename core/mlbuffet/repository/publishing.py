@@ -77,7 +77,7 @@ class Publisher:
         """
         with _logged(name), storing():
             upload.unfold(told)
-            self._try_out(name, upload.content, self._configuration(name))
+            self._try_out(upload.content, self._configuration(name))
             self._disk.sync_all(upload.content)
             with self._changing(name):
                 return self._add(name, upload.content)
@@ -92,7 +92,7 @@ class Publisher:
             if self._own(name) is None or (self._root / name).is_symlink():
                 raise _elsewhere(name)
             if not self._is_ready(name, version):
-                self._try_out(name, stored.place or stored.path, self._configuration(name))
+                self._try_out(stored.place or stored.path, self._configuration(name))
             self._point(name, version)
             try:
                 self._wait_until_loaded(name, version)
@@ -202,12 +202,12 @@ class Publisher:
                 raise
             self._catalog.take(name, None, self._own(name))
 
-    def _try_out(self, name: str, folder: Path, configuration: Configuration) -> None:
+    def _try_out(self, folder: Path, configuration: Configuration) -> None:
         sources = self._catalog.sources
         runtime = configuration.runtime or sources.runtime
         artifact = find_artifact(folder, sources.runtimes, runtime) if folder.is_dir() else folder
         with self._trials:
-            try_out(name, artifact, configuration, sources.runtimes, runtime, patience=self._patience)
+            try_out(artifact, configuration, sources.runtimes, runtime, patience=self._patience)
 
     def _wait_until_loaded(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

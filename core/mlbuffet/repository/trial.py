@@ -13,13 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError
+from mlbuffet.model import load
 from mlbuffet.repository.configuration import Configuration
-from mlbuffet.repository.layout import StoredVersion
-from mlbuffet.repository.version import ModelVersion
+from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes, address_of
-from mlbuffet.scheduling import Scheduling
 
 PATIENCE = 600.0
 """How many seconds loading and warming may take."""
@@ -34,7 +32,6 @@ run_child()
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    name: str
     path: Path
     configuration: Configuration
     runtime: str
@@ -46,7 +43,6 @@ class _Task:
 
 
 def try_out(
-    name: str,
     path: Path,
     configuration: Configuration,
     runtimes: Runtimes,
@@ -54,7 +50,7 @@ def try_out(
     *,
     patience: float = PATIENCE,
 ) -> None:
-    """Load the artifact at ``path`` and warm it as the model ``name`` would be, and forget it.
+    """Load the artifact at ``path``, warm it as ``configuration`` says, and forget it.
 
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
@@ -62,7 +58,7 @@ def try_out(
     chosen = runtimes.select(path, configuration.runtime or runtime)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
     with TemporaryDirectory(prefix="mlbuffet-") as folder, _lifeline() as lifeline:
-        task = _Task(name, path, configuration, chosen.name, plugins, Path(folder, "report"), lifeline)
+        task = _Task(path, configuration, chosen.name, plugins, Path(folder, "report"), lifeline)
         end, last_words = _ended(task, patience)
         failure = {} if end else json.loads(task.report.read_text())
     if end:
@@ -81,21 +77,22 @@ def run_child() -> None:
         runtimes.register(EntryPoint(name, address, "mlbuffet").load(), name=name)
     if task.runtime not in runtimes:
         runtimes.discover()
-    stored = StoredVersion(task.name, 1, task.path)
-    version = ModelVersion(stored, Scheduling(), PredictionCache(MemoryCache()), task.configuration)
-    version.load(runtimes, task.runtime)
-    task.report.write_text(json.dumps(_failure(version.error)))
+    task.report.write_text(json.dumps(_failure(task, runtimes)))
     os._exit(0)  # how a framework ends is of no interest
 
 
-def _failure(error: MLBuffetError | None) -> dict[str, str | None]:
-    """Not the error itself: what a model has written is not unpickled."""
-    match error:
-        case None:
-            return {}
-        case LoadFailed():
-            return {"reason": error.reason, "detail": error.detail}
-    return {"reason": error.public, "detail": None}
+def _failure(task: _Task, runtimes: Runtimes) -> dict[str, str | None]:
+    """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
+    try:
+        model = load(task.path, runtime=task.runtime, options=task.configuration.options, runtimes=runtimes)
+        prepared(model, task.configuration)
+    except LoadFailed as error:
+        return {"reason": error.reason, "detail": error.detail}
+    except MLBuffetError as error:
+        return {"reason": error.public, "detail": None}
+    except OSError as error:
+        return {"reason": "it cannot be read", "detail": str(error)}
+    return {}
 
 
 def _ended(task: _Task, patience: float) -> tuple[str, str]:

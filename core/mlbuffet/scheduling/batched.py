@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from time import perf_counter_ns
 
 from mlbuffet.errors import MLBuffetError, PredictFailed
@@ -62,18 +63,14 @@ class Batched:
     def run(self, tickets: Sequence[Ticket]) -> None:
         """All as one batch; where that fails each by itself, so that only those fail that must."""
         asked = [ticket for ticket in tickets if not ticket.is_abandoned]
-        if len(asked) > 1 or (asked and asked[0].kind is not None and self._batching.preferred_sizes):
-            try:
+        if len(asked) > 1 or (self._batching.preferred_sizes and asked and asked[0].kind is not None):
+            with suppress(MLBuffetError, MemoryError):
                 predictions = self._predict_together([ticket.call for ticket in asked])
-            except (MLBuffetError, MemoryError):
-                pass
-            else:
                 for ticket, prediction in zip(asked, predictions, strict=True):
-                    ticket.settle(lambda prediction=prediction: prediction)  # type: ignore[misc]
+                    ticket.note(prediction)
                 return
         for ticket in asked:
-            if not ticket.is_abandoned:
-                ticket.settle(lambda call=ticket.call: self._alone(call))  # type: ignore[misc]
+            ticket.settle(self._alone)
 
     def _mates(self, kind: Hashable, waiting: deque[Ticket]) -> list[Ticket]:
         """The first of one kind, and those behind it with which the batch is not too large."""

@@ -70,5 +70,4 @@ class Singly:
     def run(self, tickets: Sequence[Ticket]) -> None:
         """Each after the other."""
         for ticket in tickets:
-            if not ticket.is_abandoned:
-                ticket.settle(lambda call=ticket.call: self.predict(call))  # type: ignore[misc]  # mypy: a default is no type
+            ticket.settle(self.predict)

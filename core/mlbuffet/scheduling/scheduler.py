@@ -17,7 +17,7 @@ from mlbuffet.scheduling.loop_time import LoopTime
 from mlbuffet.scheduling.pace import Pace
 from mlbuffet.scheduling.runner import Runner
 from mlbuffet.scheduling.ticket import Lease, Ticket
-from mlbuffet.tensors import size_of
+from mlbuffet.tensors import rough_size
 
 WORTH_BATCHING = 0.00005
 """Seconds of a call for which a batch is better than the loop in a crowd: its part of the batch's way to a thread."""
@@ -66,6 +66,12 @@ class Scheduler:
         if self._running >= self._concurrency and len(self._waiting) >= self._max_queue:
             raise Overloaded(self._running, len(self._waiting))
 
+    @property
+    def may_run_now(self) -> bool:
+        """Whether it is worth while to ask `run_now`, of which a call has to be made first."""
+        idle = not (self._running or self._waiting or self._runner.delay) and self._loop_time.is_left
+        return idle and any(pace.quick for pace in self._paces.values())
+
     def run_now(self, call: Call) -> Prediction | None:
         """The answer to a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
         if self._running or self._waiting or self._runner.delay:
@@ -104,7 +110,7 @@ class Scheduler:
     def _pace_of(self, call: Call) -> Pace:
         """Sizes count by powers of two: what is much larger than all before is measured in a thread first."""
         signature = self.model.signatures.resolve(call.signature)
-        return self._paces[signature, size_of(call.inputs).bit_length()]
+        return self._paces[signature, rough_size(call.inputs).bit_length()]
 
     def _start(self) -> None:
         while self._running < self._concurrency and (tickets := self._runner.take(self._waiting)):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Protocol
 
 from mlbuffet.scheduling.call import Call, Prediction
@@ -44,15 +45,18 @@ class Ticket:
         """Whether the answer is a prediction."""
         return self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None
 
-    def settle(self, predict: Callable[[], Prediction]) -> None:
-        """Note what ``predict`` returns or raises."""
+    def settle(self, predict: Callable[[Call], Prediction]) -> None:
+        """Note what ``predict`` makes of the call, unless nobody waits for it."""
+        if self.is_abandoned:
+            return
         try:
-            prediction = predict()
+            self.note(predict(self.call))
         except BaseException as raised:  # noqa: BLE001  whatever it is, the caller is told
-            error = raised
-            self._settled = lambda: self.answer.set_exception(error)
-        else:
-            self._settled = lambda: self.answer.set_result(prediction)
+            self._settled = partial(self.answer.set_exception, raised)
+
+    def note(self, prediction: Prediction) -> None:
+        """Take ``prediction`` for the answer."""
+        self._settled = partial(self.answer.set_result, prediction)
 
     def deliver(self) -> None:
         """Hand over what was noted."""

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
 from mlbuffet.server import buffet, documentation, metrics, open_inference, tensorflow_serving
+from mlbuffet.server.at_once import AtOnce
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.first import PredictionsFirst
 from mlbuffet.server.loads import Loads
@@ -56,18 +57,22 @@ def create_app(
         if chosen.load_first:
             await loaded.wait()
         repository.cache.start()
-        yield {"on_refusal": traffic.refuse}
+        at_once = {} if chosen.access_log else {"at_once": AtOnce(prompts, traffic).answer}
+        yield {"on_refusal": traffic.refuse, **at_once}
         await repository.cache.close()
         repository.close()
         if publisher is not None:
             publisher.close()
 
-    v2, v1 = open_inference.routes(repository, chosen), tensorflow_serving.routes(repository, chosen)
+    infer = open_inference.OpenInference(repository, chosen)
+    predict = tensorflow_serving.TensorFlowServing(repository, chosen)
+    v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
     own = buffet.routes(repository, chosen, publisher)
     predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
+    prompts = [*infer.prompts(v2), *predict.prompts(v1)]
     traffic, loads = Traffic(), Loads()
     repository.listen(loads.note)
-    operations = Metrics(repository, traffic, loads, workers=chosen.workers)
+    operations = Metrics(repository, chosen, traffic, loads)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),

@@ -15,7 +15,7 @@ from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.settings import ServerSettings
 
 _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
-_WORTH_COMPRESSING = 1024  # bytes
+WORTH_COMPRESSING = 1024  # bytes
 _QUICKLY_COMPRESSED = 64 * 1024  # bytes: in a millisecond, which is less than a busy thread would take to begin
 _QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
 
@@ -102,7 +102,7 @@ async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes
 
 def compress(response: Response, request: Request) -> Response:
     """``response`` in an encoding that the client accepts, where it is long enough for that to pay."""
-    if len(response.body) < _WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
+    if len(response.body) < WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
         return response
     encoding = next((name for name in _WINDOWS if name in _wanted(accepted)), None)
     return response if encoding is None else _Compressed(response, encoding)

@@ -31,9 +31,14 @@ class Exchange:
 
 def begin_exchange(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
     """The exchange that begins in this task, with the client's id for it where that is fit for a log."""
-    exchange = Exchange(_id_in(headers) or b"%016x" % getrandbits(64), protocol_of(path))
+    exchange = Exchange(id_of(headers), protocol_of(path))
     _current.set(exchange)
     return exchange
+
+
+def id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The client's id for its request where that is fit for a log, else one that is made."""
+    return _id_in(headers) or b"%016x" % getrandbits(64)
 
 
 def request_id() -> str:

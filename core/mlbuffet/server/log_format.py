@@ -1,10 +1,10 @@
 """Lines of the log: for people, or one JSON object each; with the id of the request that they are about."""
 
+import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from typing_extensions import override
 
 from mlbuffet.server.exchange import request_id
@@ -37,4 +37,4 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = about
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line | getattr(record, "fields", {}), default=str).decode(errors="replace")
+        return json.dumps(line | getattr(record, "fields", {}))  # orjson takes no surrogates, which names of files have

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from mlbuffet.repository import ModelRepository, State
 from mlbuffet.server.loads import Loads
 from mlbuffet.server.openapi import Operation, Protocol
+from mlbuffet.server.settings import ServerSettings
 from mlbuffet.server.traffic import BOUNDS, Traffic
 
 if TYPE_CHECKING:  # imported at the first question: it takes a tenth of a second
@@ -31,19 +32,19 @@ class Metrics:
     has no series.
     """
 
-    def __init__(self, repository: ModelRepository, traffic: Traffic, loads: Loads, *, workers: int = 1) -> None:
+    def __init__(self, repository: ModelRepository, settings: ServerSettings, traffic: Traffic, loads: Loads) -> None:
         self.routes = [Route("/metrics", self.metrics), Route("/monitoring/prometheus/metrics", self.metrics)]
         self._repository = repository
+        self._settings = settings
         self._traffic = traffic
         self._loads = loads
-        self._workers = workers
         self._cache = repository.cache
         self._registry: CollectorRegistry | None = None
 
     async def metrics(self, request: Request) -> Response:
-        """Counts and durations for Prometheus, of one process alone; TensorFlow Serving has the second address."""
-        if self._workers > 1:
-            raise HTTPException(501, f"each of the {self._workers} processes of this server counts for itself")
+        """Counts and durations for Prometheus, also at TensorFlow Serving's address; not of a server with workers."""
+        if self._settings.workers > 1:
+            raise HTTPException(501, f"each of the {self._settings.workers} processes of this server counts for itself")
         known = {(one.name, one.version) for one in self._repository}
         self._traffic.forget(lambda subject: bool(subject[1]) and subject[1:] not in known)
         self._loads.forget(lambda name, version: (name, version) not in known)
@@ -139,9 +140,5 @@ class Metrics:
 
 def protocol(metrics: Metrics) -> Protocol:
     """The endpoint as OpenAPI describes it."""
-    return Protocol(
-        "Operations",
-        metrics.routes,
-        {Metrics.metrics: Operation(answer=str, media_type="text/plain", errors=(501,))},
-        {},
-    )
+    operation = Operation(answer=str, media_type="text/plain", errors=(501,))
+    return Protocol("Operations", metrics.routes, {Metrics.metrics: operation}, {})

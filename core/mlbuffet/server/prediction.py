@@ -16,7 +16,7 @@ from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.server.coding import code
 from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.exchange import concerns
-from mlbuffet.tensors import size_of
+from mlbuffet.tensors import rough_size
 
 T = TypeVar("T")
 
@@ -51,6 +51,8 @@ async def within(seconds: float | None, work: Awaitable[T]) -> T:
     first = begin(work)
     if not isinstance(first, Pending):
         return first
+    if asyncio.current_task() is None:  # it was begun at once; from here on it needs one
+        await asyncio.sleep(0)
     try:
         async with asyncio.timeout(seconds):
             return await first
@@ -80,7 +82,7 @@ def check_room(handle: Handle) -> None:
 
 async def _kept_or_computed(handle: Handle, call: Call, receive: Receive) -> Prediction:
     cache, question = handle.version.cache, _question(handle, call)
-    await code(size_of(question.inputs), lambda: question.key)
+    await code(rough_size(question.inputs), lambda: question.key)
     kept = cache.kept(question)
     if kept is not None:
         return kept

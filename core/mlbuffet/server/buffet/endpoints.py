@@ -1,8 +1,8 @@
 """The endpoints below /api/v1, and those that say what there is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 import orjson
@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from mlbuffet.errors import ModelNotFound, NotChangeable
 from mlbuffet.json_text import decode
-from mlbuffet.model import Model
 from mlbuffet.repository import Handle, ModelRepository, Provenance, Publisher, Upload
 from mlbuffet.repository.reading import Readers
 from mlbuffet.scheduling import Call
@@ -29,11 +28,11 @@ from mlbuffet.server.buffet.uploads import receive_file, receive_form
 from mlbuffet.server.buffet.values import decode_values, default_signature, encode_values
 from mlbuffet.server.changes import check_change
 from mlbuffet.server.coding import LARGE, code
+from mlbuffet.server.exchange import concerns
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.tensors import size_of
+from mlbuffet.tensors import Signature, Tensors, rough_size
 
-T = TypeVar("T")
 PUBLISHING = 8
 """How many uploads are made versions at once; the others wait, without a thread that predictions could use."""
 OTHER_CHANGES = 8
@@ -106,7 +105,7 @@ class Buffet:
     async def predict(self, request: Request) -> Response:
         """Run a model on values, or on an image in a form, by its default signature."""
         name, number = name_and_version(request)
-        found = self._repository.get(name, number)  # what leads nowhere is refused before its body is read
+        found = concerns(self._repository.get(name, number))  # what leads nowhere is refused before its body is read
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._repository.get(name, number), found) as handle:
             check_room(handle)
@@ -155,12 +154,14 @@ class Buffet:
         version = await run_sync(publisher.remove, name, number, limiter=self._changing)
         return _changed(200, version, f"version {version} of the model {name!r} was removed")
 
-    async def _upload(self, request: Request, receive: Callable[..., Any]) -> Response:
+    async def _upload(
+        self, request: Request, receive: Callable[[Request, Upload, ServerSettings], Awaitable[Provenance]]
+    ) -> Response:
         publisher = self._may_change(request)
         name = request.path_params["tag"]
-        upload: Upload = await run_sync(publisher.receive, name, self._settings.max_upload)
+        upload = await run_sync(publisher.receive, name, self._settings.max_upload)
         try:
-            told: Provenance = await receive(request, upload, self._settings)
+            told = await receive(request, upload, self._settings)
             version = await run_sync(publisher.publish, name, upload, told, limiter=self._publishing)
         finally:
             with CancelScope(shield=True):
@@ -175,27 +176,23 @@ class Buffet:
 
 
 async def _answered(request: Request, body: bytes, handle: Handle) -> Response:
+    signature = default_signature(handle.model.signatures)
     content_type = header(request, b"content-type") or ""
-    is_form = content_type.partition(";")[0].strip().lower() == CONTENT_TYPE
-    size = LARGE if is_form else len(body)  # an image is larger than its file
-    call = await code(size, lambda: _call(handle.model, body, content_type if is_form else None))
-    outputs = (await predict(handle, call, request.receive)).outputs
-    answer = await code(size_of(outputs), lambda: encode_values(outputs))
+    if content_type.partition(";")[0].strip().lower() == CONTENT_TYPE:
+        inputs = await code(LARGE, lambda: _image_of(body, content_type, signature))  # it is larger than its file
+    else:
+        inputs = await code(len(body), lambda: decode_values(body, signature))
+    outputs = (await predict(handle, Call(inputs), request.receive)).outputs
+    answer = await code(rough_size(outputs), lambda: encode_values(outputs))
     return compress(Response(answer, media_type="application/json"), request)
 
 
-def _call(model: Model, body: bytes, form_type: str | None) -> Call:
-    """The call that a body asks for, which is a form of that type or JSON."""
-    signature = default_signature(model)
-    if form_type is None:
-        values = decode_values(body, signature)
-    else:
-        image = bytearray()
-        form = Form(form_type, FILE_FIELDS, image.extend)
-        form.feed(body)
-        form.end()
-        values = image_inputs(bytes(image), signature)
-    return Call(signature.variant_for(values).check_inputs(values))
+def _image_of(body: bytes, content_type: str, signature: Signature) -> Tensors:
+    image = bytearray()
+    form = Form(content_type, FILE_FIELDS, image.extend)
+    form.feed(body)
+    form.end()
+    return image_inputs(bytes(image), signature)
 
 
 def _help_line(route: Route) -> str:

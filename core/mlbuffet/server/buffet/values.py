@@ -7,9 +7,8 @@ import orjson
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import decode, encode_array
-from mlbuffet.model import Model
 from mlbuffet.server.buffet.answers import status
-from mlbuffet.tensors import Signature, Tensors, TensorSpec
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
 
 
 class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -18,14 +17,19 @@ class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
     values: Any
 
 
-def default_signature(model: Model) -> Signature:
-    """The signature that answers. Raises `UnknownSignature` where the model has no default."""
-    return model.signatures[model.signatures.resolve(None)]
+def default_signature(signatures: Signatures) -> Signature:
+    """The signature that answers. Raises `UnknownSignature` where there is no default."""
+    return signatures[signatures.resolve(None)]
 
 
-def decode_values(body: bytes, signature: Signature) -> dict[str, Any]:
+def decode_values(body: bytes, signature: Signature) -> Tensors:
     """The inputs by name. Raises `InvalidInput`."""
     values = decode(body, PredictionRequest).values
+    _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
+    return inputs
+
+
+def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
     specs = signature.inputs
     if isinstance(values, dict):
         return {name: _batched(value, specs[name]) if name in specs else value for name, value in values.items()}

@@ -3,7 +3,7 @@
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
-from mlbuffet.server.open_inference.endpoints import routes
+from mlbuffet.server.open_inference.endpoints import OpenInference, routes
 from mlbuffet.server.open_inference.operations import protocol
 
-__all__ = ["protocol", "routes"]
+__all__ = ["OpenInference", "protocol", "routes"]

@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlbuffet.errors import InvalidInput
+from mlbuffet.errors import InvalidInput, MLBuffetError
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.scheduling import Call, Prediction
+from mlbuffet.server.at_once import Answer, Prompt, Unwritten, take_outcome
 from mlbuffet.server.body import compress, header, read_body
 from mlbuffet.server.changes import check_change
-from mlbuffet.server.coding import code
+from mlbuffet.server.coding import LARGE, code
 from mlbuffet.server.errors import error_response
 from mlbuffet.server.exchange import concerns
 from mlbuffet.server.open_inference.answers import (
@@ -35,11 +36,11 @@ from mlbuffet.server.open_inference.answers import (
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.requests import InferCall, decode_request
-from mlbuffet.server.open_inference.responses import encode_response
+from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.tensors import Tensors, size_of
+from mlbuffet.tensors import Tensors, rough_size
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -79,9 +80,8 @@ class ChangeRequest(msgspec.Struct):
     ] = None
 
 
-def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
-    """The routes of the protocol for the models of ``repository``."""
-    endpoints = OpenInference(repository, settings)
+def routes(endpoints: "OpenInference") -> list[Route]:
+    """The routes of the protocol."""
     found = [
         Route("/v2", endpoints.server_metadata),
         Route("/v2/", endpoints.server_metadata),
@@ -114,6 +114,12 @@ class OpenInference:
         extensions = [name for name in EXTENSIONS if name != "statistics" or settings.workers == 1]
         self._server = ServerMetadata(name="mlbuffet", version=version, extensions=extensions)
         self._statistics: dict[tuple[str, int], VersionStatistics] = {}
+
+    def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
+        """Those of ``routes`` that can be answered at once."""
+        return [
+            Prompt("v2", one.path_regex, self._version, self._infer_at_once) for one in routes if one.name == "infer"
+        ]
 
     async def server_metadata(self, request: Request) -> Response:
         """Name, version and extensions of the server."""
@@ -158,11 +164,12 @@ class OpenInference:
         """Run a model on the tensors of the body."""
         # an address that leads nowhere is refused before the body is read
         found = concerns(self._version(request))
+        if outcome := await take_outcome(request):
+            return outcome
         begin = perf_counter_ns()
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._version(request), found) as handle:
-            version = handle.version
-            statistics = self._statistics.setdefault((version.name, version.version), VersionStatistics())
+            statistics = self._counts(handle.version)
             try:
                 check_room(handle)
                 answered = await within(self._settings.request_timeout, _answered(request, body, handle))
@@ -206,6 +213,35 @@ class OpenInference:
         await run_in_threadpool(self._repository.unload, request.path_params["model"])
         return _json(Changed())
 
+    def _infer_at_once(self, handle: Handle, request: Request, body: bytes) -> Answer | Unwritten | None:
+        begin = perf_counter_ns()
+        try:
+            call = decode_request(body, header(request, _HEADER_LENGTH), handle.model.signatures)
+        except MLBuffetError:  # the application says so too
+            return None
+        decoded = perf_counter_ns()
+        version = handle.version
+        try:
+            prediction = handle.scheduler.run_now(Call(call.inputs, call.signature, call.output_names))
+            if prediction is None:
+                return None
+            computed = perf_counter_ns()
+            outputs = prediction.outputs
+            answer: Answer | Unwritten
+            if (size := rough_size(outputs)) >= LARGE:
+                answer = Unwritten(size, lambda: _response(request, call, version, outputs))
+            else:
+                answer = _answer(encode_response(call, version.name, version.version, outputs))
+        except Exception:
+            self._counts(version).failure(perf_counter_ns() - begin)
+            raise
+        self._counts(version).success(prediction, begin, decoded, computed, perf_counter_ns())
+        return answer
+
+    def _counts(self, version: ModelVersion) -> VersionStatistics:
+        key = version.name, version.version
+        return self._statistics.get(key) or self._statistics.setdefault(key, VersionStatistics())
+
     async def _check_change(self, request: Request) -> None:
         check_change(request, self._settings)
         body = await read_body(request, self._settings)
@@ -238,17 +274,21 @@ async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
     prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
     computed = perf_counter_ns()
     outputs = prediction.outputs
-    response = await code(size_of(outputs), lambda: _response(request, call, handle.version, outputs))
+    response = await code(rough_size(outputs), lambda: _response(request, call, handle.version, outputs))
     return _Answered(response, decoded, prediction, computed)
+
+
+def _answer(response: InferResponse) -> Answer:
+    if response.header_length is None:
+        return Answer(response.body)
+    content_type = ("content-type", "application/octet-stream")
+    return Answer(response.body, (content_type, (HEADER_LENGTH, str(response.header_length))))
 
 
 def _response(request: Request, call: InferCall, version: ModelVersion, outputs: Tensors) -> Response:
     """The answer to ``call``, in an encoding that the client accepts."""
-    answer = encode_response(call, version.name, version.version, outputs)
-    if answer.header_length is None:
-        return compress(Response(answer.body, media_type="application/json"), request)
-    headers = {HEADER_LENGTH: str(answer.header_length)}
-    return compress(Response(answer.body, media_type="application/octet-stream", headers=headers), request)
+    answer = _answer(encode_response(call, version.name, version.version, outputs))
+    return compress(Response(answer.body, headers=dict(answer.headers)), request)
 
 
 def _index_entry(version: ModelVersion) -> IndexEntry:

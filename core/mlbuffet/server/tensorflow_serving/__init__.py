@@ -3,7 +3,7 @@
 https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_rest.md
 """
 
-from mlbuffet.server.tensorflow_serving.endpoints import routes
+from mlbuffet.server.tensorflow_serving.endpoints import TensorFlowServing, routes
 from mlbuffet.server.tensorflow_serving.operations import protocol
 
-__all__ = ["protocol", "routes"]
+__all__ = ["TensorFlowServing", "protocol", "routes"]

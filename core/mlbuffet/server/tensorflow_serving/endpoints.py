@@ -1,16 +1,17 @@
 """The endpoints below /v1."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlbuffet.errors import InvalidInput
-from mlbuffet.repository import Handle, ModelRepository
+from mlbuffet.errors import InvalidInput, MLBuffetError
+from mlbuffet.repository import Handle, ModelRepository, ModelVersion
+from mlbuffet.server.at_once import Answer, Prompt, Unwritten, take_outcome
 from mlbuffet.server.body import compress, read_body
-from mlbuffet.server.coding import code
+from mlbuffet.server.coding import LARGE, code
 from mlbuffet.server.exchange import concerns
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
@@ -24,12 +25,11 @@ from mlbuffet.server.tensorflow_serving.addresses import (
 )
 from mlbuffet.server.tensorflow_serving.inference import Inference
 from mlbuffet.server.tensorflow_serving.metadata import model_metadata, model_status
-from mlbuffet.tensors import Signatures, size_of
+from mlbuffet.tensors import Signatures, rough_size
 
 
-def routes(repository: ModelRepository, settings: ServerSettings) -> list[Route]:
-    """The routes of the protocol for the models of ``repository``."""
-    endpoints = TensorFlowServing(repository, settings)
+def routes(endpoints: "TensorFlowServing") -> list[Route]:
+    """The routes of the protocol."""
     found: list[Route] = []
     for model in MODEL_ADDRESSES:
         found += [
@@ -53,6 +53,12 @@ class TensorFlowServing:
     def __init__(self, repository: ModelRepository, settings: ServerSettings) -> None:
         self._repository = repository
         self._settings = settings
+
+    def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
+        """Those of ``routes`` that can be answered at once."""
+        return [
+            Prompt("v1", one.path_regex, self._version, _predict_at_once) for one in routes if one.name == "predict"
+        ]
 
     async def predict(self, request: Request) -> Response:
         """Run a model on the rows or the columns of the body."""
@@ -86,11 +92,30 @@ class TensorFlowServing:
     async def _answer(self, request: Request, decode: Callable[[bytes, Signatures], Inference]) -> Response:
         """The outputs of the call that ``decode`` finds in the body."""
         # an address that leads nowhere is refused before the body is read
-        found = concerns(find_version(self._repository, request))
+        found = concerns(self._version(request))
+        if outcome := await take_outcome(request):
+            return outcome
         body = await read_body(request, self._settings)
-        with await acquire(self._repository, lambda: find_version(self._repository, request), found) as handle:
+        with await acquire(self._repository, lambda: self._version(request), found) as handle:
             check_room(handle)
             return await within(self._settings.request_timeout, _answered(request, body, handle, decode))
+
+    def _version(self, request: Request) -> ModelVersion:
+        return find_version(self._repository, request)
+
+
+def _predict_at_once(handle: Handle, request: Request, body: bytes) -> Answer | Unwritten | None:
+    try:
+        asked = inference.predict(body, handle.model.signatures)
+    except MLBuffetError:  # the application says so too
+        return None
+    prediction = handle.scheduler.run_now(asked.call)
+    if prediction is None:
+        return None
+    outputs = prediction.outputs
+    if (size := rough_size(outputs)) >= LARGE:
+        return Unwritten(size, lambda: _encoded(asked.encode(outputs), request))
+    return Answer(asked.encode(outputs))
 
 
 async def _answered(
@@ -98,7 +123,7 @@ async def _answered(
 ) -> Response:
     inference = await code(len(body), lambda: decode(body, handle.model.signatures))
     outputs = (await predict(handle, inference.call, request.receive)).outputs
-    return await code(size_of(outputs), lambda: _encoded(inference.encode(outputs), request))
+    return await code(rough_size(outputs), lambda: _encoded(inference.encode(outputs), request))
 
 
 def _json(content: Mapping[str, object]) -> Response:

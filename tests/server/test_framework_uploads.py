@@ -1,0 +1,89 @@
+"""Models of real frameworks are uploaded, answer as they did before they were saved, and come back whole."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mlbuffet import Runtimes
+from uploading import RunApp, Uploading, uploading, zipped
+
+# Keras saves and loads weights by a call that numpy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ROWS = [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, run_app: RunApp) -> Iterator[Uploading]:
+    """A server with all runtimes that are installed."""
+    runtimes = Runtimes()
+    runtimes.discover()
+    with uploading(tmp_path_factory.mktemp("frameworks") / "models", run_app, runtimes=runtimes) as served:
+        yield served
+
+
+def predicted(served: Uploading, name: str) -> np.ndarray:
+    answer = served.client.post(f"/api/v1/models/{name}/prediction", json={"values": ROWS}, timeout=60)
+    return np.array(answer.json()["values"])
+
+
+def files_in(archive: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return {name: opened.read(name) for name in opened.namelist() if not name.endswith("/")}
+
+
+def linear(weights: TensorProto) -> bytes:
+    """An ONNX model that multiplies by ``weights``."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def test_a_saved_model_is_uploaded_as_a_zip_of_its_folder(served: Uploading, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.export(tmp_path / "mine", verbose=False)
+    files = {
+        path.relative_to(tmp_path / "mine").as_posix(): path.read_bytes()
+        for path in (tmp_path / "mine").rglob("*")
+        if path.is_file()
+    }
+    answer = served.push("digits", ("mine.zip", zipped({f"mine/{name}": files[name] for name in files})))
+    assert answer.status_code == 201, answer.text
+    assert np.allclose(predicted(served, "digits"), model(np.array(ROWS, np.float32)).numpy(), atol=1e-5)
+    assert served.versions("digits")["1"]["ml_library"] == "tensorflow"
+    assert files_in(served.client.get("/api/v1/models/digits/download").content) == files
+
+
+def test_a_keras_model_with_code_in_it_is_refused(served: Uploading, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x * 2)])
+    model.save(tmp_path / "mine.keras")
+    answer = served.push("code", ("mine.keras", (tmp_path / "mine.keras").read_bytes()))
+    assert answer.status_code == 422, answer.text
+    assert served.client.get("/api/v1/models/code/information").status_code == 404
+
+
+def test_an_onnx_model_is_uploaded_with_and_without_its_weights_beside_it(served: Uploading) -> None:
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3)
+    within = numpy_helper.from_array(weights, "w")
+    beside = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2, 3], data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": "weights.bin", "offset": "0", "length": str(weights.nbytes)}.items():
+        beside.external_data.add(key=key, value=value)
+    for number, file in enumerate(
+        [
+            ("x.onnx", linear(within)),
+            ("x.zip", zipped({"x.onnx": linear(beside), "weights.bin": weights.tobytes()})),
+        ]
+    ):
+        answer = served.push("linear", file)
+        assert (answer.status_code, answer.json().get("version")) == (201, number + 1), answer.text
+        assert np.array_equal(predicted(served, "linear"), np.array(ROWS) @ weights)
+    assert onnx.load_from_string(served.client.get("/api/v1/models/linear:1/download").content).graph.name == "g"
