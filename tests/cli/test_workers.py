@@ -49,10 +49,18 @@ def connecting(address: str) -> httpx.Client:
     return httpx.Client(base_url=address, timeout=20, limits=limits)
 
 
-def all_of(address: str) -> set[int]:
+def processes_behind(address: str) -> set[int]:
     """Which processes answer many connections at once; every connection must be answered."""
     with connecting(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
         return set(pool.map(lambda _: ask(client, 0.02), range(CLIENTS)))
+
+
+def both_behind(address: str) -> tuple[int, int]:
+    deadline = time.monotonic() + 30
+    while len(found := processes_behind(address)) != 2:
+        assert time.monotonic() < deadline
+    one, two = found
+    return one, two
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -67,7 +75,7 @@ def test_two_workers_answer_on_one_port_and_their_models_are_shown_once(
 ) -> None:
     process = serve(environment, model, "--workers", 2)
     shown = read_until(process, "serving on")
-    wait_until(lambda: len(all_of(address_in(shown)) - {process.pid}) == 2)
+    wait_until(lambda: len(processes_behind(address_in(shown)) - {process.pid}) == 2)
     process.send_signal(signal.SIGINT)
     more, err = process.communicate(timeout=20)
     assert process.returncode == 0
@@ -78,7 +86,7 @@ def test_two_workers_answer_on_one_port_and_their_models_are_shown_once(
 
 def test_what_workers_have_accepted_is_answered_after_sigterm(environment: dict[str, str], model: Path) -> None:
     with two_workers(environment, model) as (process, address):
-        wait_until(lambda: len(all_of(address)) == 2)
+        both_behind(address)
         with connecting(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
             slow = [pool.submit(ask, client, 1.5) for _ in range(CLIENTS)]
             time.sleep(0.5)
@@ -86,29 +94,21 @@ def test_what_workers_have_accepted_is_answered_after_sigterm(environment: dict[
             assert all(future.result() for future in slow)
         assert process.wait(10) == -signal.SIGTERM
         with pytest.raises(httpx.ConnectError):
-            all_of(address)
+            processes_behind(address)
 
 
 def test_a_worker_that_is_killed_is_replaced_while_the_other_answers(environment: dict[str, str], model: Path) -> None:
     process = serve(environment, model, "--workers", 2)
     address = address_of(process)
-    wait_until(lambda: len(all_of(address)) == 2)
-    killed, other = all_of_both(address)
+    killed, other = both_behind(address)
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: not psutil.pid_exists(killed))
-    assert all_of(address) == {other}
-    wait_until(lambda: len(all_of(address) | {other}) == 2)
+    assert other in processes_behind(address)
+    wait_until(lambda: len(processes_behind(address) | {other}) == 2)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=20)
     assert f"the worker {killed} ended (signal 9); another starts in 1 s" in err
     assert process.returncode == -signal.SIGTERM
-
-
-def all_of_both(address: str) -> tuple[int, int]:
-    while len(found := all_of(address)) != 2:
-        pass
-    one, two = found
-    return one, two
 
 
 def test_a_model_that_cannot_be_loaded_is_told_once_and_ends_all(environment: dict[str, str], models: Path) -> None:
@@ -164,14 +164,14 @@ def test_what_changes_on_disk_reaches_every_worker(environment: dict[str, str], 
 
 def answered_by_two(address: str) -> bool:
     try:
-        return len(all_of(address)) == 2
+        return len(processes_behind(address)) == 2
     except httpx.HTTPStatusError:  # one of them has not seen it yet
         return False
 
 
 def test_workers_end_when_their_supervisor_is_killed(environment: dict[str, str], model: Path) -> None:
     with two_workers(environment, model) as (process, address):
-        workers = all_of_both(address)
+        workers = both_behind(address)
         process.kill()
         wait_until(lambda: not any(map(psutil.pid_exists, workers)))
 
