@@ -19,6 +19,14 @@ from small_runtimes import repository_of, small_runtimes
 pytest_plugins = ["pytester"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """schemathesis gives all cases of a test one id, of which pytest-xdist runs one."""
+    for item in items:
+        if not item.nodeid.endswith(item.name):
+            item._nodeid = f"{item.nodeid.rpartition('::')[0]}::{item.name}"  # type: ignore[attr-defined]  # there is no other way
+
+
 @pytest.fixture
 def runtimes() -> Runtimes:
     """The small runtimes, and none that is installed."""
