@@ -9,6 +9,7 @@ from threading import Event, Thread
 
 import httpx
 import pytest
+from _pytest.nodeid import coerce_node_id
 from starlette.applications import Starlette
 
 from mlbuffet import Runtimes
@@ -23,8 +24,8 @@ pytest_plugins = ["pytester"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """schemathesis gives all cases of a test one id, of which pytest-xdist runs one."""
     for item in items:
-        if not item.nodeid.endswith(item.name):
-            item._nodeid = f"{item.nodeid.rpartition('::')[0]}::{item.name}"  # type: ignore[attr-defined]  # there is no other way
+        if not item.nodeid.endswith(item.name):  # pytest has no other way to give it one
+            item._id = coerce_node_id(f"{item.nodeid.rpartition('::')[0]}::{item.name}")
 
 
 @pytest.fixture
