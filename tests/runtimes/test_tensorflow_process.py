@@ -4,6 +4,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import psutil
@@ -11,6 +12,7 @@ import pytest
 
 import mlbuffet
 from mlbuffet import Runtimes
+from mlbuffet_onnx._stderr import stderr_to_logging
 from mlbuffet_tensorflow._tensorflow import LOG_LEVEL, _stderr_sifted, tf
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 
@@ -87,6 +89,24 @@ def test_what_others_write_while_tensorflow_is_imported_is_passed_on(capfd: pyte
         os.write(2, b"I am another library\n")
     os.write(2, b"afterwards\n")
     assert capfd.readouterr().err == "I am another library\nafterwards\n"
+
+
+def test_two_plugins_that_keep_lines_back_at_once_leave_stderr_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    begun, may_end = Event(), Event()
+
+    def hold() -> None:
+        with _stderr_sifted():
+            begun.set()
+            may_end.wait(10)
+
+    first = Thread(target=hold)
+    first.start()
+    assert begun.wait(10)
+    with stderr_to_logging():
+        may_end.set()
+        first.join()
+    os.write(2, b"still here\n")
+    assert capfd.readouterr().err == "still here\n"
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras saves so

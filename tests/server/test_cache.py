@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -15,10 +15,13 @@ import httpx
 import numpy as np
 import pytest
 
+from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.caching.redis import LONGEST_WAIT
+from mlbuffet.server import create_app
 from redis_server import RedisServer, redis_server
 from reloading import BODY, Reloading, RunApp, reloading, write_whole
+from small_runtimes import repository_of
 
 KEPT = "[cache]\n"
 
@@ -351,3 +354,39 @@ def test_a_redis_that_dies_or_freezes_costs_no_request(
         assert not connected(served)
         assert set(pool.map(post, range(1000, 1200))) == {1}
         os.kill(redis.process.pid, signal.SIGCONT)
+
+
+class Doubles:
+    """Whole numbers as they are, and others."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".double"
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> object:
+        return object()
+
+    @hookimpl
+    def signature(self, model: object) -> Signatures:
+        forms = [[TensorSpec(name, dtype, (None,)) for name in "xy"] for dtype in ("int32", "float32")]
+        return Signatures({"serving_default": Signature.of_variants([Signature([x], [y]) for x, y in forms])})
+
+    @hookimpl
+    def predict(self, model: object, signature: str, inputs: Tensors) -> Tensors:
+        return {"y": inputs["x"] * 2}
+
+
+def test_a_function_of_several_dtypes_is_kept_for_each(tmp_path: Path, run_app: RunApp) -> None:
+    runtimes, loaded = Runtimes(), Event()
+    runtimes.register(Doubles, name="doubles")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/x.double").touch()
+    (tmp_path / "m/model.toml").write_text(KEPT)
+    repository = repository_of(tmp_path / "m", runtimes)
+    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
+        assert loaded.wait(10)
+        for value, doubled in ((b"3", "6"), (b"3.0", "6.0"), (b"1.5", "3.0")) * 2:
+            answer = client.post("/v1/models/m:predict", content=b'{"instances": [%b]}' % value)
+            assert answer.text == f'{{"predictions":[{doubled}]}}'
+    assert repository.cache.hits["m"] == 3

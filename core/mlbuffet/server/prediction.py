@@ -97,7 +97,7 @@ def _question(handle: Handle, call: Call) -> Question:
     """``call`` as the cache knows it; raises `InvalidInput` as the model would."""
     model, version = handle.model, handle.version
     name = model.signatures.resolve(call.signature)
-    declared = model.signatures[name]
+    declared = model.signatures[name].variant_for(call.inputs)
     wanted = declared.check_outputs(call.outputs)
     return Question(
         model=version.name,

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import BinaryIO
 logger = logging.getLogger("mlbuffet_onnx")
 
 _STDERR = 2
-_ALONE = threading.Lock()  # the descriptor is the process's, so the lock over it has to be, too
+_ALONE: threading.Lock = vars(sys).setdefault("_mlbuffet_stderr", threading.Lock())
+"""The descriptor is the process's, and so is the lock: whoever redirects it holds this one, other plugins too."""
+_PATIENCE = 1.0  # seconds; another plugin may hold it while it imports its framework
 _LEVELS = {
     b"V": logging.DEBUG,
     b"I": logging.INFO,
@@ -33,12 +36,18 @@ def stderr_to_logging() -> Iterator[None]:
     """What onnxruntime writes to file descriptor 2 meanwhile is logged, and all else is written there at the end.
 
     Its Python interface has no place for a callback. The descriptor leads to a file meanwhile, not to a pipe: a pipe
-    may fill up, and breaks for a child process that outlives it.
+    may fill up, and breaks for a child process that outlives it. While another plugin has the descriptor it is left.
     """
     with tempfile.TemporaryFile() as written:
         try:
-            with _ALONE, _redirected(written):
+            if not _ALONE.acquire(timeout=_PATIENCE):
                 yield
+                return
+            try:
+                with _redirected(written):
+                    yield
+            finally:
+                _ALONE.release()
         finally:
             written.seek(0)
             _pass_on(written.read())

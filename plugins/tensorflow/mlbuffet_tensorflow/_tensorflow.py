@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,9 @@ LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _FRAMEWORK_LINE = re.compile(
     rb"[IWE]\d{4} [\d:. ]+\d+ \S+\.cc:\d+\]|\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log mess"
 )
+
+_ALONE: threading.Lock = vars(sys).setdefault("_mlbuffet_stderr", threading.Lock())
+"""The descriptor is the process's, and so is the lock: whoever redirects it holds this one, other plugins too."""
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
@@ -48,20 +52,21 @@ def _stderr_sifted() -> Iterator[None]:
     TensorFlow's libraries log a few lines while they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL
     (tensorflow/tensorflow#100442).
     """
-    try:
-        terminal = os.dup(2)
-    except OSError:  # a daemon may have closed it
-        yield
-        return
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
+    with _ALONE:
         try:
+            terminal = os.dup(2)
+        except OSError:  # a daemon may have closed it
             yield
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            written.seek(0)
-            _sift(written.read())
+            return
+        with tempfile.TemporaryFile() as written:
+            os.dup2(written.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(terminal, 2)
+                os.close(terminal)
+                written.seek(0)
+                _sift(written.read())
 
 
 def _sift(text: bytes) -> None:
