@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -189,7 +190,8 @@ class WatchedDisk(Disk):
         super().unlink(path)
 
     def _note(self, operation: str, path: Path) -> None:
-        shutil.copytree(self.root, self.copies / str(len(self.log)), symlinks=True)
+        with suppress(shutil.Error):  # what was removed is swept meanwhile
+            shutil.copytree(self.root, self.copies / str(len(self.log)), symlinks=True)
         self.log.append((operation, path))
 
 
