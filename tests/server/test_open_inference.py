@@ -4,20 +4,25 @@ import gzip
 import http.client
 import json
 import logging
+import math
 import time
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from starlette.applications import Starlette
 
 from faults import BOMB, LIMIT
-from mlbuffet.server import ServerSettings
-from small_runtimes import write_models
+from mlbuffet import Runtimes, Signature, Signatures, TensorSpec, hookimpl
+from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.tensors import shape_text
+from small_runtimes import HalfPlusTwo, repository_of, write_models
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -412,3 +417,28 @@ def test_a_page_of_another_site_changes_nothing(
     assert answer.status_code == status
     if status == 403:
         assert answer.json() == {"error": "a page of another site may not change what is served"}
+
+
+class Pairs(HalfPlusTwo):
+    """Takes rows of two numbers."""
+
+    @hookimpl
+    def signature(self, model: float) -> Signatures:
+        x, y = (TensorSpec(name, np.float32, (None, 2)) for name in "xy")
+        return Signatures({"serving_default": Signature([x], [y])})
+
+
+@pytest.mark.parametrize("shape", [[2], [1, 3], [2, 1, 2], []])
+def test_a_wrong_rank_or_static_dimension_is_refused(
+    half: Path, run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]], shape: list[int]
+) -> None:
+    runtimes, loaded = Runtimes(), Event()
+    runtimes.register(Pairs, name="pairs")
+    with run_app(create_app(repository_of(half, runtimes), on_loaded=loaded.set)) as client:
+        assert loaded.wait(10)
+        tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": [1] * math.prod(shape)}
+        answer = client.post("/v2/models/half/infer", json={"inputs": [tensor]})
+        assert answer.status_code == 400
+        assert f"input 'x' has shape {shape_text(shape)}; the model takes (any, 2)" in answer.json()["error"]
+        good = client.post("/v2/models/half/infer", json={"inputs": [{**tensor, "shape": [1, 2], "data": [2, 4]}]})
+        assert good.json()["outputs"][0]["data"] == [3.0, 4.0]
