@@ -439,6 +439,6 @@ def test_a_wrong_rank_or_static_dimension_is_refused(
         tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": [1] * math.prod(shape)}
         answer = client.post("/v2/models/half/infer", json={"inputs": [tensor]})
         assert answer.status_code == 400
-        assert f"input 'x' has shape {shape_text(shape)}; the model takes (any, 2)" in answer.json()["error"]
+        assert f"input 'x' has shape {shape_text(tuple(shape))}; the model takes (any, 2)" in answer.json()["error"]
         good = client.post("/v2/models/half/infer", json={"inputs": [{**tensor, "shape": [1, 2], "data": [2, 4]}]})
         assert good.json()["outputs"][0]["data"] == [3.0, 4.0]
