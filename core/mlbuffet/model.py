@@ -82,9 +82,7 @@ class Model:
         Raises `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails.
         """
         name = self.signatures.resolve(signature)
-        declared = self.signatures[name]
-        if declared.variants:
-            declared = declared.variant_for(inputs)
+        declared = self.signatures[name].variant_for(inputs)
         wanted = declared.check_outputs(outputs)
         arrays = declared.check_inputs(inputs, any_shape=any_shape and self.runtime.takes_any_shape)
         if not self._release.alive:

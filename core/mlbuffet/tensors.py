@@ -148,6 +148,8 @@ class Signature:
 
         Lists and numbers, which have no dtype, go to the first variant that takes them. Raises `InvalidInput`.
         """
+        if not self.variants:
+            return self
         return self.first_that(lambda variant: variant.check_inputs(values, any_shape=True))[0]
 
     def first_that(self, attempt: Callable[["Signature"], T]) -> tuple["Signature", T]:

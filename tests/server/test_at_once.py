@@ -19,8 +19,9 @@ from starlette.applications import Starlette
 from faults import post
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.repository import ModelRepository, find_models
-from mlbuffet.server import create_app
+from mlbuffet.server import ServerSettings, create_app
 
+LIMIT = 4096
 V2, V1 = "/v2/models/m/infer", "/v1/models/m:predict"
 
 
@@ -77,7 +78,7 @@ def client(
     runtimes.register(where, name="where")
     repository = ModelRepository(runtimes)
     repository.update(find_models(tmp_path / "m.where", runtimes))
-    with run_app(create_app(repository, on_loaded=loaded.set)) as client:
+    with run_app(create_app(repository, ServerSettings(max_body=LIMIT), on_loaded=loaded.set)) as client:
         assert loaded.wait(10)
         for values in ([1], [1, 1]):  # calls of one and of two numbers are of different kinds
             size = len(where.calls)
@@ -194,6 +195,13 @@ def test_requests_may_come_together_and_in_pieces(client: httpx.Client, where: W
             received += connection.recv(65536)
     assert received.count(b'"data":[1.0]') == 4
     assert received.index(b'"platform"') > received.rindex(b'"data":[1.0]')
+
+
+def test_a_body_over_the_limit_of_the_server_is_refused(client: httpx.Client, where: Where) -> None:
+    body = json.dumps(v2(1)).encode()
+    assert client.post(V2, content=body.ljust(LIMIT)).status_code == 200
+    assert client.post(V2, content=body.ljust(LIMIT + 1)).status_code == 413
+    assert where.calls == ["at once"]
 
 
 def test_a_compressed_body_is_for_the_application(client: httpx.Client, where: Where) -> None:

@@ -57,7 +57,8 @@ def create_app(
         if chosen.load_first:
             await loaded.wait()
         repository.cache.start()
-        at_once = {} if chosen.access_log else {"at_once": AtOnce(prompts, traffic).answer}
+        quick = AtOnce(prompts, traffic, max_body=chosen.max_body)
+        at_once = {} if chosen.access_log else {"at_once": quick.answer}
         yield {"on_refusal": traffic.refuse, **at_once}
         await repository.cache.close()
         repository.close()

@@ -75,14 +75,17 @@ def is_whole_soon(headers: Headers) -> bool:
 class AtOnce:
     """Answers for one application."""
 
-    def __init__(self, prompts: Sequence[Prompt], traffic: Traffic) -> None:
+    def __init__(self, prompts: Sequence[Prompt], traffic: Traffic, *, max_body: int) -> None:
         self._prompts = prompts
         self._traffic = traffic
+        self._max_body = max_body
         self._server_headers: Headers = ()
         self._head = b""
 
     def answer(self, scope: Scope, path: str, body: bytes, server_headers: Headers) -> bytes | None:
         """The bytes of the answer; ``None`` for a request that the application is to have."""
+        if len(body) > self._max_body:
+            return None
         for prompt in self._prompts:
             if found := prompt.path.match(path):
                 scope.update(method="POST", path=path, path_params=found.groupdict())

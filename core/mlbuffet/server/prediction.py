@@ -51,8 +51,6 @@ async def within(seconds: float | None, work: Awaitable[T]) -> T:
     first = begin(work)
     if not isinstance(first, Pending):
         return first
-    if asyncio.current_task() is None:  # it was begun at once; from here on it needs one
-        await asyncio.sleep(0)
     try:
         async with asyncio.timeout(seconds):
             return await first
