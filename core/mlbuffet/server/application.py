@@ -57,8 +57,7 @@ def create_app(
         if chosen.load_first:
             await loaded.wait()
         repository.cache.start()
-        quick = AtOnce(prompts, traffic, max_body=chosen.max_body)
-        at_once = {} if chosen.access_log else {"at_once": quick.answer}
+        at_once = {} if chosen.access_log else {"at_once": AtOnce(prompts, traffic, max_body=chosen.max_body)}
         yield {"on_refusal": traffic.refuse, **at_once}
         await repository.cache.close()
         repository.close()

@@ -35,7 +35,8 @@ from mlbuffet.server.open_inference.answers import (
     Statistics,
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
-from mlbuffet.server.open_inference.requests import InferCall, decode_request
+from mlbuffet.server.open_inference.repeats import RequestDecoder
+from mlbuffet.server.open_inference.requests import InferCall
 from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, check_room, predict, within
@@ -104,6 +105,13 @@ def routes(endpoints: "OpenInference") -> list[Route]:
     return found
 
 
+class _Answered(NamedTuple):
+    response: Response
+    decoded: int
+    prediction: Prediction
+    computed: int
+
+
 class OpenInference:
     """The endpoints, over one repository."""
 
@@ -113,6 +121,7 @@ class OpenInference:
         version = distribution_version("mlbuffet")
         extensions = [name for name in EXTENSIONS if name != "statistics" or settings.workers == 1]
         self._server = ServerMetadata(name="mlbuffet", version=version, extensions=extensions)
+        self._decoder = RequestDecoder()
         self._statistics: dict[tuple[str, int], VersionStatistics] = {}
 
     def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
@@ -172,7 +181,7 @@ class OpenInference:
             statistics = self._counts(handle.version)
             try:
                 check_room(handle)
-                answered = await within(self._settings.request_timeout, _answered(request, body, handle))
+                answered = await within(self._settings.request_timeout, self._answered(request, body, handle))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
@@ -216,7 +225,7 @@ class OpenInference:
     def _infer_at_once(self, handle: Handle, request: Request, body: bytes) -> Answer | Unwritten | None:
         begin = perf_counter_ns()
         try:
-            call = decode_request(body, header(request, _HEADER_LENGTH), handle.model.signatures)
+            call = self._decoder.decode(body, header(request, _HEADER_LENGTH), handle.model.signatures)
         except MLBuffetError:  # the application says so too
             return None
         decoded = perf_counter_ns()
@@ -238,6 +247,17 @@ class OpenInference:
         self._counts(version).success(prediction, begin, decoded, computed, perf_counter_ns())
         return answer
 
+    async def _answered(self, request: Request, body: bytes, handle: Handle) -> _Answered:
+        """The answer to a body, and when it was decoded and computed."""
+        length = header(request, _HEADER_LENGTH)
+        call = await code(len(body), lambda: self._decoder.decode(body, length, handle.model.signatures))
+        decoded = perf_counter_ns()
+        prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
+        computed = perf_counter_ns()
+        outputs = prediction.outputs
+        response = await code(rough_size(outputs), lambda: _response(request, call, handle.version, outputs))
+        return _Answered(response, decoded, prediction, computed)
+
     def _counts(self, version: ModelVersion) -> VersionStatistics:
         key = version.name, version.version
         return self._statistics.get(key) or self._statistics.setdefault(key, VersionStatistics())
@@ -257,25 +277,6 @@ class OpenInference:
         if asked is not None and VERSION.fullmatch(asked) is None:
             raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
-
-
-class _Answered(NamedTuple):
-    response: Response
-    decoded: int
-    prediction: Prediction
-    computed: int
-
-
-async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
-    """The answer to a body, and when it was decoded and computed."""
-    length = header(request, _HEADER_LENGTH)
-    call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
-    decoded = perf_counter_ns()
-    prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
-    computed = perf_counter_ns()
-    outputs = prediction.outputs
-    response = await code(rough_size(outputs), lambda: _response(request, call, handle.version, outputs))
-    return _Answered(response, decoded, prediction, computed)
 
 
 def _answer(response: InferResponse) -> Answer:

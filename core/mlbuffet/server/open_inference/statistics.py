@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from mlbuffet.scheduling import Execution, Prediction
 from mlbuffet.server.open_inference.answers import BatchStatistics, ModelStatistics
 
-STAGES = ("success", "compute_input", "queue", "compute_infer", "compute_output")
-
 
 @dataclass
 class BatchCounts:
@@ -50,9 +48,12 @@ class VersionStatistics:
             queued, inferred = execution.begun - decoded, computed - execution.begun
             if execution.count_once():
                 self.batches.setdefault(execution.rows, BatchCounts()).add(execution)
-        spent = (end - begin, decoded - begin, queued, inferred, end - computed)
-        for stage, more in zip(STAGES, spent, strict=True):
-            self.nanoseconds[stage] += more
+        spent = self.nanoseconds  # a loop takes three times as long
+        spent["success"] += end - begin
+        spent["compute_input"] += decoded - begin
+        spent["queue"] += queued
+        spent["compute_infer"] += inferred
+        spent["compute_output"] += end - computed
         if prediction.lookup is not None:
             self._look_up(prediction.lookup, hit=execution is None)
 
