@@ -11,6 +11,7 @@ import in_process.lag
 import in_process.memory
 import in_process.observation
 import in_process.predict
+import in_process.request
 import serving.cases
 import serving.overload
 import serving.startup
@@ -29,6 +30,7 @@ CASES = (
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,
+    in_process.request.CASE,
     in_process.batching.CASE,
     in_process.observation.CASE,
     in_process.memory.CASE,

@@ -136,4 +136,4 @@ def test_memory_is_bounded() -> None:
     for number in range(3000):
         for _ in range(2):
             decoder.decode(body({"name": f"x{number}"}), None, NONE)
-    assert len(decoder._known) <= len(decoder._seen) <= 256
+    assert len(decoder._known) <= len(decoder._seen) <= 1024

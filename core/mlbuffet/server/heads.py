@@ -15,7 +15,8 @@ T = TypeVar("T")
 END = b"\r\n\r\n"
 MAX_BYTES = 8 * 1024
 """Of a head that is looked up. Tokens of authorization have one or two thousand."""
-_MAX_KNOWN = 256
+ROOM = 2**20
+"""Bytes of all heads that are known; a usual one has 200."""
 
 _OTHERWISE = {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
 _LENGTH = re.compile(rb"[0-9]{1,5}")
@@ -36,6 +37,7 @@ class Heads(Generic[T]):
     def __init__(self, recognize: Callable[[Head], T | None]) -> None:
         self._recognize = recognize
         self._known: dict[bytes, T | None] = {}
+        self._size = 0
 
     def find(self, head: bytes) -> T | None:
         """What is made of ``head``, which is without its empty line; ``None`` where it asks for something special."""
@@ -49,9 +51,11 @@ class Heads(Generic[T]):
             return None
         parsed = parse_head(head)
         found = None if parsed is None else self._recognize(parsed)
-        if len(self._known) >= _MAX_KNOWN:  # heads that never come again fill it too
+        if self._size + len(head) > ROOM:  # heads that never come again take it up too
             self._known.clear()
+            self._size = 0
         self._known[head] = found
+        self._size += len(head)
         return found
 
 

@@ -30,7 +30,7 @@ from mlbuffet.tensors import Signatures
 
 LONGEST = 4 * 1024
 """Bytes of JSON of a request that is looked up: of a longer one the numbers cost more than the rest."""
-_MAX_KNOWN = 256
+_MAX_KNOWN = 1024
 
 _INTEGERS = msgspec.json.Decoder(list[int])
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
