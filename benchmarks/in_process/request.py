@@ -15,10 +15,10 @@ from figures import Key, Round
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.server import create_app
-from mlbuffet.server.http_protocol import LimitedHttpToolsProtocol
 from mlbuffet.server.open_inference.repeats import RequestDecoder
 from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.process import Server
+from mlbuffet.server.prompt_protocol import PromptHttpToolsProtocol
 from serving.bodies import open_inference
 
 CALLS = 2000
@@ -74,7 +74,7 @@ def _prepare(plan: Plan) -> Iterator[Field]:
 
 
 @asynccontextmanager
-async def _running(repository: ModelRepository) -> AsyncIterator[list[LimitedHttpToolsProtocol]]:
+async def _running(repository: ModelRepository) -> AsyncIterator[list[PromptHttpToolsProtocol]]:
     """Connections to a server of ``repository`` that has found its model quick."""
     loaded = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -89,13 +89,13 @@ async def _running(repository: ModelRepository) -> AsyncIterator[list[LimitedHtt
     await loaded.wait()
     protocols = []
     for _ in range(CONNECTIONS):
-        protocols.append(LimitedHttpToolsProtocol(config, ServerState(), lifespan.state))
+        protocols.append(PromptHttpToolsProtocol(config, ServerState(), lifespan.state))
         protocols[-1].connection_made(_Dropping())
     yield protocols
     await lifespan.shutdown()
 
 
-async def _asked(protocols: list[LimitedHttpToolsProtocol], data: bytes) -> Round:
+async def _asked(protocols: list[PromptHttpToolsProtocol], data: bytes) -> Round:
     """Turns of the loop in which each connection asks once; those of which one had to wait do not count."""
     spent, counted = 0.0, 0
     while counted < CALLS:
@@ -113,7 +113,7 @@ async def _asked(protocols: list[LimitedHttpToolsProtocol], data: bytes) -> Roun
     return {"us": spent / counted * 1e6}
 
 
-def _answers(protocols: list[LimitedHttpToolsProtocol]) -> int:
+def _answers(protocols: list[PromptHttpToolsProtocol]) -> int:
     return sum(protocol.transport.answers for protocol in protocols if isinstance(protocol.transport, _Dropping))
 
 

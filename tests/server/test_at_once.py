@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from faults import post
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.repository import ModelRepository, find_models
-from mlbuffet.server import ServerSettings, create_app, http_protocol
+from mlbuffet.server import ServerSettings, create_app, prompt_protocol
 
 LIMIT = 4096
 V2, V1 = "/v2/models/m/infer", "/v1/models/m:predict"
@@ -214,7 +214,7 @@ def test_a_body_that_is_late_is_the_applications(client: httpx.Client, where: Wh
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
         for _ in range(2):
             connection.sendall(data[:-5])
-            time.sleep(2 * http_protocol.HOLD_SECONDS)
+            time.sleep(2 * prompt_protocol.HOLD_SECONDS)
             connection.sendall(data[-5:])
             assert b'"data":[1.0]' in connection.recv(65536)
         connection.sendall(data)
@@ -228,7 +228,7 @@ def test_a_body_that_trickles_in_is_the_applications_too(client: httpx.Client, w
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
         for position in range(len(data)):
             connection.sendall(data[position : position + 1])
-            time.sleep(http_protocol.HOLD_SECONDS / 10)
+            time.sleep(prompt_protocol.HOLD_SECONDS / 10)
         assert b'"data":[1.0]' in connection.recv(65536)
     assert where.calls != ["at once"]
 

@@ -10,15 +10,10 @@ from httptools import HttpParserInvalidMethodError
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlbuffet.server.at_once import OUTCOME, AtOnce, Outcome
-from mlbuffet.server.heads import END
-
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 1.0
-HOLD_SECONDS = 0.05
-"""How long a small body is awaited that may be answered at once, before the application hears of the request."""
 
 METHODS = "DELETE, GET, HEAD, POST, PUT"
 """All that any address takes."""
@@ -36,7 +31,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     lose the body: the request is answered as it is.
 
     In its state the application may leave under ``on_refusal`` a function that hears the status of each request that
-    does not reach it, and under ``at_once`` an `AtOnce`, which may answer a request instead of it.
+    does not reach it.
     """
 
     _timer: TimerHandle | None = None
@@ -46,18 +41,10 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     _passed_on = False
     _refused = False
     _received = b""
-    _at_once: AtOnce | None = None
-    _held = b""
-    """A request whose body is not whole yet, and that may then be answered at once."""
-    _outcome: Outcome | None = None
-    """What came of the request that the parser gets next."""
-    _active_at = 0.0
-    """When something came last that may be answered at once."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
         super().connection_made(transport)
-        self._at_once = self.app_state.get("at_once")
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     @override
@@ -69,75 +56,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._at_once is not None and not self._in_message:
-            data = self._after_answers(self._at_once, data)
-        if data:
-            self._parse(data)
-
-    @override
-    def shutdown(self) -> None:
-        if self._at_once is not None:
-            self._at_once.outbox.flush()
-        super().shutdown()
-
-    def _after_answers(self, at_once: AtOnce, data: bytes) -> bytes:
-        """``data`` from the first request on that is for the parser and the application."""
-        held, self._held = self._held, b""
-        data = held + data
-        while data.startswith(b"POST ") and self._is_idle:
-            head, end, rest = data.partition(END)
-            known = at_once.known(head) if end else None
-            if known is None:
-                break
-            self._keep_alive()
-            if len(rest) < known.length:
-                self._hold(data, again=bool(held))
-                return b""
-            answer = at_once.answer(known, rest[: known.length], self.server_state.default_headers)
-            if not isinstance(answer, bytes):
-                self._outcome = answer
-                break
-            self._stop_timer()
-            at_once.outbox.put(self.transport, answer)
-            held, data = b"", rest[known.length :]
-        if data:
-            at_once.outbox.flush()  # before what is written otherwise
-        return data
-
-    def _hold(self, data: bytes, *, again: bool) -> None:
-        """Wait for the rest of a body: many clients send head and body apart."""
-        self._held = data
-        if not again:
-            self._stop_timer()
-            self._timer = self.loop.call_later(HOLD_SECONDS, self._parse_what_is_held)
-
-    def _parse_what_is_held(self) -> None:
-        self._timer = None
-        data, self._held = self._held, b""
-        self._parse(data)
-
-    @property
-    def _is_idle(self) -> bool:
-        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
-
-    def _keep_alive(self) -> None:
-        """Put off the end of an idle connection, without a timer for each request."""
-        self._active_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._end_when_idle(self.timeout_keep_alive)
-
-    def _end_when_idle(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    @override
-    def timeout_keep_alive_handler(self) -> None:
-        left = self._active_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._end_when_idle(left)
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _parse(self, data: bytes) -> None:
         self._received = data if self._in_message else _without_upgrade(data)
         super().data_received(self._received)
         if self._in_head:  # a head mostly comes whole, and needs no timer
@@ -150,9 +68,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._outcome is not None:
-            self.scope["state"][OUTCOME] = self._outcome
-            self._outcome = None
         self._in_head = self._in_message = True
         self._passed_on = False
         self._head_bytes = 0
