@@ -1,7 +1,7 @@
 """The endpoints below /v2."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
 from typing import Annotated, Any, Literal, NamedTuple
@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,6 +29,7 @@ from mlbuffet.server.open_inference.answers import (
     Live,
     ModelNames,
     ModelReady,
+    ModelStatistics,
     Ready,
     ServerMetadata,
     Statistics,
@@ -113,16 +113,24 @@ class _Answered(NamedTuple):
 
 
 class OpenInference:
-    """The endpoints, over one repository."""
+    """The endpoints, over one repository.
 
-    def __init__(self, repository: ModelRepository, settings: ServerSettings) -> None:
+    They count in ``statistics``, by version; ``all_statistics`` has what all processes of the server have counted.
+    """
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        settings: ServerSettings,
+        statistics: MutableMapping[tuple[str, int], VersionStatistics],
+        all_statistics: Callable[[], Awaitable[Mapping[tuple[str, int], ModelStatistics]]],
+    ) -> None:
         self._repository = repository
         self._settings = settings
-        version = distribution_version("mlbuffet")
-        extensions = [name for name in EXTENSIONS if name != "statistics" or settings.workers == 1]
-        self._server = ServerMetadata(name="mlbuffet", version=version, extensions=extensions)
+        self._server = ServerMetadata(name="mlbuffet", version=distribution_version("mlbuffet"), extensions=EXTENSIONS)
         self._decoder = RequestDecoder()
-        self._statistics: dict[tuple[str, int], VersionStatistics] = {}
+        self._statistics = statistics
+        self._all_statistics = all_statistics
 
     def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
         """Those of ``routes`` that can be answered at once."""
@@ -189,19 +197,15 @@ class OpenInference:
         return answered.response
 
     async def statistics(self, request: Request) -> Response:
-        """The counts of one version, of all versions of a model, or of all models; not of a server with workers."""
-        if self._settings.workers > 1:
-            raise HTTPException(501, f"each of the {self._settings.workers} processes of this server counts for itself")
+        """The counts of one version, of all versions of a model, or of all models, by all processes of the server."""
         if "version" in request.path_params:
             versions = [self._version(request)]
         elif "model" in request.path_params:
             versions = self._repository.versions(request.path_params["model"])
         else:
             versions = list(self._repository)
-        empty = VersionStatistics()
-        entries = [
-            model_stats(one.name, one.version, self._statistics.get((one.name, one.version), empty)) for one in versions
-        ]
+        counted, none = await self._all_statistics(), VersionStatistics()
+        entries = [counted.get((one.name, one.version)) or model_stats(one.name, one.version, none) for one in versions]
         return _json(Statistics(model_stats=entries))
 
     async def index(self, request: Request) -> Response:

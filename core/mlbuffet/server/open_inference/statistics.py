@@ -72,12 +72,13 @@ def model_stats(name: str, version: int, statistics: VersionStatistics) -> Model
     """One entry of ``model_stats``."""
     succeeded, nanoseconds = statistics.succeeded, statistics.nanoseconds
     executed = succeeded - statistics.hits
+    batches = sorted(statistics.batches.items())  # a copy: there may be more while a thread reads
     return {
         "name": name,
         "version": str(version),
         "last_inference": statistics.last_inference,
         "inference_count": statistics.rows,
-        "execution_count": sum(batch.runs for batch in statistics.batches.values()),
+        "execution_count": sum(batch.runs for _, batch in batches),
         "inference_stats": {
             "success": {"count": succeeded, "ns": nanoseconds["success"]},
             "fail": {"count": statistics.failed, "ns": nanoseconds["fail"]},
@@ -88,7 +89,7 @@ def model_stats(name: str, version: int, statistics: VersionStatistics) -> Model
             "cache_hit": {"count": statistics.hits, "ns": nanoseconds["cache_hit"]},
             "cache_miss": {"count": statistics.misses, "ns": nanoseconds["cache_miss"]},
         },
-        "batch_stats": [_batch_stats(size, counts) for size, counts in sorted(statistics.batches.items())],
+        "batch_stats": [_batch_stats(size, counts) for size, counts in batches],
     }
 
 
