@@ -32,8 +32,8 @@ from mlbuffet.repository import (
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
 from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.counting.seat import Seat
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
-from mlbuffet.server.seat import Seat
 from mlbuffet.server.supervisor import Supervisor
 
 SWITCH_SECONDS = 0.001

@@ -13,19 +13,20 @@ from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
-from mlbuffet.server import buffet, documentation, metrics, open_inference, tensorflow_serving
+from mlbuffet.server import buffet, documentation, open_inference, tensorflow_serving
 from mlbuffet.server.at_once import AtOnce
-from mlbuffet.server.census import Census
+from mlbuffet.server.counting import metrics
+from mlbuffet.server.counting.census import Census
+from mlbuffet.server.counting.ledger import Ledger
+from mlbuffet.server.counting.loads import Loads
+from mlbuffet.server.counting.metrics import Metrics
+from mlbuffet.server.counting.siblings import Siblings, left_by_predecessor
+from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.first import PredictionsFirst
-from mlbuffet.server.ledger import Ledger
-from mlbuffet.server.loads import Loads
-from mlbuffet.server.metrics import Metrics
 from mlbuffet.server.observed import Observed
 from mlbuffet.server.open_inference.statistics import VersionStatistics
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.server.siblings import Siblings, left_by_predecessor
-from mlbuffet.server.traffic import Traffic
 
 
 def create_app(

@@ -18,10 +18,10 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import Handle, ModelVersion
 from mlbuffet.server.body import WORTH_COMPRESSING, compress
 from mlbuffet.server.coding import LARGE, code
+from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.exchange import REQUEST_ID_HEADER, id_in, new_id
 from mlbuffet.server.heads import Head, Heads
 from mlbuffet.server.outbox import Outbox
-from mlbuffet.server.traffic import Traffic
 
 OUTCOME = "mlbuffet.outcome"
 """Under which name the state of a request holds its `Outcome`, where it has one."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlbuffet.server.seat import Seat
+from mlbuffet.server.counting.seat import Seat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from threading import Thread
 
-from mlbuffet.server.seat import Seat
+from mlbuffet.server.counting.seat import Seat
 
 LONGEST_DELAY = 60.0
 STEADY_SECONDS = 60.0

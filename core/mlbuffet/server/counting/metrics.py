@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlbuffet.server.counts import Counts
-from mlbuffet.server.ledger import Ledger
+from mlbuffet.server.counting.counts import Counts
+from mlbuffet.server.counting.ledger import Ledger
 from mlbuffet.server.openapi import Operation, Protocol
 
 
@@ -29,7 +29,7 @@ def _text(counts: Counts, accept: str) -> tuple[bytes, str]:
     from prometheus_client import CollectorRegistry, PlatformCollector
     from prometheus_client.exposition import choose_encoder
 
-    from mlbuffet.server.families import Families
+    from mlbuffet.server.counting.families import Families
 
     registry = CollectorRegistry()
     registry.register(Families(counts))

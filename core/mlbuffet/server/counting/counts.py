@@ -8,9 +8,9 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from mlbuffet.repository import State
+from mlbuffet.server.counting.traffic import Subject
 from mlbuffet.server.open_inference.answers import ModelStatistics
 from mlbuffet.server.open_inference.totals import added_statistics
-from mlbuffet.server.traffic import Subject
 
 K = TypeVar("K")
 V = TypeVar("V")

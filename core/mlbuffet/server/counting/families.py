@@ -8,9 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from mlbuffet.repository import State
-from mlbuffet.server.counts import Counts, Present
-from mlbuffet.server.process_families import process_families
-from mlbuffet.server.traffic import BOUNDS
+from mlbuffet.server.counting.counts import Counts, Present
+from mlbuffet.server.counting.process_families import process_families
+from mlbuffet.server.counting.traffic import BOUNDS
 
 _VERSION = ["model", "version"]
 _REQUEST = ["protocol", *_VERSION]

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from starlette.concurrency import run_in_threadpool
 
 from mlbuffet.repository import ModelRepository
-from mlbuffet.server.census import Census
-from mlbuffet.server.counts import Counts, Version, total
+from mlbuffet.server.counting.census import Census
+from mlbuffet.server.counting.counts import Counts, Version, total
+from mlbuffet.server.counting.siblings import Siblings
 from mlbuffet.server.open_inference.answers import ModelStatistics
-from mlbuffet.server.siblings import Siblings
 
 
 class Ledger:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from mlbuffet.repository import ModelRepository, ModelVersion
 from mlbuffet.scheduling import Scheduler
-from mlbuffet.server.counts import Counts, Present, RequestCounts, Version, total
-from mlbuffet.server.loads import Loads
+from mlbuffet.server.counting.counts import Counts, Present, RequestCounts, Version, total
+from mlbuffet.server.counting.loads import Loads
+from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
-from mlbuffet.server.traffic import Traffic
 
 
 class Census:

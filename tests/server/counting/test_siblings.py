@@ -17,13 +17,13 @@ import pytest
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository
-from mlbuffet.server import siblings
-from mlbuffet.server.census import Census
-from mlbuffet.server.counts import Counts
-from mlbuffet.server.loads import Loads
-from mlbuffet.server.seat import Seat
-from mlbuffet.server.siblings import Siblings, left_by_predecessor
-from mlbuffet.server.traffic import Traffic
+from mlbuffet.server.counting import siblings
+from mlbuffet.server.counting.census import Census
+from mlbuffet.server.counting.counts import Counts
+from mlbuffet.server.counting.loads import Loads
+from mlbuffet.server.counting.seat import Seat
+from mlbuffet.server.counting.siblings import Siblings, left_by_predecessor
+from mlbuffet.server.counting.traffic import Traffic
 
 OTHER = "other", "", 0
 

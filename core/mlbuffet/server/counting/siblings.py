@@ -10,9 +10,9 @@ from time import perf_counter
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from mlbuffet.server.census import Census
-from mlbuffet.server.counts import Counts
-from mlbuffet.server.seat import Seat
+from mlbuffet.server.counting.census import Census
+from mlbuffet.server.counting.counts import Counts
+from mlbuffet.server.counting.seat import Seat
 
 PATIENCE = 1.0
 """How many seconds a worker is waited for; then what it wrote last stands for it."""
