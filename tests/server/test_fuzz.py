@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays, json_outline
 from mlbuffet.server.body import decompressed
 from mlbuffet.server.open_inference.datatypes import DTYPES
 from mlbuffet.server.open_inference.repeats import RequestDecoder
@@ -76,10 +76,14 @@ CLASSIFY = members({"examples": st.lists(FEATURES, max_size=3)}, {"signature_nam
 PIECES = st.binary(max_size=3) | st.sampled_from([b"[" * 2000, b"NaN", b'":"', b"\\ud800", b"1e999", b"{}"])
 
 
-@pytest.fixture(autouse=True, scope="module", params=[json_arrays.PIECE, 2], ids=["whole", "in pieces"])
+@pytest.fixture(autouse=True, scope="module", params=["whole", "in pieces"])
 def _length_of_pieces(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(json_arrays, "PIECE", request.param)
+        if request.param == "in pieces":
+            patched.setattr(json_arrays, "LONG", 0)
+            patched.setattr(json_arrays, "MANAGEABLE", 0)
+            patched.setattr(json_arrays, "PIECE", 2)
+            patched.setattr(json_outline, "LONG", 8)
         yield
 
 

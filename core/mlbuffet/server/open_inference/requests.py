@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mlbuffet.conversion import MAX_RANK
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_arrays import array_from_text, count_elements
-from mlbuffet.json_text import decode_outline, text_of
+from mlbuffet.json_outline import TextOf, read_outlined
+from mlbuffet.json_text import decode_outline
 from mlbuffet.server.open_inference.binary import array_from_buffer
 from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
 from mlbuffet.server.repeated import refuse_repeated_names
@@ -92,10 +93,14 @@ def decode_request(body: bytes, header_length: str | None, signatures: Signature
     length = len(body) if header_length is None else parsed_length(header_length, len(body))
     if length == 0 and header_length is not None:
         return _raw_call(body, signatures)
-    header = body[:length]
+    buffers = memoryview(body)[length:]
+    return read_outlined(body[:length], lambda header, text_of: _call(header, text_of, buffers))
+
+
+def _call(header: bytes, text_of: TextOf, buffers: memoryview) -> InferCall:
     request = decode_outline(header, InferRequest)
     refuse_repeated_names(header, _count_names(request), [bytes(tensor.data) for tensor in request.inputs])
-    return call_of(request, _inputs(request.inputs, memoryview(body)[length:]))
+    return call_of(request, _inputs(request.inputs, text_of, buffers))
 
 
 def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
@@ -155,7 +160,7 @@ def _raw_array(buffer: memoryview, spec: TensorSpec) -> NDArray[Any]:
     return array_from_buffer(buffer, spec.dtype, shape, spec.name)
 
 
-def _inputs(tensors: list[RequestInput], buffers: memoryview) -> dict[str, NDArray[Any]]:
+def _inputs(tensors: list[RequestInput], text_of: TextOf, buffers: memoryview) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     position = 0
     for tensor in tensors:
@@ -164,7 +169,7 @@ def _inputs(tensors: list[RequestInput], buffers: memoryview) -> dict[str, NDArr
         dtype = checked_dtype(tensor)
         size = binary_size(tensor)
         if size is None:
-            arrays[tensor.name] = _array_from_json(tensor, dtype)
+            arrays[tensor.name] = _array_from_json(tensor, dtype, text_of)
             continue
         if size > len(buffers) - position:
             raise InvalidInput(f"input {tensor.name!r} has {size} bytes; the body has {len(buffers) - position} left")
@@ -209,7 +214,7 @@ def binary_size(tensor: RequestInput) -> int | None:
     return size
 
 
-def _array_from_json(tensor: RequestInput, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _array_from_json(tensor: RequestInput, dtype: np.dtype[Any], text_of: TextOf) -> NDArray[Any]:
     """Data may be nested or flat, in row-major order; the shape is the truth."""
     if tensor.datatype in BINARY_ONLY:
         raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} cannot travel as JSON, use the binary form")

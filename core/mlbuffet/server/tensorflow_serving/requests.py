@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Raw
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
+from mlbuffet.json_outline import TextOf, read_outlined
 from mlbuffet.json_text import decode, decode_outline
 from mlbuffet.server.repeated import refuse_repeated_names
 from mlbuffet.server.tensorflow_serving.signatures import named_signature
@@ -41,20 +42,24 @@ class PredictCall:
 
 def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
     """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
-    request = decode_outline(body, PredictRequest)
+    return read_outlined(body, lambda text, text_of: _call(text, text_of, signatures))
+
+
+def _call(text: bytes, text_of: TextOf, signatures: Signatures) -> PredictCall:
+    request = decode_outline(text, PredictRequest)
     signature = named_signature(request.signature_name, signatures)
     declared = signatures[signature]
     names = int(request.signature_name is not UNSET) + 1
     match bytes(request.instances), bytes(request.inputs):
         case rows, b"" if rows:
             elements = _rows(rows)
-            _refuse_repeated_names(body, names, rows, elements)
-            _, arrays = declared.first_that(lambda variant: _arrays_of_rows(rows, elements, variant.inputs))
+            _refuse_repeated_names(text, names, rows, elements)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_rows(text_of, rows, elements, variant.inputs))
             return PredictCall(signature, arrays, in_rows=True)
         case b"", columns if columns:
             named = decode(columns, Named) if columns.startswith(b"{") else None
-            _refuse_repeated_names(body, names, columns, [named])
-            _, arrays = declared.first_that(lambda variant: _arrays_of_columns(columns, named, variant.inputs))
+            _refuse_repeated_names(text, names, columns, [named])
+            _, arrays = declared.first_that(lambda variant: _arrays_of_columns(text_of, columns, named, variant.inputs))
             return PredictCall(signature, arrays, in_rows=False)
         case b"", b"":
             raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")
@@ -79,26 +84,26 @@ def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[
     refuse_repeated_names(body, names + sum(map(len, objects)), [text, *values])
 
 
-def _arrays_of_rows(text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
+def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
     if not rows or not _is_named(rows[0]):
         spec = _only(specs, "'instances' is a list of values")
-        return {spec.name: array_from_json(text, spec)}
+        return {spec.name: array_from_json(text_of(text), spec)}
     named: list[Named] = []
     for index, row in enumerate(rows):
         if not _is_named(row):
             raise InvalidInput(f"row {index} of 'instances' is no object of named values, and row 0 is one")
         _check_names(row, specs, f"row {index} of 'instances'")
         named.append(row)
-    columns = {name: b"[%b]" % b",".join([row[name] for row in named]) for name in specs}
+    columns = {name: b"[%b]" % b",".join([bytes(text_of(row[name])) for row in named]) for name in specs}
     return {name: array_from_json(columns[name], spec) for name, spec in specs.items()}
 
 
-def _arrays_of_columns(text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
+def _arrays_of_columns(text_of: TextOf, text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
     if not _is_named(named):
         spec = _only(specs, "'inputs' is a value")
-        return {spec.name: array_from_json(text, spec)}
+        return {spec.name: array_from_json(text_of(text), spec)}
     _check_names(named, specs, "'inputs'")
-    return {name: array_from_json(bytes(named[name]), spec) for name, spec in specs.items()}
+    return {name: array_from_json(text_of(named[name]), spec) for name, spec in specs.items()}
 
 
 def _is_named(value: Element) -> TypeGuard[Named]:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from mlbuffet.conversion import MAX_RANK, array_from_python, kind_of
 from mlbuffet.errors import InvalidInput
-from mlbuffet.json_arrays import PIECE, array_from_text
-from mlbuffet.json_text import decode, text_of
+from mlbuffet.json_arrays import MANAGEABLE, array_from_text
+from mlbuffet.json_span import Span
+from mlbuffet.json_text import decode
 from mlbuffet.server.tensorflow_serving.datatypes import type_name
 from mlbuffet.tensors import TensorSpec
 
@@ -22,7 +23,7 @@ MAX_OBJECTS = 2**20
 """How many objects a request may hold: as Python objects they take ten times the memory of their text."""
 
 
-def array_from_json(text: bytes, spec: TensorSpec) -> NDArray[Any]:
+def array_from_json(text: bytes | Span, spec: TensorSpec) -> NDArray[Any]:
     """The value of ``text``, a scalar or nested lists, as an array of the dtype of ``spec`` and of any shape.
 
     ``{"b64": "..."}`` is an element of a string tensor. Raises `InvalidInput` that names the input, the position and
@@ -30,13 +31,12 @@ def array_from_json(text: bytes, spec: TensorSpec) -> NDArray[Any]:
     """
     if kind_of(spec.dtype) == "c":
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype.name}, for which the protocol has no form")
-    plain = text_of(text)
     try:
         if spec.dtype.kind != "O":
-            return array_from_text(plain, spec.dtype, spec.name)
-        return array_from_python(_with_bytes(decode(plain, Any), spec.name, ()), spec.dtype, spec.name)
+            return array_from_text(text, spec.dtype, spec.name)
+        return array_from_python(_with_bytes(decode(bytes(text), Any), spec.name, ()), spec.dtype, spec.name)
     except InvalidInput as error:
-        raise _named_as_tensorflow_does(error, plain, spec.dtype) from None
+        raise _named_as_tensorflow_does(error, text, spec.dtype) from None
 
 
 def refuse_many_objects(text: bytes, where: str) -> None:
@@ -70,10 +70,10 @@ def _with_bytes(value: Any, name: str, position: tuple[int, ...]) -> Any:
     return value
 
 
-def _named_as_tensorflow_does(error: InvalidInput, text: bytes, dtype: np.dtype[Any]) -> InvalidInput:
+def _named_as_tensorflow_does(error: InvalidInput, text: bytes | Span, dtype: np.dtype[Any]) -> InvalidInput:
     """``error`` with the words in which clients of TensorFlow Serving look for a value of the wrong type."""
     fitting = _TYPES_OF_KIND[kind_of(dtype)]
-    for leaf in _leaves(decode(text, Any)) if len(text) <= PIECE else ():
+    for leaf in _leaves(decode(bytes(text), Any)) if len(text) <= MANAGEABLE else ():
         if type(leaf) not in fitting:
             json_type = _JSON_TYPES.get(type(leaf), "Null")
             return InvalidInput(f"{error}; a JSON {json_type} is not of expected type: {type_name(dtype)}")
