@@ -30,7 +30,7 @@ from mlbuffet.repository import (
     is_remote,
 )
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.scheduling import Scheduling
+from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 from mlbuffet.server.supervisor import Supervisor
@@ -74,6 +74,8 @@ class Served:
     cache: "CacheBounds"
     batching: bool
     """Whether every model is batched that can be."""
+    limits: Limits
+    """Of the models whose ``model.toml`` says nothing else."""
     changeable: bool = False
     """Whether clients that have a token may add models."""
 
@@ -148,7 +150,7 @@ def _serve(
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    scheduling = Scheduling(batching=served.batching)
+    scheduling = Scheduling(batching=served.batching, limits=served.limits)
     repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache.make())
     repository.update(models)
     catalog = Catalog(sources, models, repository.update)
