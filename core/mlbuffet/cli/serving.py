@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 
 import typer
 from rich.console import Console
@@ -189,7 +190,7 @@ def _runtimes() -> Runtimes:
 
 
 class _Progress:
-    """A bar on stderr with the model that is being loaded; lines instead where stderr is not a terminal."""
+    """A bar on stderr with the models that are being loaded; lines instead where stderr is not a terminal."""
 
     def __init__(self, total: int, *, hidden: bool) -> None:
         self._console = Console(stderr=True, quiet=hidden)
@@ -204,16 +205,23 @@ class _Progress:
             disable=hidden or not self._console.is_terminal,
         )
         self._task = self._bar.add_task("loading", total=total)
+        self._loading: list[str] = []
+        self._lock = Lock()
         self._bar.start()
 
     def note(self, version: ModelVersion) -> None:
+        """Hear of a version; from several threads."""
         name = f"{version.name} (version {version.version})"
-        if version.state is State.LOADING:
-            self._bar.update(self._task, description=f"loading {name}")
-            if not self._console.is_terminal:
-                self._console.print(f"loading {name} ...")
-        else:
-            self._bar.advance(self._task)
+        with self._lock:
+            if version.state is State.LOADING:
+                self._loading.append(name)
+                if not self._console.is_terminal:
+                    self._console.print(f"loading {name} ...")
+            elif name in self._loading:
+                self._loading.remove(name)
+                self._bar.advance(self._task)
+            if self._loading:
+                self._bar.update(self._task, description=f"loading {', '.join(self._loading)}")
 
     def stop(self) -> None:
         self._bar.stop()

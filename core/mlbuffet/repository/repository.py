@@ -3,9 +3,10 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from threading import RLock, Timer
 
 from mlbuffet.caching import MemoryCache, PredictionCache
@@ -17,9 +18,12 @@ from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
+from mlbuffet.scheduling.limits import available_cores
 
 LOADERS = 4
 """How many models may be loaded at once, so that one that takes long does not hold up the others."""
+AT_START = 2
+"""How many of these load what is there at the start; the others are for what is asked for meanwhile."""
 LONGEST_RETRY = 300.0
 _EVICTABLE_AFTER = 1.0
 
@@ -132,16 +136,21 @@ class ModelRepository:
         self._listeners.append(on_change)
 
     def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
-        """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
+        """Load every version, two models at a time, each model's versions one after the other.
+
+        ``on_change`` hears of each when it begins and when it ends, in the thread that loads it.
+        """
         with self._lock:
             self._started = True
             self._listeners.append(on_change)
             versions = [] if self._residency.on_demand else list(self)
+        under_way: set[Future[None]] = set()
         try:
-            for version in versions:
-                if self._closed:
-                    return
-                self._request(version).result()
+            for _, of_one in groupby(versions, key=lambda version: version.name):
+                if len(under_way) >= min(AT_START, available_cores()):
+                    under_way = wait(under_way, return_when=FIRST_COMPLETED).not_done
+                under_way.add([self._request(version) for version in of_one][-1])
+            wait(under_way)
         finally:
             self._listeners.remove(on_change)
 
