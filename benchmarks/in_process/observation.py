@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from case import Case, Field, Plan
 from figures import Key, Round
+from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.observed import Observed
-from mlbuffet.server.traffic import Traffic
 
 CALLS = 20_000
 Headers = list[tuple[bytes, bytes]]

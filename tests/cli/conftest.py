@@ -20,3 +20,11 @@ def models(tmp_path: Path) -> Path:
     for name, text in {"good.half": "half", "bad.half": "corrupt"}.items():
         (root / name).write_text(text)
     return root
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that says which process answers."""
+    path = tmp_path / "a.process"
+    path.touch()
+    return path

@@ -3,11 +3,8 @@
 import os
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,59 +12,7 @@ import psutil
 import pytest
 
 from processes import address_in, address_of, read_until, serve
-
-CLIENTS = 32
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A model that says which process answers."""
-    path = tmp_path / "a.process"
-    path.touch()
-    return path
-
-
-@contextmanager
-def two_workers(environment: dict[str, str], *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process = serve(environment, "--workers", 2, *arguments)
-    try:
-        yield process, address_of(process)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-
-
-def ask(client: httpx.Client, seconds: float = 0.0) -> int:
-    """Which process answers."""
-    answer = client.post("/v1/models/a:predict", json={"inputs": seconds})
-    return int(answer.raise_for_status().json()["outputs"])
-
-
-def connecting(address: str) -> httpx.Client:
-    """A client that makes a connection for each request."""
-    limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(base_url=address, timeout=20, limits=limits)
-
-
-def processes_behind(address: str) -> set[int]:
-    """Which processes answer many connections at once; every connection must be answered."""
-    with connecting(address) as client, ThreadPoolExecutor(CLIENTS) as pool:
-        return set(pool.map(lambda _: ask(client, 0.02), range(CLIENTS)))
-
-
-def both_behind(address: str) -> tuple[int, int]:
-    deadline = time.monotonic() + 30
-    while len(found := processes_behind(address)) != 2:
-        assert time.monotonic() < deadline
-    one, two = found
-    return one, two
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from workers import CLIENTS, ask, both_behind, connecting, processes_behind, two_workers, wait_until, workers_of
 
 
 def test_two_workers_answer_on_one_port_and_their_models_are_shown_once(
@@ -130,11 +75,6 @@ def test_a_first_worker_that_is_killed_before_it_has_loaded_is_told(environment:
     assert f"the worker {workers[0].pid} ended (signal 9) before it had loaded" in err
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-
-
 def test_a_port_in_use_is_told_before_any_worker_starts(environment: dict[str, str], model: Path) -> None:
     with two_workers(environment, model) as (_, address):
         port = address.rpartition(":")[2]
@@ -147,10 +87,6 @@ def test_what_one_of_several_processes_cannot_do_for_all_is_refused(environment:
         for change in ("load", "unload"):
             answer = httpx.post(f"{address}/v2/repository/models/a/{change}")
             assert (answer.status_code, "2 processes" in answer.json()["error"]) == (403, True)
-        for stats in ("/v2/models/stats", "/v2/models/a/stats", "/metrics"):
-            answer = httpx.get(address + stats)
-            assert (answer.status_code, "2 processes" in answer.json()["error"]) == (501, True)
-        assert "statistics" not in httpx.get(f"{address}/v2").json()["extensions"]
 
 
 def test_what_changes_on_disk_reaches_every_worker(environment: dict[str, str], tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import gzip
 import json
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,11 +17,12 @@ import httpx
 import numpy as np
 import pytest
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from faults import post
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.repository import ModelRepository, find_models
-from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server import ServerSettings, create_app, prompt_protocol
 
 LIMIT = 4096
 V2, V1 = "/v2/models/m/infer", "/v1/models/m:predict"
@@ -195,6 +198,65 @@ def test_requests_may_come_together_and_in_pieces(client: httpx.Client, where: W
             received += connection.recv(65536)
     assert received.count(b'"data":[1.0]') == 4
     assert received.index(b'"platform"') > received.rindex(b'"data":[1.0]')
+
+
+def test_what_follows_an_answer_is_answered_after_it(client: httpx.Client, where: Where) -> None:
+    data = post(V2, json.dumps(v2(1)).encode())
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        connection.sendall(data * 2 + b"no request\r\n\r\n")
+        received = received_until_closed(connection)
+    statuses = re.findall(rb"HTTP/1.1 (\d+)", received)
+    assert statuses == [b"200", b"200", b"400"]
+
+
+def test_a_body_that_is_late_is_the_applications(client: httpx.Client, where: Where) -> None:
+    data = post(V2, json.dumps(v2(1)).encode())
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        for _ in range(2):
+            connection.sendall(data[:-5])
+            time.sleep(2 * prompt_protocol.HOLD_SECONDS)
+            connection.sendall(data[-5:])
+            assert b'"data":[1.0]' in connection.recv(65536)
+        connection.sendall(data)
+        assert b'"data":[1.0]' in connection.recv(65536)
+    assert "at once" not in where.calls[:2]
+    assert where.calls[2] == "at once"
+
+
+def test_a_body_that_trickles_in_is_the_applications_too(client: httpx.Client, where: Where) -> None:
+    data = post(V2, json.dumps(v2(1)).encode())
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        for position in range(len(data)):
+            connection.sendall(data[position : position + 1])
+            time.sleep(prompt_protocol.HOLD_SECONDS / 10)
+        assert b'"data":[1.0]' in connection.recv(65536)
+    assert where.calls != ["at once"]
+
+
+def test_a_connection_is_kept_as_long_as_it_is_used(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seconds = HttpToolsProtocol.connection_made, 0.4
+
+    def impatient(self: HttpToolsProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        self.timeout_keep_alive = seconds  # type: ignore[assignment]  # it takes fractions too
+
+    monkeypatch.setattr(HttpToolsProtocol, "connection_made", impatient)
+    data = post(V2, json.dumps(v2(1)).encode())
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        for _ in range(4):
+            connection.sendall(data)
+            assert connection.recv(65536)
+            time.sleep(seconds / 2)
+        begin = time.monotonic()
+        assert received_until_closed(connection) == b""
+        assert time.monotonic() - begin < 2
+
+
+def received_until_closed(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
 
 
 def test_a_body_over_the_limit_of_the_server_is_refused(client: httpx.Client, where: Where) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickle
 import zlib
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from starlette.exceptions import HTTPException
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays
 from mlbuffet.server.body import decompressed
 from mlbuffet.server.open_inference.datatypes import DTYPES
-from mlbuffet.server.open_inference.requests import decode_request
+from mlbuffet.server.open_inference.repeats import RequestDecoder
+from mlbuffet.server.open_inference.requests import InferCall, decode_request
 from mlbuffet.server.tensorflow_serving.examples import decode_examples
 from mlbuffet.server.tensorflow_serving.requests import decode_predict
 
@@ -96,6 +99,29 @@ def damaged(draw: st.DrawFn, requests: st.SearchStrategy[Any]) -> bytes:
 
 
 @st.composite
+def right(draw: st.DrawFn) -> bytes:
+    """The text of a request with nothing but numbers."""
+    tensors = []
+    for name in draw(st.lists(st.sampled_from(["x", "y", "data"]), min_size=1, max_size=2, unique=True)):
+        shape = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
+        datatype = draw(st.sampled_from(["FP32", "FP64", "INT8", "UINT64"]))
+        data = np.array(draw(st.lists(st.integers(0, 9), min_size=prod(shape), max_size=prod(shape)))).reshape(shape)
+        whole = data.ravel() if draw(st.booleans()) else data
+        tensors.append({"name": name, "shape": shape, "datatype": datatype, "data": whole.tolist()})
+    separators = draw(st.sampled_from([(", ", ": "), (",", ":")]))
+    return json.dumps(
+        {**draw(st.just({}) | V2.filter(lambda one: isinstance(one, dict))), "inputs": tensors}, separators=separators
+    ).encode("utf-8", "replace")
+
+
+@st.composite
+def twins(draw: st.DrawFn, texts: st.SearchStrategy[bytes]) -> tuple[bytes, bytes]:
+    """A text, and another that is much like it."""
+    text = draw(texts)
+    return text, damage(draw, text)
+
+
+@st.composite
 def compressed(draw: st.DrawFn) -> bytes:
     """A body in one of zlib's formats, at times damaged."""
     packer = zlib.compressobj(wbits=draw(st.sampled_from([15, 31, -15, 9])))
@@ -114,11 +140,30 @@ def is_call_or_invalid_input(decode: Callable[[], Any]) -> None:
         assert str(error)
 
 
+def outcome(body: bytes, decode: Callable[..., InferCall], length: str | None) -> Any:
+    """All that a call holds, to the last bit, or why there is none."""
+    try:
+        call = decode(body, length, SIGNATURES)
+    except InvalidInput as error:
+        return str(error)
+    arrays = {name: (array.dtype, array.shape, pickle.dumps(array)) for name, array in call.inputs.items()}
+    return arrays, call._replace(inputs={})
+
+
 @fuzzed
 @given(damaged(V2), st.binary(max_size=24), st.sampled_from([None, 0, 0, 1, -1]) | st.text(max_size=3))
 def test_requests_with_buffers(text: bytes, buffers: bytes, length: Any) -> None:
     claimed = str(len(text) + length) if isinstance(length, int) else length
     is_call_or_invalid_input(lambda: decode_request(text + buffers, claimed, SIGNATURES))
+
+
+@fuzzed
+@given(twins(damaged(V2) | right()), st.binary(max_size=24) | st.just(b""))
+def test_requests_that_come_again(texts: tuple[bytes, bytes], buffers: bytes) -> None:
+    text, twin = texts
+    decoder, length = RequestDecoder(), str(len(text)) if buffers else None
+    for body in (text + buffers, text + buffers, twin + buffers):
+        assert outcome(body, decoder.decode, length) == outcome(body, decode_request, length)
 
 
 @fuzzed

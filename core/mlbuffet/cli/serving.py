@@ -33,6 +33,7 @@ from mlbuffet.repository import (
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.counting.seat import Seat
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 from mlbuffet.server.supervisor import Supervisor
 
@@ -131,14 +132,14 @@ class _Worker:
     lines: LogLines
     as_json: bool
 
-    def __call__(self, connection: Connection | None) -> None:
+    def __call__(self, seat: Seat, connection: Connection | None) -> None:
         self.lines.set_up()
         settings, announcement = replace(self.settings, load_first=True), None
         if connection is not None:
             settings = self.settings
             announcement = _Announcement(address_of(self.listener), self.as_json, connection)
         try:
-            _serve(self.served, settings, self.listener, announcement)
+            _serve(self.served, replace(settings, seat=seat), self.listener, announcement)
         except MLBuffetError as error:
             end_with(error)
 

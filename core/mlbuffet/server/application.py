@@ -13,15 +13,20 @@ from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
-from mlbuffet.server import buffet, documentation, metrics, open_inference, tensorflow_serving
+from mlbuffet.server import buffet, documentation, open_inference, tensorflow_serving
 from mlbuffet.server.at_once import AtOnce
+from mlbuffet.server.counting import metrics
+from mlbuffet.server.counting.census import Census
+from mlbuffet.server.counting.ledger import Ledger
+from mlbuffet.server.counting.loads import Loads
+from mlbuffet.server.counting.metrics import Metrics
+from mlbuffet.server.counting.siblings import Siblings, left_by_predecessor
+from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.first import PredictionsFirst
-from mlbuffet.server.loads import Loads
-from mlbuffet.server.metrics import Metrics
 from mlbuffet.server.observed import Observed
+from mlbuffet.server.open_inference.statistics import VersionStatistics
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.server.traffic import Traffic
 
 
 def create_app(
@@ -45,6 +50,7 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         loop, loaded = asyncio.get_running_loop(), asyncio.Event()
+        await ledger.start()
 
         def load_all() -> None:
             repository.load_all(on_change)
@@ -57,23 +63,27 @@ def create_app(
         if chosen.load_first:
             await loaded.wait()
         repository.cache.start()
-        quick = AtOnce(prompts, traffic, max_body=chosen.max_body)
-        at_once = {} if chosen.access_log else {"at_once": quick.answer}
+        at_once = {} if chosen.access_log else {"at_once": AtOnce(prompts, traffic, max_body=chosen.max_body)}
         yield {"on_refusal": traffic.refuse, **at_once}
+        await ledger.close()
         await repository.cache.close()
         repository.close()
         if publisher is not None:
             publisher.close()
 
-    infer = open_inference.OpenInference(repository, chosen)
+    traffic, loads = Traffic(), Loads()
+    repository.listen(loads.note)
+    statistics: dict[tuple[str, int], VersionStatistics] = {}
+    inherited = None if chosen.seat is None else left_by_predecessor(chosen.seat)
+    census = Census(repository, traffic, loads, statistics, inherited)
+    ledger = Ledger(repository, census, None if chosen.seat is None else Siblings(chosen.seat, census))
+    infer = open_inference.OpenInference(repository, chosen, statistics, ledger.statistics)
     predict = tensorflow_serving.TensorFlowServing(repository, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
     own = buffet.routes(repository, chosen, publisher)
     predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
     prompts = [*infer.prompts(v2), *predict.prompts(v1)]
-    traffic, loads = Traffic(), Loads()
-    repository.listen(loads.note)
-    operations = Metrics(repository, chosen, traffic, loads)
+    operations = Metrics(ledger)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),

@@ -13,18 +13,20 @@ from typing import NamedTuple, TypeAlias
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import Handle, ModelVersion
 from mlbuffet.server.body import WORTH_COMPRESSING, compress
 from mlbuffet.server.coding import LARGE, code
-from mlbuffet.server.exchange import REQUEST_ID_HEADER, id_of
-from mlbuffet.server.traffic import Traffic
+from mlbuffet.server.counting.traffic import Traffic
+from mlbuffet.server.exchange import REQUEST_ID_HEADER, id_in, new_id
+from mlbuffet.server.heads import Head, Heads
+from mlbuffet.server.outbox import Outbox
 
-_OUTCOME = "mlbuffet.outcome"
-_OTHERWISE = {b"content-encoding", b"transfer-encoding", b"expect"}
-_LENGTH = re.compile(rb"[0-9]{1,5}")
+OUTCOME = "mlbuffet.outcome"
+"""Under which name the state of a request holds its `Outcome`, where it has one."""
+
+_JSON = (("content-type", "application/json"),)
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -33,7 +35,7 @@ class Answer(NamedTuple):
     """What an endpoint answers at once."""
 
     body: bytes
-    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+    headers: tuple[tuple[str, str], ...] = _JSON
 
 
 class Unwritten(NamedTuple):
@@ -41,6 +43,9 @@ class Unwritten(NamedTuple):
 
     size: int
     write: Callable[[], Response]
+
+
+Outcome: TypeAlias = Response | Unwritten | Exception
 
 
 class Prompt(NamedTuple):
@@ -53,23 +58,24 @@ class Prompt(NamedTuple):
     """``None`` where the model is not to be called here; once it was called it answers or raises."""
 
 
+class Known(NamedTuple):
+    """What is known of a request by its head."""
+
+    prompt: Prompt
+    request: Request
+    """Without a body, and the same for all requests with this head."""
+    length: int
+    """Of the body, in bytes."""
+    request_id: bytes | None
+    """The client's, if it gives one."""
+
+
 async def take_outcome(request: Request) -> Response | None:
     """What came of a request before it reached the application, if it was tried; raises what it raised."""
-    outcome: Response | Unwritten | Exception | None = request.scope.pop(_OUTCOME, None)
+    outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
     if isinstance(outcome, Exception):
         raise outcome
     return await code(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome
-
-
-def is_whole_soon(headers: Headers) -> bool:
-    """Whether a request with these headers has a small body and asks for nothing special."""
-    length = b""
-    for name, value in headers:
-        if name in _OTHERWISE or (name == b"connection" and value.lower() != b"keep-alive"):
-            return False
-        if name == b"content-length":
-            length = value
-    return _LENGTH.fullmatch(length) is not None and int(length) < LARGE
 
 
 class AtOnce:
@@ -78,22 +84,18 @@ class AtOnce:
     def __init__(self, prompts: Sequence[Prompt], traffic: Traffic, *, max_body: int) -> None:
         self._prompts = prompts
         self._traffic = traffic
-        self._max_body = max_body
+        self._max_body = min(max_body, LARGE - 1)
         self._server_headers: Headers = ()
-        self._head = b""
+        self._beginning = self._beginning_of_json = b""
+        self.outbox = Outbox()
+        """Through which the answers go to the clients."""
+        self.known = Heads(self._recognize).find
+        """What is known of a request with such a head; ``None`` for one that the application is to have."""
 
-    def answer(self, scope: Scope, path: str, body: bytes, server_headers: Headers) -> bytes | None:
-        """The bytes of the answer; ``None`` for a request that the application is to have."""
-        if len(body) > self._max_body:
-            return None
-        for prompt in self._prompts:
-            if found := prompt.path.match(path):
-                scope.update(method="POST", path=path, path_params=found.groupdict())
-                return self._answered(prompt, Request(scope), body, server_headers)
-        return None
-
-    def _answered(self, prompt: Prompt, request: Request, body: bytes, server_headers: Headers) -> bytes | None:
+    def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:
+        """The bytes of the answer; anything else is for the application, which is to have the request."""
         begin = perf_counter()
+        prompt, request = known.prompt, known.request
         try:
             handle = prompt.find(request).use()
         except (MLBuffetError, HTTPException):
@@ -105,31 +107,40 @@ class AtOnce:
             try:
                 answer = prompt.answer(handle, request, body)
             except Exception as error:  # noqa: BLE001  the application tells of it
-                request.scope[_OUTCOME] = error
-                return None
-        if isinstance(answer, Unwritten):
-            request.scope[_OUTCOME] = answer
-            return None
-        if answer is None or _is_to_be_compressed(answer, request):
-            return None
+                return error
+        if answer is None or isinstance(answer, Unwritten):
+            return answer
+        if len(answer.body) >= WORTH_COMPRESSING:
+            plain = Response(answer.body, headers=dict(answer.headers))
+            if (compressed := compress(plain, request)) is not plain:
+                return compressed
         self._traffic.count((prompt.protocol, version.name, version.version), 200, perf_counter() - begin)
-        return self._written(answer, id_of(request.scope["headers"]), server_headers)
+        return self._written(answer, known.request_id or new_id(), server_headers)
+
+    def _recognize(self, head: Head) -> Known | None:
+        if head.length > self._max_body:
+            return None
+        for prompt in self._prompts:
+            if found := prompt.path.match(head.path):
+                scope = {"type": "http", "method": "POST", "path": head.path, "headers": head.headers}
+                request = Request({**scope, "path_params": found.groupdict()})
+                return Known(prompt, request, head.length, id_in(head.headers))
+        return None
 
     def _written(self, answer: Answer, request_id: bytes, server_headers: Headers) -> bytes:
         if server_headers is not self._server_headers:  # they change once a second, with the date
             self._server_headers = server_headers
-            self._head = b"".join([b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % one for one in server_headers)])
-        own = "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1")
-        return b"%b%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
-            self._head, own, REQUEST_ID_HEADER.lower().encode(), request_id, len(answer.body), answer.body,
+            self._beginning = b"".join([b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % one for one in server_headers)])
+            self._beginning_of_json = self._beginning + _lines(_JSON)
+        json = answer.headers is _JSON
+        beginning = self._beginning_of_json if json else self._beginning + _lines(answer.headers)
+        return b"%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+            beginning, _REQUEST_ID, request_id, len(answer.body), answer.body,
         )  # fmt: skip
 
 
-def _is_to_be_compressed(answer: Answer, request: Request) -> bool:
-    if len(answer.body) < WORTH_COMPRESSING:
-        return False
-    plain = Response(answer.body, headers=dict(answer.headers))
-    compressed = compress(plain, request)
-    if compressed is not plain:
-        request.scope[_OUTCOME] = compressed
-    return compressed is not plain
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+
+
+def _lines(headers: Sequence[tuple[str, str]]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")

@@ -31,14 +31,14 @@ class Exchange:
 
 def begin_exchange(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
     """The exchange that begins in this task, with the client's id for it where that is fit for a log."""
-    exchange = Exchange(id_of(headers), protocol_of(path))
+    exchange = Exchange(id_in(headers) or new_id(), protocol_of(path))
     _current.set(exchange)
     return exchange
 
 
-def id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The client's id for its request where that is fit for a log, else one that is made."""
-    return _id_in(headers) or b"%016x" % getrandbits(64)
+def new_id() -> bytes:
+    """An id for a request."""
+    return b"%016x" % getrandbits(64)
 
 
 def request_id() -> str:
@@ -60,7 +60,8 @@ def protocol_of(path: str) -> str:
     return _PROTOCOLS.get(path[1:].partition("/")[0].lower(), "other")
 
 
-def _id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+def id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The client's id for its request, if there is one and it is fit for a log."""
     for name, value in headers:
         if name == _HEADER_NAME:
             return value if _SANE.fullmatch(value) else None

@@ -10,14 +10,10 @@ from httptools import HttpParserInvalidMethodError
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlbuffet.server.at_once import is_whole_soon
-
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 1.0
-HOLD_SECONDS = 0.05
-"""How long a small body is awaited, that may be answered at once, before the application hears of the request."""
 
 METHODS = "DELETE, GET, HEAD, POST, PUT"
 """All that any address takes."""
@@ -34,8 +30,8 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
     lose the body: the request is answered as it is.
 
-    In its state the application may leave two functions: under ``on_refusal`` one that hears the status of each request
-    that does not reach it, and under ``at_once`` one that may answer a request instead of it (`AtOnce.answer`).
+    In its state the application may leave under ``on_refusal`` a function that hears the status of each request that
+    does not reach it.
     """
 
     _timer: TimerHandle | None = None
@@ -45,8 +41,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     _passed_on = False
     _refused = False
     _received = b""
-    _held: list[bytes] | None = None
-    """The pieces of a body that may be answered at once, when it is whole."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
@@ -70,8 +64,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             if self._timer is None:
                 late = "the head of the request took too long"
                 self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, late)
-        if self._held is not None and self._timer is None:  # many clients send head and body apart
-            self._timer = self.loop.call_later(HOLD_SECONDS, self._pass_on)
 
     @override
     def on_message_begin(self) -> None:
@@ -89,56 +81,20 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._check_head()
         if self.parser.get_http_version() not in _VERSIONS:
             self._refuse(505, "this server speaks HTTP/1.1 and HTTP/1.0")
-        if self._refused:
-            return
-        if self._may_be_answered_at_once():
-            self._held = []
-        else:
-            self._pass_on()
+        if not self._refused:
+            self._passed_on = True
+            super().on_headers_complete()
 
     @override
     def on_body(self, body: bytes) -> None:
-        if self._held is not None:
-            self._held.append(body)
-        elif not self._refused:
+        if not self._refused:
             super().on_body(body)
 
     @override
     def on_message_complete(self) -> None:
         self._in_message = False
-        if self._held is not None:
-            self._stop_timer()
-            answer = self.app_state["at_once"](
-                self.scope, self.url.decode("latin-1"), b"".join(self._held), self.server_state.default_headers
-            )
-            if answer is not None:
-                self._held = None
-                self.transport.write(answer)
-                self.on_response_complete()
-                return
-            self._pass_on()
         if not self._refused:
             super().on_message_complete()
-
-    def _may_be_answered_at_once(self) -> bool:
-        return (
-            self.url.endswith((b"/infer", b":predict"))
-            and "at_once" in self.app_state
-            and self.parser.get_method() == b"POST"
-            and self.parser.get_http_version() == "1.1"
-            and (self.cycle is None or self.cycle.response_complete)
-            and not self.flow.write_paused
-            and is_whole_soon(self.headers)
-        )
-
-    def _pass_on(self) -> None:
-        """Give the request to the application, with what has come of its body."""
-        self._stop_timer()
-        pieces, self._held = self._held, None
-        self._passed_on = True
-        super().on_headers_complete()
-        for piece in pieces or ():
-            super().on_body(piece)
 
     @override
     def send_400_response(self, msg: str) -> None:

@@ -5,9 +5,9 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.errors import CLIENT_CLOSED_REQUEST
 from mlbuffet.server.exchange import REQUEST_ID_HEADER, Exchange, begin_exchange
-from mlbuffet.server.traffic import Traffic
 
 _HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
 

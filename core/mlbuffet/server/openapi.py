@@ -25,7 +25,6 @@ _MEANINGS = {
     415: "The content type or encoding is not known.",
     422: "The model cannot be loaded, or what was sent does not fit it.",
     500: "The model failed.",
-    501: "This server cannot do that; the error says why.",
     503: "Not ready; the error says why.",
     504: "The model did not answer in time.",
     507: "There is no room left to store it.",

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from mlbuffet.server.http_protocol import LimitedHttpToolsProtocol
+from mlbuffet.server.prompt_protocol import PromptHttpToolsProtocol
 from mlbuffet.server.settings import ServerSettings
 
 DRAIN_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=LimitedHttpToolsProtocol,
+                http=PromptHttpToolsProtocol,
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=self._grace - 2 * self._drain,  # type: ignore[arg-type]  # it takes fractions too

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mlbuffet.server.counting.seat import Seat
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerSettings:
@@ -20,7 +22,9 @@ class ServerSettings:
     max_upload: int = 10 * 2**30
     """The size in bytes of a model that a client may upload, as it is sent and as it is unpacked."""
     workers: int = 1
-    """How many processes serve on the socket, this one among them; each knows its own models and counts alone."""
+    """How many processes serve on the socket, this one among them; each knows its own models."""
+    seat: Seat | None = None
+    """Where this process tells the others what it has counted; ``None`` where there are none."""
     load_first: bool = False
     """Whether not even a connection is taken until the loading of every model was attempted."""
     allow_changes: bool = False

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from threading import Thread
+
+from mlbuffet.server.counting.seat import Seat
 
 LONGEST_DELAY = 60.0
 STEADY_SECONDS = 60.0
@@ -19,18 +23,24 @@ STEADY_SECONDS = 60.0
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 _GOOD_EXITS = (0, *(-ending for ending in _ENDINGS))
 _TICK = 0.25
+_LONGEST_FOLDER = 70
+"""Bytes of a path below which sockets are made; an address of a socket has 104 on macOS and 108 on Linux."""
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Connection | None], None]
-"""What a worker does, which can be pickled. The first worker says on its connection that it has loaded what it serves;
-the others, and those that replace a dead one, get none, and are to answer only once they have loaded."""
+Work = Callable[[Seat, Connection | None], None]
+"""What a worker does, which can be pickled; no other has its seat while it lives.
+
+The first worker says on its connection that it has loaded what it serves; the others, and those that replace a dead
+one, get none, and are to answer only once they have loaded.
+"""
 
 
 @dataclass
 class _Place:
     """One of the workers, life after life."""
 
+    number: int
     process: BaseProcess | None = None
     started: float = 0.0
     failures: int = 0
@@ -47,7 +57,7 @@ class Supervisor:
     def __init__(self, count: int, work: Work, listener: socket.socket) -> None:
         self._work = work
         self._listener = listener
-        self._places = [_Place() for _ in range(count)]
+        self._places = [_Place(number) for number in range(count)]
         self._context = get_context("spawn")  # a worker starts clean, whatever threads there are here
         self._received: list[signal.Signals] = []
         self._ending: signal.Signals | None = None
@@ -60,10 +70,18 @@ class Supervisor:
         """
         for ending in _ENDINGS:
             signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
-        if not self._first_has_loaded():
+        try:
+            private_folder = _private_folder()
+        except OSError as error:
+            reason = error.strerror or error
+            logger.error("workers need a folder for temporary files; TMPDIR can say where: %s", reason)
             return 1
-        while self._ending is None or self._running:
-            self._tend()
+        with private_folder as folder:
+            self._folder = Path(folder)
+            if not self._first_has_loaded():
+                return 1
+            while self._ending is None or self._running:
+                self._tend()
         if self._ending is signal.SIGTERM and not self._status:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
@@ -109,7 +127,8 @@ class Supervisor:
         wait([process.sentinel for process in self._running], _TICK)
 
     def _start(self, place: _Place, announce: Connection | None = None) -> None:
-        place.process = self._context.Process(target=_live, args=(self._work, announce, os.getpid()))
+        seat = Seat(folder=self._folder, number=place.number, count=len(self._places), supervisor=os.getpid())
+        place.process = self._context.Process(target=_live, args=(self._work, seat, announce))
         place.process.start()
         place.started = time.monotonic()
 
@@ -141,11 +160,19 @@ def _how(process: BaseProcess) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _live(work: Work, announce: Connection | None, supervisor: int) -> None:
+def _private_folder() -> TemporaryDirectory[str]:
+    """A folder that no other user can enter, with a path to which that of a socket can be added."""
+    parent = gettempdir()
+    if len(os.fsencode(parent)) > _LONGEST_FOLDER:
+        parent = "/tmp"  # noqa: S108  what is made there has a name that nobody knows, and is private
+    return TemporaryDirectory(prefix="mlbuffet-", dir=parent, ignore_cleanup_errors=True)
+
+
+def _live(work: Work, seat: Seat, announce: Connection | None) -> None:
     """Work as a process of its own, which Ctrl-C on a terminal reaches through the supervisor alone."""
     os.setpgrp()
-    Thread(target=_follow, args=(supervisor,), name="mlbuffet-follow", daemon=True).start()
-    work(announce)
+    Thread(target=_follow, args=(seat.supervisor,), name="mlbuffet-follow", daemon=True).start()
+    work(seat, announce)
 
 
 def _follow(supervisor: int) -> None:

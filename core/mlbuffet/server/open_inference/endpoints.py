@@ -1,7 +1,7 @@
 """The endpoints below /v2."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
 from typing import Annotated, Any, Literal, NamedTuple
@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,12 +29,14 @@ from mlbuffet.server.open_inference.answers import (
     Live,
     ModelNames,
     ModelReady,
+    ModelStatistics,
     Ready,
     ServerMetadata,
     Statistics,
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
-from mlbuffet.server.open_inference.requests import InferCall, decode_request
+from mlbuffet.server.open_inference.repeats import RequestDecoder
+from mlbuffet.server.open_inference.requests import InferCall
 from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, check_room, predict, within
@@ -104,16 +105,32 @@ def routes(endpoints: "OpenInference") -> list[Route]:
     return found
 
 
-class OpenInference:
-    """The endpoints, over one repository."""
+class _Answered(NamedTuple):
+    response: Response
+    decoded: int
+    prediction: Prediction
+    computed: int
 
-    def __init__(self, repository: ModelRepository, settings: ServerSettings) -> None:
+
+class OpenInference:
+    """The endpoints, over one repository.
+
+    They count in ``statistics``, by version; ``all_statistics`` has what all processes of the server have counted.
+    """
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        settings: ServerSettings,
+        statistics: MutableMapping[tuple[str, int], VersionStatistics],
+        all_statistics: Callable[[], Awaitable[Mapping[tuple[str, int], ModelStatistics]]],
+    ) -> None:
         self._repository = repository
         self._settings = settings
-        version = distribution_version("mlbuffet")
-        extensions = [name for name in EXTENSIONS if name != "statistics" or settings.workers == 1]
-        self._server = ServerMetadata(name="mlbuffet", version=version, extensions=extensions)
-        self._statistics: dict[tuple[str, int], VersionStatistics] = {}
+        self._server = ServerMetadata(name="mlbuffet", version=distribution_version("mlbuffet"), extensions=EXTENSIONS)
+        self._decoder = RequestDecoder()
+        self._statistics = statistics
+        self._all_statistics = all_statistics
 
     def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
         """Those of ``routes`` that can be answered at once."""
@@ -173,7 +190,7 @@ class OpenInference:
             self._check_room(handle.version, begin)
             statistics = self._counts(handle.version)
             try:
-                answered = await within(self._settings.request_timeout, _answered(request, body, handle))
+                answered = await within(self._settings.request_timeout, self._answered(request, body, handle))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
                 raise
@@ -181,19 +198,15 @@ class OpenInference:
         return answered.response
 
     async def statistics(self, request: Request) -> Response:
-        """The counts of one version, of all versions of a model, or of all models; not of a server with workers."""
-        if self._settings.workers > 1:
-            raise HTTPException(501, f"each of the {self._settings.workers} processes of this server counts for itself")
+        """The counts of one version, of all versions of a model, or of all models, by all processes of the server."""
         if "version" in request.path_params:
             versions = [self._version(request)]
         elif "model" in request.path_params:
             versions = self._repository.versions(request.path_params["model"])
         else:
             versions = list(self._repository)
-        empty = VersionStatistics()
-        entries = [
-            model_stats(one.name, one.version, self._statistics.get((one.name, one.version), empty)) for one in versions
-        ]
+        counted, none = await self._all_statistics(), VersionStatistics()
+        entries = [counted.get((one.name, one.version)) or model_stats(one.name, one.version, none) for one in versions]
         return _json(Statistics(model_stats=entries))
 
     async def index(self, request: Request) -> Response:
@@ -217,7 +230,7 @@ class OpenInference:
     def _infer_at_once(self, handle: Handle, request: Request, body: bytes) -> Answer | Unwritten | None:
         begin = perf_counter_ns()
         try:
-            call = decode_request(body, header(request, _HEADER_LENGTH), handle.model.signatures)
+            call = self._decoder.decode(body, header(request, _HEADER_LENGTH), handle.model.signatures)
         except MLBuffetError:  # the application says so too
             return None
         decoded = perf_counter_ns()
@@ -247,6 +260,17 @@ class OpenInference:
             self._counts(version).failure(perf_counter_ns() - begin)
             raise
 
+    async def _answered(self, request: Request, body: bytes, handle: Handle) -> _Answered:
+        """The answer to a body, and when it was decoded and computed."""
+        length = header(request, _HEADER_LENGTH)
+        call = await code(len(body), lambda: self._decoder.decode(body, length, handle.model.signatures))
+        decoded = perf_counter_ns()
+        prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
+        computed = perf_counter_ns()
+        outputs = prediction.outputs
+        response = await code(rough_size(outputs), lambda: _response(request, call, handle.version, outputs))
+        return _Answered(response, decoded, prediction, computed)
+
     def _counts(self, version: ModelVersion) -> VersionStatistics:
         key = version.name, version.version
         return self._statistics.get(key) or self._statistics.setdefault(key, VersionStatistics())
@@ -266,25 +290,6 @@ class OpenInference:
         if asked is not None and VERSION.fullmatch(asked) is None:
             raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
         return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
-
-
-class _Answered(NamedTuple):
-    response: Response
-    decoded: int
-    prediction: Prediction
-    computed: int
-
-
-async def _answered(request: Request, body: bytes, handle: Handle) -> _Answered:
-    """The answer to a body, and when it was decoded and computed."""
-    length = header(request, _HEADER_LENGTH)
-    call = await code(len(body), lambda: decode_request(body, length, handle.model.signatures))
-    decoded = perf_counter_ns()
-    prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
-    computed = perf_counter_ns()
-    outputs = prediction.outputs
-    response = await code(rough_size(outputs), lambda: _response(request, call, handle.version, outputs))
-    return _Answered(response, decoded, prediction, computed)
 
 
 def _answer(response: InferResponse) -> Answer:

@@ -20,7 +20,7 @@ OPERATIONS = {
     OpenInference.model_metadata: Operation(answer=answers.ModelMetadata, errors=_OF_MODELS),
     OpenInference.model_ready: Operation(answer=answers.ModelReady, errors=_OF_MODELS),
     OpenInference.model_config: Operation(answer=answers.ModelConfig, errors=_OF_MODELS),
-    OpenInference.statistics: Operation(answer=answers.Statistics, errors=(400, 404, 501)),
+    OpenInference.statistics: Operation(answer=answers.Statistics, errors=(400, 404)),
     OpenInference.infer: Operation(
         answer=answers.InferAnswer,
         body=InferRequest,

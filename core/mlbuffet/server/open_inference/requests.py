@@ -89,16 +89,21 @@ def decode_request(body: bytes, header_length: str | None, signatures: Signature
     ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes of the body are JSON, before raw
     buffers; without it all are. With 0 the body is the raw buffer of the only input of the default signature.
     """
-    length = len(body) if header_length is None else _parsed_length(header_length, len(body))
+    length = len(body) if header_length is None else parsed_length(header_length, len(body))
     if length == 0 and header_length is not None:
         return _raw_call(body, signatures)
     header = body[:length]
     request = decode_outline(header, InferRequest)
     refuse_repeated_names(header, _count_names(request), [bytes(tensor.data) for tensor in request.inputs])
+    return call_of(request, _inputs(request.inputs, memoryview(body)[length:]))
+
+
+def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
+    """The call that ``request`` describes. Raises `InvalidInput`."""
     parameters = request.parameters or {}
     default = OutputForm(binary=_flag(parameters, "binary_data_output", default=False))
     return InferCall(
-        inputs=_inputs(request.inputs, memoryview(body)[length:]),
+        inputs=inputs,
         signature=_signature_name(parameters),
         outputs=_outputs(request.outputs, default),
         default_form=default,
@@ -106,7 +111,8 @@ def decode_request(body: bytes, header_length: str | None, signatures: Signature
     )
 
 
-def _parsed_length(text: str, body_length: int) -> int:
+def parsed_length(text: str, body_length: int) -> int:
+    """The bytes of JSON that a body of so many begins with, as its header says. Raises `InvalidInput`."""
     if _LENGTH.fullmatch(text) is None or int(text) > body_length:
         raise InvalidInput(
             f"Inference-Header-Content-Length is {text!r}; it is the number of bytes of JSON, of {body_length} at most"
@@ -155,8 +161,8 @@ def _inputs(tensors: list[RequestInput], buffers: memoryview) -> dict[str, NDArr
     for tensor in tensors:
         if tensor.name in arrays:
             raise InvalidInput(f"input {tensor.name!r} is given twice")
-        dtype = _checked_dtype(tensor)
-        size = _binary_size(tensor)
+        dtype = checked_dtype(tensor)
+        size = binary_size(tensor)
         if size is None:
             arrays[tensor.name] = _array_from_json(tensor, dtype)
             continue
@@ -170,8 +176,8 @@ def _inputs(tensors: list[RequestInput], buffers: memoryview) -> dict[str, NDArr
     return arrays
 
 
-def _checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
-    """The dtype of a tensor whose datatype and shape are such as an array can have."""
+def checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
+    """The dtype of a tensor whose datatype and shape are such as an array can have. Raises `InvalidInput`."""
     dtype = DTYPES.get(tensor.datatype)
     if dtype is None:
         known = ", ".join(DTYPES)
@@ -188,8 +194,8 @@ def _checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
     return dtype
 
 
-def _binary_size(tensor: RequestInput) -> int | None:
-    """How many bytes the raw buffer of a tensor has, or ``None`` for a tensor in JSON."""
+def binary_size(tensor: RequestInput) -> int | None:
+    """How many bytes the raw buffer of a tensor has, or ``None`` for a tensor in JSON. Raises `InvalidInput`."""
     parameters = tensor.parameters or {}
     if parameters.get("shared_memory_region") is not None:
         raise InvalidInput(f"input {tensor.name!r} is in shared memory, which this server does not read")

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from mlbuffet.scheduling import Execution, Prediction
 from mlbuffet.server.open_inference.answers import BatchStatistics, ModelStatistics
 
-STAGES = ("success", "compute_input", "queue", "compute_infer", "compute_output")
-
 
 @dataclass
 class BatchCounts:
@@ -50,9 +48,12 @@ class VersionStatistics:
             queued, inferred = execution.begun - decoded, computed - execution.begun
             if execution.count_once():
                 self.batches.setdefault(execution.rows, BatchCounts()).add(execution)
-        spent = (end - begin, decoded - begin, queued, inferred, end - computed)
-        for stage, more in zip(STAGES, spent, strict=True):
-            self.nanoseconds[stage] += more
+        spent = self.nanoseconds  # a loop takes three times as long
+        spent["success"] += end - begin
+        spent["compute_input"] += decoded - begin
+        spent["queue"] += queued
+        spent["compute_infer"] += inferred
+        spent["compute_output"] += end - computed
         if prediction.lookup is not None:
             self._look_up(prediction.lookup, hit=execution is None)
 
@@ -71,12 +72,13 @@ def model_stats(name: str, version: int, statistics: VersionStatistics) -> Model
     """One entry of ``model_stats``."""
     succeeded, nanoseconds = statistics.succeeded, statistics.nanoseconds
     executed = succeeded - statistics.hits
+    batches = sorted(statistics.batches.items())  # a copy: there may be more while a thread reads
     return {
         "name": name,
         "version": str(version),
         "last_inference": statistics.last_inference,
         "inference_count": statistics.rows,
-        "execution_count": sum(batch.runs for batch in statistics.batches.values()),
+        "execution_count": sum(batch.runs for _, batch in batches),
         "inference_stats": {
             "success": {"count": succeeded, "ns": nanoseconds["success"]},
             "fail": {"count": statistics.failed, "ns": nanoseconds["fail"]},
@@ -87,7 +89,7 @@ def model_stats(name: str, version: int, statistics: VersionStatistics) -> Model
             "cache_hit": {"count": statistics.hits, "ns": nanoseconds["cache_hit"]},
             "cache_miss": {"count": statistics.misses, "ns": nanoseconds["cache_miss"]},
         },
-        "batch_stats": [_batch_stats(size, counts) for size, counts in sorted(statistics.batches.items())],
+        "batch_stats": [_batch_stats(size, counts) for size, counts in batches],
     }
 
 

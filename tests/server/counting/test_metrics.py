@@ -138,7 +138,7 @@ def test_the_rows_of_batches_are_a_histogram(
 
 
 def test_every_metric_is_documented(client: httpx.Client) -> None:
-    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/operations.md").read_text()
     ours = {one for one in families(client) if one.startswith("mlbuffet_")}
     assert len(ours) > 10
     assert [one for one in ours if f"`{one}`" not in text and f"`{one}_total`" not in text] == []

@@ -1,0 +1,50 @@
+"""Answers to several clients, written together."""
+
+import asyncio
+from time import perf_counter
+
+LONGEST_WAIT = 0.0005
+"""Seconds after which an answer waits for no others."""
+
+
+class Outbox:
+    """Takes the answers of one turn of the event loop.
+
+    Each write wakes the one who reads it, which takes longer than the write where that one sleeps. In a crowd the
+    readers are few processes: those that get several answers in a row are awake from the second on. An answer that was
+    alone in its turn is written at once.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+        self._number = 0
+        """Of answers in this turn."""
+        self._crowded = False
+        """Whether there were several in the last turn."""
+        self._begun = 0.0
+
+    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write ``data``, before this turn ends."""
+        if not self._number:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._number += 1
+        if self._number == 1 and not self._crowded:
+            transport.write(data)
+            return
+        if not self._waiting:
+            self._begun = perf_counter()
+        self._waiting.append((transport, data))
+        if perf_counter() - self._begun > LONGEST_WAIT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            if not transport.is_closing():  # its client is gone
+                transport.write(data)
+
+    def _end_turn(self) -> None:
+        self._crowded = self._number > 1
+        self._number = 0
+        self.flush()

@@ -1,0 +1,106 @@
+"""HTTP/1.1 with requests that are answered in the moment in which their last byte comes."""
+
+from asyncio import Transport
+
+from typing_extensions import override
+
+from mlbuffet.server.at_once import OUTCOME, AtOnce, Outcome
+from mlbuffet.server.heads import END
+from mlbuffet.server.http_protocol import LimitedHttpToolsProtocol
+
+HOLD_SECONDS = 0.05
+"""How long a small body is awaited that may be answered at once, before the application hears of the request."""
+
+
+class PromptHttpToolsProtocol(LimitedHttpToolsProtocol):
+    """Asks the `AtOnce` that the application may have left in its state under ``at_once``; the rest is parsed."""
+
+    _at_once: AtOnce | None = None
+    _held = b""
+    """A request whose body is not whole yet, and that may then be answered at once."""
+    _outcome: Outcome | None = None
+    """What came of the request that the parser gets next."""
+    _active_at = 0.0
+    """When something came last that may be answered at once."""
+
+    @override
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
+        super().connection_made(transport)
+        self._at_once = self.app_state.get("at_once")
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._at_once is not None and not self._in_message and not self._refused:
+            data = self._after_answers(self._at_once, data)
+        if data:
+            super().data_received(data)
+
+    @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._outcome is not None:
+            self.scope["state"][OUTCOME] = self._outcome
+            self._outcome = None
+
+    @override
+    def shutdown(self) -> None:
+        if self._at_once is not None:
+            self._at_once.outbox.flush()
+        super().shutdown()
+
+    def _after_answers(self, at_once: AtOnce, data: bytes) -> bytes:
+        """``data`` from the first request on that is for the parser and the application."""
+        held, self._held = self._held, b""
+        data = held + data
+        while data.startswith(b"POST ") and self._is_idle:
+            head, end, rest = data.partition(END)
+            known = at_once.known(head) if end else None
+            if known is None:
+                break
+            self._keep_alive()
+            if len(rest) < known.length:
+                self._hold(data, again=bool(held))
+                return b""
+            answer = at_once.answer(known, rest[: known.length], self.server_state.default_headers)
+            if not isinstance(answer, bytes):
+                self._outcome = answer
+                break
+            self._stop_timer()
+            at_once.outbox.put(self.transport, answer)
+            held, data = b"", rest[known.length :]
+        if data:
+            at_once.outbox.flush()  # before what is written otherwise
+        return data
+
+    def _hold(self, data: bytes, *, again: bool) -> None:
+        """Wait for the rest of a body: many clients send head and body apart."""
+        self._held = data
+        if not again:
+            self._stop_timer()
+            self._timer = self.loop.call_later(HOLD_SECONDS, self._end_hold)
+
+    def _end_hold(self) -> None:
+        self._timer = None
+        data, self._held = self._held, b""
+        super().data_received(data)
+
+    @property
+    def _is_idle(self) -> bool:
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
+    def _keep_alive(self) -> None:
+        """Put off the end of an idle connection, without a timer for each request."""
+        self._active_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._end_when_idle(self.timeout_keep_alive)
+
+    def _end_when_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    @override
+    def timeout_keep_alive_handler(self) -> None:
+        left = self._active_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._end_when_idle(left)
+        else:
+            super().timeout_keep_alive_handler()
