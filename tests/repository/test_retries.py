@@ -8,7 +8,7 @@ from mlbuffet.repository.retries import Retries, retry_delay
 def test_each_failure_in_a_row_doubles_the_delay_up_to_five_minutes() -> None:
     assert [retry_delay(failures) for failures in (1, 2, 3, 4)] == [1, 2, 4, 8]
     assert retry_delay(9) == 256
-    assert retry_delay(10) == retry_delay(1000) == 300
+    assert retry_delay(10) == retry_delay(10_000) == 300
 
 
 def test_what_is_due_is_tried_and_after_the_end_nothing_is() -> None:

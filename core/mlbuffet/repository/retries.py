@@ -4,11 +4,13 @@ from collections.abc import Callable
 from threading import Lock, Timer
 
 LONGEST_RETRY = 300.0
+_DOUBLINGS = 9
+"""After so many it is the longest; a power of two that is much larger is no float any more."""
 
 
 def retry_delay(failures: int) -> float:
     """How many seconds after so many failures in a row the next attempt is due."""
-    return min(2.0 ** (failures - 1), LONGEST_RETRY)
+    return min(2.0 ** min(failures - 1, _DOUBLINGS), LONGEST_RETRY)
 
 
 class Retries:
