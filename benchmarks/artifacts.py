@@ -95,6 +95,24 @@ def heavy(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     return _save_onnx(model, folder, {"x": random.random((1, 256), np.float32)})
 
 
+def wide(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
+    """200 MB of weights in 48 layers of 1 024: what is loaded is large."""
+    from onnx import numpy_helper
+    from onnx.parser import parse_model
+
+    layers = 48
+    nodes = " ".join(f"m{i} = MatMul (h{i}, w{i}) h{i + 1} = Relu (m{i})" for i in range(layers))
+    model = parse_model(
+        '<ir_version: 8, opset_import: ["" : 13]> '
+        f"wide (float[batch, 1024] h0) => (float[batch, 1024] y) {{ {nodes} y = Identity (h{layers}) }}"
+    )
+    random = np.random.default_rng(1)
+    for i in range(layers):
+        weights = random.normal(scale=1024**-0.5, size=(1024, 1024)).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(weights, f"w{i}"))
+    return _save_onnx(model, folder, {"h0": random.random((1, 1024), np.float32)})
+
+
 def cnn_onnx(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     """A CNN of the shapes of `cnn`, with images as ONNX has them: channels first."""
     from onnx import numpy_helper
@@ -127,6 +145,15 @@ def cnn(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     return _save_module(folder, shapes, [None, 32, 32, 3], _convolutions)
 
 
+def resnet(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
+    """ResNet-50 of Keras, exported without training: a graph of some size."""
+    import tensorflow as tf
+
+    tf.keras.applications.ResNet50(weights=None).export(str(folder), verbose=False)
+    inputs = {"keras_tensor": np.random.default_rng(1).random((1, 224, 224, 3), np.float32)}
+    return inputs, {}
+
+
 def digits(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     """The convolutional network of the demo: 64 floats in, a digit and ten probabilities out."""
     from sklearn.datasets import load_digits
@@ -138,7 +165,7 @@ def digits(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
 
 
 MAKERS: dict[str, Callable[[Path], tuple[dict[str, Array], dict[str, Array]]]] = {
-    make.__name__: make for make in (iris, pixels, heavy, cnn_onnx, mlp, cnn, digits)
+    make.__name__: make for make in (iris, pixels, heavy, wide, cnn_onnx, mlp, cnn, resnet, digits)
 }
 
 

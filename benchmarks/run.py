@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import in_process.batching
 import in_process.lag
+import in_process.loading
 import in_process.memory
 import in_process.observation
 import in_process.predict
@@ -35,6 +36,7 @@ CASES = (
     in_process.observation.CASE,
     in_process.memory.CASE,
     in_process.lag.CASE,
+    in_process.loading.CASE,
 )
 RESULTS = Path(__file__).with_name("results")
 

@@ -13,6 +13,8 @@ import pytest
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.cli import main
+from mlbuffet.errors import InvalidConfiguration
+from mlbuffet.repository.configuration import read_configuration
 from small_runtimes import Echo, HalfPlusTwo
 
 
@@ -301,3 +303,19 @@ def test_models_that_differ_end_with_exit_code_1(run: Run, half: Path, tmp_path:
     assert "1.00e+00" in result.out
     assert "differs" in result.out
     assert run("verify", half, "--against", half, "--runtime=half", "--against-runtime=off", "--atol=2").status == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("max_queue", -1), ("max_queue", 10**6 + 1), ("max_concurrency", 0), ("max_concurrency", 1001)],
+)
+def test_a_limit_is_refused_on_the_command_line_where_a_models_file_may_not_have_it(
+    run: Run, half: Path, tmp_path: Path, option: str, value: int
+) -> None:
+    flag = "--" + option.replace("_", "-")
+    refused = run("serve", half, flag, value)
+    assert refused.status == 2
+    assert f"Invalid value for '{flag}': {value} is not in the range" in refused.err
+    (tmp_path / "model.toml").write_text(f"[scheduling]\n{option} = {value}")
+    with pytest.raises(InvalidConfiguration, match=option):
+        read_configuration(tmp_path / "model.toml")

@@ -2,12 +2,25 @@
 
 import time
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 
-from mlbuffet import DuplicateModel, LoadFailed, ModelClosed, ModelNotFound, ModelNotReady, Runtimes
+from mlbuffet import (
+    DuplicateModel,
+    LoadFailed,
+    ModelClosed,
+    ModelNotFound,
+    ModelNotReady,
+    Runtimes,
+    Signature,
+    Signatures,
+    Tensors,
+    hookimpl,
+)
 from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredVersion
+from mlbuffet.repository import repository as repository_module
 
 
 @pytest.fixture
@@ -30,9 +43,8 @@ def loaded(repository: ModelRepository) -> ModelRepository:
 def test_each_version_is_announced_when_its_loading_begins_and_ends(repository: ModelRepository) -> None:
     heard: list[tuple[str, int, State]] = []
     repository.load_all(lambda version: heard.append((version.name, version.version, version.state)))
-    assert heard == [
-        ("bad", 1, State.LOADING),
-        ("bad", 1, State.FAILED),
+    assert [one for one in heard if one[0] == "bad"] == [("bad", 1, State.LOADING), ("bad", 1, State.FAILED)]
+    assert [one for one in heard if one[0] == "m"] == [
         ("m", 1, State.LOADING),
         ("m", 1, State.READY),
         ("m", 2, State.LOADING),
@@ -69,9 +81,55 @@ def test_names_and_versions_that_are_not_there_are_not_found(loaded: ModelReposi
 
 
 def test_loading_counts_as_attempted_when_the_last_version_is_through(repository: ModelRepository) -> None:
-    attempted: list[bool] = []
-    repository.load_all(lambda _: attempted.append(repository.attempted))
-    assert attempted == [False] * 7 + [True]
+    heard: list[tuple[str, int, bool]] = []
+    repository.load_all(lambda version: heard.append((version.name, version.version, repository.attempted)))
+    assert heard[-1][2]
+    assert not any(attempted for name, number, attempted in heard if name == "m" and number < 10)
+
+
+class Meeting:
+    """A runtime whose loads wait until so many are under way, and that counts how many are."""
+
+    def __init__(self, at_once: int) -> None:
+        self.barrier = Barrier(at_once)
+        self.under_way = self.most = 0
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return True
+
+    @hookimpl
+    def load(self, path: Path, options: Any) -> object:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        self.barrier.wait(10)
+        time.sleep(0.01)
+        self.under_way -= 1
+        return object()
+
+    @hookimpl
+    def signature(self, model: object) -> Signatures:
+        return Signatures({"serving_default": Signature([], [])})
+
+    @hookimpl
+    def predict(self, model: object, signature: str, inputs: Tensors) -> Tensors:
+        return {}
+
+
+@pytest.mark.parametrize(("cores", "at_once"), [(8, 2), (2, 2), (1, 1)])
+def test_two_models_are_loaded_at_once_at_the_start_where_there_are_two_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, at_once: int
+) -> None:
+    monkeypatch.setattr(repository_module, "available_cores", lambda: cores)
+    plugin, runtimes = Meeting(at_once), Runtimes()
+    runtimes.register(plugin, name="meeting")
+    repository = ModelRepository(runtimes)
+    for name in "abcdef":
+        repository.add(StoredVersion(name, 1, tmp_path))
+    repository.load_all()
+    assert [version.state for version in repository] == [State.READY] * 6
+    assert plugin.most == at_once
+    repository.close()
 
 
 def test_two_artifacts_for_one_version_are_refused(repository: ModelRepository, tmp_path: Path) -> None:

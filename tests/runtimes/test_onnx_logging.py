@@ -122,18 +122,31 @@ def test_a_failed_run_writes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert messages(caplog) == []
 
 
-@pytest.mark.usefixtures("silent")
-def test_what_onnxruntime_complains_of_at_load_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def save_what_onnxruntime_complains_of(folder: Path) -> None:
     recurrent = helper.make_node("RNN", ["x3", "w3", "r3"], ["y"], hidden_size=1, layout=1)
     inputs = [value(name, TensorProto.FLOAT, [1, 1, 1]) for name in ("x3", "w3", "r3")]
     graph = helper.make_graph([recurrent], "graph", inputs, [value("y", TensorProto.FLOAT, None)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    (tmp_path / "saved.onnx").write_bytes(model.SerializeToString())
+    (folder / "saved.onnx").write_bytes(model.SerializeToString())
+
+
+@pytest.mark.usefixtures("silent")
+def test_what_onnxruntime_complains_of_at_load_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_what_onnxruntime_complains_of(tmp_path)
     with caplog.at_level(logging.INFO), pytest.raises(mlbuffet.LoadFailed, match="layout"):
         mlbuffet.load(tmp_path)
     complaints = [record for record in caplog.records if record.name == "mlbuffet_onnx"]
     assert "layout" in complaints[0].getMessage()
     assert complaints[0].levelno == logging.INFO  # the exception says the same
+
+
+@pytest.mark.usefixtures("silent")
+def test_while_another_load_has_stderr_a_model_is_loaded_without_a_word(tmp_path: Path) -> None:
+    save_what_onnxruntime_complains_of(tmp_path)
+    with stderr_to_logging() as is_logged, stderr_to_logging() as is_logged_twice:
+        assert (is_logged, is_logged_twice) == (True, False)
+        with pytest.raises(mlbuffet.LoadFailed, match="layout"):
+            mlbuffet.load(tmp_path)
 
 
 def test_what_others_write_to_stderr_meanwhile_gets_there(

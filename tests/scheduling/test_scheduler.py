@@ -96,6 +96,23 @@ def test_so_many_run_so_many_wait_and_the_next_is_refused(
     run(test)
 
 
+def test_a_model_without_limits_of_its_own_has_those_of_the_server(model: Model, plugin: Gated, leases: Leases) -> None:
+    scheduling = Scheduling(limits=Limits(max_concurrency=1, max_queue=0))
+    silent, patient = (scheduling.scheduler(model, limits) for limits in (Limits(), Limits(max_queue=1)))
+
+    async def test() -> None:
+        answers = [silent.submit(call(1), leases), patient.submit(call(2), leases), patient.submit(call(3), leases)]
+        with pytest.raises(Overloaded, match="1 calls run and 0 wait"):
+            silent.check_room()
+        with pytest.raises(Overloaded, match="1 calls run and 1 wait"):
+            patient.check_room()
+        plugin.gate.set()
+        await asyncio.gather(*answers)
+
+    run(test)
+    scheduling.close()
+
+
 def test_without_a_queue_calls_that_can_run_are_taken(
     model: Model, plugin: Gated, scheduling: Scheduling, leases: Leases
 ) -> None:

@@ -14,6 +14,10 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import override
 
 from gated import Gated
 from mlbuffet.repository import ModelRepository, find_models
@@ -55,10 +59,10 @@ def wait_for(reached: Callable[[], bool]) -> None:
 def crowd(
     tmp_path: Path, run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]]
 ) -> Iterator[Callable[..., Crowded]]:
-    """A function that serves, with the ``model.toml`` of ``m`` and settings."""
+    """A function that serves, with the ``model.toml`` of ``m``, settings and middlewares around the application."""
     with ExitStack() as stack:
 
-        def start(toml: str = "", settings: ServerSettings | None = None) -> Crowded:
+        def start(toml: str = "", settings: ServerSettings | None = None, around: tuple[Any, ...] = ()) -> Crowded:
             for name in ("m/m.gated", "half/half.half", "nap/nap.sleep"):
                 (tmp_path / name).parent.mkdir()
                 (tmp_path / name).write_text("half")
@@ -67,7 +71,10 @@ def crowd(
             runtimes.register(plugin, name="gated")
             repository = ModelRepository(runtimes)
             repository.update(find_models(tmp_path, runtimes))
-            single = stack.enter_context(run_app(create_app(repository, settings, on_loaded=loaded.set)))
+            app = create_app(repository, settings, on_loaded=loaded.set)
+            for middleware in around:
+                app.add_middleware(middleware)
+            single = stack.enter_context(run_app(app))
             assert loaded.wait(10)
             limits = httpx.Limits(max_connections=None)
             client = stack.enter_context(httpx.Client(base_url=single.base_url, timeout=30, limits=limits))
@@ -125,7 +132,7 @@ def test_a_model_that_turns_slow_leaves_the_event_loop(crowd: Callable[..., Crow
     assert answer.result().status_code == 200
 
 
-@pytest.mark.parametrize("address", [INFER, "/v1/models/m:predict"])
+@pytest.mark.parametrize("address", [INFER, "/v1/models/m:predict", "/api/v1/models/m/prediction"])
 def test_a_full_queue_refuses_at_once_before_it_reads_the_call(crowd: Callable[..., Crowded], address: str) -> None:
     crowded = crowd("[scheduling]\nmax_concurrency = 1\nmax_queue = 2")
     answers = [crowded.ask(number) for number in range(3)]
@@ -133,11 +140,30 @@ def test_a_full_queue_refuses_at_once_before_it_reads_the_call(crowd: Callable[.
     for content in (b"", b"[" * 100_000, json.dumps(body(1)).encode()):
         refused = crowded.client.post(address, content=content)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert refused.json() == {"error": "the model is overloaded: 1 calls run and 2 wait; ask again a little later"}
+        overloaded = "the model is overloaded: 1 calls run and 2 wait; ask again a little later"
+        assert refused.json()["error"] == overloaded
     assert crowded.client.get("/v2/health/ready").status_code == 200
     crowded.plugin.gate.set()
     assert [answer.result().status_code for answer in answers] == [200] * 3
     assert crowded.ask(7).result().status_code == 200
+
+
+def test_a_full_queue_refuses_before_the_body_has_come_and_the_connection_goes_on(
+    crowd: Callable[..., Crowded],
+) -> None:
+    crowded = crowd("[scheduling]\nmax_concurrency = 1\nmax_queue = 0")
+    answer = crowded.ask(1)
+    wait_for(lambda: crowded.plugin.seen == {1})
+    url, large = crowded.client.base_url, b" " * 100_000
+    with socket.create_connection((url.host, url.port or 0), timeout=10) as connection:
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: m\r\nContent-Length: 100000\r\n\r\n" % INFER.encode())
+        assert connection.recv(12) == b"HTTP/1.1 503"
+        connection.sendall(large + b"GET /v2/health/live HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
+        rest = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b"HTTP/1.1 200 OK" in rest
+    assert crowded.statistics()["inference_stats"]["fail"]["count"] == 1
+    crowded.plugin.gate.set()
+    assert answer.result().status_code == 200
 
 
 def test_what_is_accepted_under_ten_times_the_load_is_answered_and_nothing_else_is_run(
@@ -153,8 +179,19 @@ def test_what_is_accepted_under_ten_times_the_load_is_answered_and_nothing_else_
     assert len(crowded.plugin.batches) == 10
 
 
-def test_the_call_of_a_client_that_goes_away_in_the_queue_is_not_run(crowd: Callable[..., Crowded]) -> None:
-    crowded = crowd("[scheduling]\nmax_concurrency = 1\nmax_queue = 2")
+class PassedOn(BaseHTTPMiddleware):
+    """It has a ``receive`` of its own, which one task must run from its beginning to its end."""
+
+    @override
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+
+@pytest.mark.parametrize("around", [(), (PassedOn,)])
+def test_the_call_of_a_client_that_goes_away_in_the_queue_is_not_run(
+    crowd: Callable[..., Crowded], around: tuple[type[PassedOn], ...]
+) -> None:
+    crowded = crowd("[scheduling]\nmax_concurrency = 1\nmax_queue = 2", around=around)
     first = crowded.ask(1)
     wait_for(lambda: crowded.plugin.seen == {1})
     with posted(crowded, 2), posted(crowded, 3):

@@ -115,6 +115,10 @@ def serve(
     batching: Annotated[
         bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
     ] = False,
+    max_concurrency: Annotated[
+        int | None, typer.Option(metavar="N", help="So many calls of a model run at once.", min=1, max=1000)
+    ] = None,
+    max_queue: Annotated[int | None, typer.Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -127,6 +131,7 @@ def serve(
     from mlbuffet.cli.serving import CacheBounds, Served, listen_on, serve_models
     from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency
+    from mlbuffet.scheduling import Limits
     from mlbuffet.server import ServerSettings
 
     lines = LogLines(debug=debug, as_json=log_format is LogFormat.JSON, access=access_log)
@@ -147,6 +152,7 @@ def serve(
         residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
         cache=CacheBounds(memory=cache_memory, redis=cache_redis),
         batching=batching,
+        limits=Limits(max_concurrency, max_queue),
         changeable=admin_token_file is not None,
     )
     with listen_on(host, port) as listener:

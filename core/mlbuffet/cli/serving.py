@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 
 import typer
 from rich.console import Console
@@ -30,7 +31,7 @@ from mlbuffet.repository import (
     is_remote,
 )
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.scheduling import Scheduling
+from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.counting.seat import Seat
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
@@ -75,6 +76,8 @@ class Served:
     cache: "CacheBounds"
     batching: bool
     """Whether every model is batched that can be."""
+    limits: Limits
+    """Of the models whose ``model.toml`` says nothing else."""
     changeable: bool = False
     """Whether clients that have a token may add models."""
 
@@ -149,7 +152,7 @@ def _serve(
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    scheduling = Scheduling(batching=served.batching)
+    scheduling = Scheduling(batching=served.batching, limits=served.limits)
     repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache.make())
     repository.update(models)
     catalog = Catalog(sources, models, repository.update)
@@ -188,7 +191,7 @@ def _runtimes() -> Runtimes:
 
 
 class _Progress:
-    """A bar on stderr with the model that is being loaded; lines instead where stderr is not a terminal."""
+    """A bar on stderr with the models that are being loaded; lines instead where stderr is not a terminal."""
 
     def __init__(self, total: int, *, hidden: bool) -> None:
         self._console = Console(stderr=True, quiet=hidden)
@@ -203,16 +206,23 @@ class _Progress:
             disable=hidden or not self._console.is_terminal,
         )
         self._task = self._bar.add_task("loading", total=total)
+        self._loading: list[str] = []
+        self._lock = Lock()
         self._bar.start()
 
     def note(self, version: ModelVersion) -> None:
+        """Hear of a version; from several threads."""
         name = f"{version.name} (version {version.version})"
-        if version.state is State.LOADING:
-            self._bar.update(self._task, description=f"loading {name}")
-            if not self._console.is_terminal:
-                self._console.print(f"loading {name} ...")
-        else:
-            self._bar.advance(self._task)
+        with self._lock:
+            if version.state is State.LOADING:
+                self._loading.append(name)
+                if not self._console.is_terminal:
+                    self._console.print(f"loading {name} ...")
+            elif name in self._loading:
+                self._loading.remove(name)
+                self._bar.advance(self._task)
+            if self._loading:
+                self._bar.update(self._task, description=f"loading {', '.join(self._loading)}")
 
     def stop(self) -> None:
         self._bar.stop()

@@ -7,7 +7,8 @@ from mlbuffet.repository.provenance import Provenance
 from mlbuffet.repository.publishing import Publisher
 from mlbuffet.repository.reading import Files
 from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
-from mlbuffet.repository.repository import ModelRepository, Residency
+from mlbuffet.repository.repository import ModelRepository
+from mlbuffet.repository.residency import Residency
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.uploads import Upload
 from mlbuffet.repository.version import Handle, ModelVersion, State

@@ -3,75 +3,27 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field
-from threading import RLock, Timer
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from itertools import groupby
+from threading import RLock
 
 from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
-from mlbuffet.repository.configuration import Configuration
-from mlbuffet.repository.garbage import CollectorPause
 from mlbuffet.repository.layout import StoredModel, StoredVersion
+from mlbuffet.repository.loading import Loading
+from mlbuffet.repository.residency import Residency, to_evict
+from mlbuffet.repository.retries import Retries, retry_delay
+from mlbuffet.repository.served import ServedModel
 from mlbuffet.repository.version import ModelVersion, State
-from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
+from mlbuffet.scheduling.limits import available_cores
 
-LOADERS = 4
-"""How many models may be loaded at once, so that one that takes long does not hold up the others."""
-LONGEST_RETRY = 300.0
-_EVICTABLE_AFTER = 1.0
+AT_START = 2
+"""How many models are loaded at once at the start; the other threads are for what is asked for meanwhile."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Residency:
-    """Which models are in memory; with a limit, the least recently used ones make room, until they are asked again."""
-
-    lazy: bool = False
-    """Whether a model is loaded when it is first used."""
-    max_loaded: int | None = None
-    """How many versions are loaded at most; more while all of them are in use."""
-    max_memory: int | None = None
-    """How many bytes the files of all loaded versions have at most; likewise."""
-
-    @property
-    def on_demand(self) -> bool:
-        """Whether a version that is not loaded is loaded when it is asked for."""
-        return self.lazy or self.max_loaded is not None or self.max_memory is not None
-
-
-@dataclass
-class _Model:
-    """A model: what is on disk, and its versions in memory."""
-
-    stored: StoredModel
-    versions: dict[int, ModelVersion] = field(default_factory=dict)
-    successors: dict[int, ModelVersion] = field(default_factory=dict)
-    """Versions whose content has changed: each replaces the one of its number when it is ready."""
-    default: int | None = None
-    """The chosen version that answers requests that name none; ``None``: the latest that is ready does."""
-    unloaded: bool = False
-    """Whether a client unloaded it; then it stays so until a client loads it."""
-
-    @property
-    def wanted(self) -> dict[int, StoredVersion]:
-        """The versions that its configuration selects, and the chosen one."""
-        by_number = {stored.version: stored for stored in self.stored.versions}
-        selected = self.stored.configuration.selected(set(by_number))
-        return {
-            number: by_number[number] for number in by_number if number in selected or number == self.stored.default
-        }
-
-    @property
-    def configuration(self) -> Configuration:
-        return self.stored.configuration
-
-    @property
-    def everyone(self) -> list[ModelVersion]:
-        return [*self.versions.values(), *self.successors.values()]
 
 
 class ModelRepository:
@@ -92,15 +44,12 @@ class ModelRepository:
     ) -> None:
         self.cache = cache or PredictionCache(MemoryCache())
         """The answers of the models whose ``model.toml`` asks for it."""
-        self._runtimes = runtimes
-        self._runtime = runtime
         self._residency = residency or Residency()
         self._scheduling = scheduling or Scheduling()
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, ServedModel] = {}
         self._lock = RLock()
-        self._workers = Workers(LOADERS, "mlbuffet-load")
-        self._collector = CollectorPause()
-        self._timers: set[Timer] = set()
+        self._loading = Loading(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
+        self._retries = Retries()
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False
@@ -132,16 +81,21 @@ class ModelRepository:
         self._listeners.append(on_change)
 
     def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
-        """Load every version, one after the other; ``on_change`` hears of each when it begins and when it ends."""
+        """Load every version, two models at a time, each model's versions one after the other.
+
+        ``on_change`` hears of each when it begins and when it ends, in the thread that loads it.
+        """
         with self._lock:
             self._started = True
             self._listeners.append(on_change)
             versions = [] if self._residency.on_demand else list(self)
+        under_way: set[Future[None]] = set()
         try:
-            for version in versions:
-                if self._closed:
-                    return
-                self._request(version).result()
+            for _, of_one in groupby(versions, key=lambda version: version.name):
+                if len(under_way) >= min(AT_START, available_cores()):
+                    under_way = wait(under_way, return_when=FIRST_COMPLETED).not_done
+                under_way.add([self._loading.request(version) for version in of_one][-1])
+            wait(under_way)
         finally:
             self._listeners.remove(on_change)
 
@@ -152,7 +106,7 @@ class ModelRepository:
             model.unloaded = False
             self._take(model.stored)
             asked = [*model.versions.values(), *model.successors.values()]
-            requests = [self._request(version) for version in asked if version.state is not State.READY]
+            requests = [self._loading.request(version) for version in asked if version.state is not State.READY]
         for request in requests:
             request.result()
         latest = max(asked, key=lambda version: (version.version, version in model.successors.values()))
@@ -224,7 +178,7 @@ class ModelRepository:
                 return None
             if current.loading is None and current.state is State.FAILED and time.monotonic() < current.retry_at:
                 return None
-            return self._request(current)
+            return self._loading.request(current)
 
     def is_dormant(self, version: ModelVersion) -> bool:
         """Whether the version would be loaded if it were asked."""
@@ -243,8 +197,8 @@ class ModelRepository:
         """Release every model; what is not loaded yet will not be."""
         with self._lock:
             self._closed = True
-            for timer in self._timers:
-                timer.cancel()
+            self._retries.close()
+            self._loading.close()
             everyone = [version for model in self._models.values() for version in model.everyone]
             loading = [version for version in everyone if version.state is State.LOADING]
             ended = [version.retire() for version in everyone if version not in loading]
@@ -253,18 +207,17 @@ class ModelRepository:
             ended += self._retiring
         for one in ended:
             one.result()
-        self._workers.close()
         self._scheduling.close()
         for version in everyone:
-            if version.loading is not None and version not in loading:
-                _end(version.loading)
+            if version not in loading:
+                self._loading.give_up(version)
 
     def __iter__(self) -> Iterator[ModelVersion]:
         with self._lock:
             found = [version for name in sorted(self._models) for version in self.versions(name)]
         return iter(found)
 
-    def _known(self, name: str) -> _Model:
+    def _known(self, name: str) -> ServedModel:
         if name not in self._models:
             raise ModelNotFound(name)
         return self._models[name]
@@ -276,32 +229,20 @@ class ModelRepository:
     def _answers(self, version: ModelVersion) -> bool:
         return version.state is State.READY or self.is_dormant(version)
 
-    def _choose_default(self, model: _Model) -> None:
-        """Let the chosen version answer as soon as it can; until then those that answered before do."""
-        chosen = model.versions.get(model.stored.default or 0)
-        if chosen is None:
-            model.default = None
-        elif self._answers(chosen) or not any(self._answers(one) for one in model.versions.values()):
-            model.default = chosen.version
-
     def _take(self, stored: StoredModel) -> None:
         """Bring a model's versions to what ``stored`` says, and begin what that takes."""
-        model = self._models.setdefault(stored.name, _Model(stored))
-        if stored.error and any(version.state is State.READY for version in model.versions.values()):
+        model = self._models.setdefault(stored.name, ServedModel(stored))
+        if stored.error and model.has(State.READY):
             logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
             return
         model.stored = stored
-        on_disk = {one.version for one in stored.versions}
-        gone = [model.versions.pop(number) for number in set(model.versions) - on_disk]
-        gone += [model.successors.pop(number) for number in set(model.successors) - on_disk]
-        self._drop(gone, "it was removed")
-        active = any(version.state in (State.READY, State.LOADING) for version in model.versions.values())
+        self._drop(model.take_gone(), "it was removed")
+        active = model.has(State.READY, State.LOADING)
         for number, version in model.wanted.items():
             self._want(model, number, version, active=active)
-        self._choose_default(model)
-        self._drop_superseded(model)
+        self._settle(model)
 
-    def _want(self, model: _Model, number: int, stored: StoredVersion, *, active: bool) -> None:
+    def _want(self, model: ServedModel, number: int, stored: StoredVersion, *, active: bool) -> None:
         """See to it that one version is what is on disk; ``active`` says whether the model is in use."""
         current = model.successors.get(number) or model.versions.get(number)
         fault = model.stored.error
@@ -313,56 +254,21 @@ class ModelRepository:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
             version.retire()
-        serving = model.versions.get(number)
-        if serving is not None and serving.state is State.READY and not model.unloaded:
-            if number in model.successors:
-                self._drop([model.successors[number]], "it was replaced")
-            model.successors[number] = version
-        else:
-            if serving is not None:
-                self._drop([serving], "it was replaced")
-            model.versions[number] = version
+        if (replaced := model.place(version)) is not None:
+            self._drop([replaced], "it was replaced")
         if self._started and not model.unloaded and (active or not self._residency.on_demand):
-            self._request(version)
+            self._loading.request(version)
 
-    def _drop_superseded(self, model: _Model) -> None:
-        """Retire what is not wanted, once all that is wanted is ready; what is not ready goes at once."""
-        wanted = model.wanted
-        complete = (
-            all(number in model.versions and model.versions[number].state is State.READY for number in wanted)
-            or model.unloaded
-        )
-        for number in set(model.versions) - set(wanted):
-            if complete or model.versions[number].state is not State.READY:
-                self._drop([model.versions.pop(number)], "a newer version replaced it")
+    def _settle(self, model: ServedModel) -> None:
+        """Let its default answer, and retire what that or a newer version has replaced."""
+        model.choose_default(self._answers)
+        self._drop(model.take_superseded(), "a newer version replaced it")
 
     def _drop(self, versions: Iterable[ModelVersion], reason: str) -> None:
         for version in versions:
             ended = version.retire(reason)
             self._retiring.add(ended)
             ended.add_done_callback(self._retiring.discard)
-
-    def _request(self, version: ModelVersion) -> Future[None]:
-        """The load of ``version``, begun unless it is under way; one for all who ask."""
-        with self._lock:
-            if version.loading is None:
-                request = version.loading = Future()
-                if self._closed:
-                    request.set_result(None)
-                else:
-                    self._workers.submit(version.name, lambda: self._load(version, request))
-            return version.loading
-
-    def _load(self, version: ModelVersion, request: "Future[None]") -> None:
-        try:
-            self._make_room(version)
-            with self._collector.during_load():
-                version.load(self._runtimes, self._runtime)
-            with self._lock:
-                version.loading = None
-                self._loaded(version)
-        finally:
-            _end(request)
 
     def _loaded(self, version: ModelVersion) -> None:
         model = self._models.get(version.name)
@@ -372,45 +278,28 @@ class ModelRepository:
             self._retry_later(version)
         is_successor = model.successors.get(version.version) is version
         if is_successor and version.state is State.READY:
-            del model.successors[version.version]
-            self._drop([model.versions[version.version]], "new content replaced it")
-            model.versions[version.version] = version
+            self._drop([model.succeed(version)], "new content replaced it")
         elif is_successor and version.error is not None:
             model.versions[version.version].error = version.error
             what = f"version {version.version} of the model {version.name!r} stays as it was"
             logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
-        self._choose_default(model)
-        self._drop_superseded(model)
+        self._settle(model)
 
     def _retry_later(self, version: ModelVersion) -> None:
-        delay = min(2.0 ** (version.failures - 1), LONGEST_RETRY)
+        delay = retry_delay(version.failures)
         version.retry_at = time.monotonic() + delay
-        if self._residency.on_demand or self._closed:
-            return
+        if not (self._residency.on_demand or self._closed):
+            self._retries.after(delay, partial(self._retry, version))
 
-        def retry() -> None:
-            with self._lock:
-                self._timers.discard(timer)
-                if not version.retired:
-                    self._request(version)
-
-        timer = Timer(delay, retry)
-        timer.daemon = True
-        self._timers.add(timer)
-        timer.start()
+    def _retry(self, version: ModelVersion) -> None:
+        with self._lock:
+            if not version.retired:
+                self._loading.request(version)
 
     def _make_room(self, version: ModelVersion) -> None:
-        """Unload the least recently used versions that nobody uses, so far as ``version`` needs their room."""
-        count, memory = self._residency.max_loaded, self._residency.max_memory
         with self._lock:
-            loaded = [one for one in self if one.state in (State.READY, State.LOADING) and one is not version]
-            for one in sorted(loaded, key=lambda one: one.last_used):
-                fits = count is None or len(loaded) < count
-                if fits and (memory is None or sum(other.size for other in loaded) + version.size <= memory):
-                    return
-                if _may_be_evicted(one):
-                    loaded.remove(one)
-                    self._evict(one)
+            for one in to_evict(self._residency, version, self):
+                self._evict(one)
 
     def _evict(self, version: ModelVersion) -> None:
         fresh = ModelVersion(version.stored, self._scheduling, self.cache, version.configuration, on_change=self._tell)
@@ -421,16 +310,3 @@ class ModelRepository:
     def _tell(self, version: ModelVersion) -> None:
         for listener in list(self._listeners):
             listener(version)
-
-
-def _end(request: "Future[None]") -> None:
-    with suppress(InvalidStateError):  # a repository that was closed ended it already
-        request.set_result(None)
-
-
-def _may_be_evicted(version: ModelVersion) -> bool:
-    """Whether nobody uses it, and those for whom it was loaded had time to do so."""
-    if version.state is not State.READY or version.users:
-        return False
-    used = version.last_used >= version.loaded_at
-    return used or time.monotonic() - version.loaded_at > _EVICTABLE_AFTER

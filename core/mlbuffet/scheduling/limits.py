@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+_QUEUE = 512
+
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Beyond both, calls are refused (`Overloaded`)."""
@@ -14,12 +16,27 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=1, le=1000)] | None,
         Meta(description="How many calls run at once; else one for each core, at least 2."),
     ] = None
-    max_queue: Annotated[int, Meta(ge=0, le=10**6, description="How many more may wait; else they are refused.")] = 512
+    max_queue: Annotated[
+        Annotated[int, Meta(ge=0, le=10**6)] | None,
+        Meta(description="How many more may wait, else 512; what is beyond is refused."),
+    ] = None
 
     @property
     def concurrency(self) -> int:
         """How many calls run at once."""
         return self.max_concurrency or max(2, available_cores())
+
+    @property
+    def queue(self) -> int:
+        """How many more may wait."""
+        return _QUEUE if self.max_queue is None else self.max_queue
+
+    def completed(self, defaults: "Limits") -> "Limits":
+        """These, with what ``defaults`` say where these say nothing."""
+        return Limits(
+            self.max_concurrency if self.max_concurrency is not None else defaults.max_concurrency,
+            self.max_queue if self.max_queue is not None else defaults.max_queue,
+        )
 
 
 def available_cores() -> int:

@@ -33,7 +33,7 @@ class Scheduler:
     def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_time: LoopTime) -> None:
         self._runner = runner
         self._concurrency = limits.concurrency
-        self._max_queue = limits.max_queue
+        self._max_queue = limits.queue
         self._threads = threads
         self._loop_time = loop_time
         self.batches = Counter[int]()

@@ -24,10 +24,14 @@ Samples = Mapping[str, Mapping[str, Any]]
 
 
 class Scheduling:
-    """Threads, and the time of the event loop; with ``batching`` every model is batched that can be."""
+    """Threads, and the time of the event loop; with ``batching`` every model is batched that can be.
 
-    def __init__(self, *, batching: bool = False) -> None:
+    ``limits`` are those of the models that say nothing of their own.
+    """
+
+    def __init__(self, *, batching: bool = False, limits: Limits | None = None) -> None:
         self._batching = batching
+        self._limits = limits or Limits()
         self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
         self._loop_time = LoopTime()
 
@@ -39,7 +43,8 @@ class Scheduling:
         Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. Raises
         `LoadFailed` where it was asked for and no signature can be batched.
         """
-        return Scheduler(self._runner(model, batching, samples or {}), limits, self._threads, self._loop_time)
+        runner = self._runner(model, batching, samples or {})
+        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_time)
 
     def close(self) -> None:
         """Let the threads end."""

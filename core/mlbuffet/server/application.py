@@ -41,8 +41,8 @@ def create_app(
 
     It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried
     (with ``load_first`` it is live only then), and closes the repository when it stops. Through ``publisher`` clients
-    add and remove models. ``on_change`` hears of each version when its loading begins and ends, ``on_loaded`` when all
-    are through; both are called in that thread.
+    add and remove models. ``on_change`` hears of each version when its loading begins and ends, in the thread that
+    loads it; ``on_loaded`` when all are through.
     """
     chosen = settings or ServerSettings()
 

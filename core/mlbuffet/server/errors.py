@@ -74,14 +74,11 @@ async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     traceback follows.
     """
     assert isinstance(error, MLBuffetError)
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    status = STATUS.get(type(error)) or next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status in (500, 507):
         line = " ".join(f"{request.method} {request.url.path}: {error}".split())  # texts of frameworks have many
         logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
-    response = error_response(status, error.public)
-    if status == 503:
-        response.headers["retry-after"] = "1"
-    return response
+    return error_response(status, error.public)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.server.coding import code
 from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.exchange import concerns
+from mlbuffet.server.gone import Watch
 from mlbuffet.tensors import rough_size
 
 T = TypeVar("T")
@@ -72,10 +73,11 @@ async def predict(handle: Handle, call: Call, receive: Receive) -> Prediction:
     return await _unless_gone(handle.scheduler.submit(call, handle.again), receive)
 
 
-def check_room(handle: Handle) -> None:
+def check_room(version: ModelVersion) -> None:
     """Raises `Overloaded` where a call could not even wait; one whose answer may be kept already is let through."""
-    if handle.version.configuration.cache is None:
-        handle.scheduler.check_room()
+    scheduler = version.scheduler
+    if scheduler is not None and version.configuration.cache is None:
+        scheduler.check_room()
 
 
 async def _kept_or_computed(handle: Handle, call: Call, receive: Receive) -> Prediction:
@@ -108,18 +110,12 @@ def _question(handle: Handle, call: Call) -> Question:
 
 
 async def _unless_gone(answer: asyncio.Future[Prediction], receive: Receive) -> Prediction:
-    watch = asyncio.create_task(_cancel_when_gone(answer, receive))
+    watch = Watch(answer, receive)
     try:
         return await answer
     except asyncio.CancelledError:
-        if watch.done():
+        if watch.is_gone:
             raise ClientDisconnect from None
         raise
     finally:
-        watch.cancel()
-
-
-async def _cancel_when_gone(answer: asyncio.Future[Prediction], receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    answer.cancel()
+        watch.end()

@@ -41,7 +41,6 @@ def create_session(file: Path, options: Options) -> onnxruntime.InferenceSession
     """The model in ``file``, ready to run. Raises `InvalidOptions`, `LoadFailed` or an error of onnxruntime."""
     _check_providers(options)
     settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = _ERROR
     settings.intra_op_num_threads = options.intra_op_threads
     settings.inter_op_num_threads = options.inter_op_threads
     for pool in ("intra", "inter"):
@@ -50,7 +49,9 @@ def create_session(file: Path, options: Options) -> onnxruntime.InferenceSession
         settings.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
     settings.graph_optimization_level = _OPTIMIZATION[options.graph_optimization]
     try:
-        with stderr_to_logging():
+        with stderr_to_logging() as is_logged:
+            # what is an error is in the exception as well
+            settings.log_severity_level = _ERROR if is_logged else _NOTHING
             # without the fallback, which prints to stdout and answers from another provider than the one asked for
             return onnxruntime.InferenceSession(str(file), settings, options.providers, enable_fallback=0)
     except ERRORS as error:

@@ -15,7 +15,6 @@ logger = logging.getLogger("mlbuffet_onnx")
 _STDERR = 2
 _ALONE: threading.Lock = vars(sys).setdefault("_mlbuffet_stderr", threading.Lock())
 """The descriptor is the process's, and so is the lock: whoever redirects it holds this one, other plugins too."""
-_PATIENCE = 1.0  # seconds; another plugin may hold it while it imports its framework
 _LEVELS = {
     b"V": logging.DEBUG,
     b"I": logging.INFO,
@@ -32,25 +31,26 @@ _MESSAGE = re.compile(
 
 
 @contextmanager
-def stderr_to_logging() -> Iterator[None]:
+def stderr_to_logging() -> Iterator[bool]:
     """What onnxruntime writes to file descriptor 2 meanwhile is logged, and all else is written there at the end.
 
     Its Python interface has no place for a callback. The descriptor leads to a file meanwhile, not to a pipe: a pipe
-    may fill up, and breaks for a child process that outlives it. While another plugin has the descriptor it is left.
+    may fill up, and breaks for a child process that outlives it. Gives whether that is so: where another load has the
+    descriptor, or another plugin that imports its framework, it is left to them, and nobody waits.
     """
-    with tempfile.TemporaryFile() as written:
-        try:
-            if not _ALONE.acquire(timeout=_PATIENCE):
-                yield
-                return
+    if not _ALONE.acquire(blocking=False):
+        yield False
+        return
+    try:
+        with tempfile.TemporaryFile() as written:
             try:
                 with _redirected(written):
-                    yield
+                    yield True
             finally:
-                _ALONE.release()
-        finally:
-            written.seek(0)
-            _pass_on(written.read())
+                written.seek(0)
+                _pass_on(written.read())
+    finally:
+        _ALONE.release()
 
 
 @contextmanager

@@ -106,9 +106,10 @@ class Buffet:
         """Run a model on values, or on an image in a form, by its default signature."""
         name, number = name_and_version(request)
         found = concerns(self._repository.get(name, number))  # what leads nowhere is refused before its body is read
+        check_room(found)
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._repository.get(name, number), found) as handle:
-            check_room(handle)
+            check_room(handle.version)
             return await within(self._settings.request_timeout, _answered(request, body, handle))
 
     async def download(self, request: Request) -> Response:

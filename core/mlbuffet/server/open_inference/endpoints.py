@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlbuffet.errors import InvalidInput, MLBuffetError
+from mlbuffet.errors import InvalidInput, MLBuffetError, Overloaded
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.scheduling import Call, Prediction
@@ -184,11 +184,12 @@ class OpenInference:
         if outcome := await take_outcome(request):
             return outcome
         begin = perf_counter_ns()
+        self._check_room(found, begin)
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._version(request), found) as handle:
+            self._check_room(handle.version, begin)
             statistics = self._counts(handle.version)
             try:
-                check_room(handle)
                 answered = await within(self._settings.request_timeout, self._answered(request, body, handle))
             except Exception:
                 statistics.failure(perf_counter_ns() - begin)
@@ -250,6 +251,14 @@ class OpenInference:
             raise
         self._counts(version).success(prediction, begin, decoded, computed, perf_counter_ns())
         return answer
+
+    def _check_room(self, version: ModelVersion, begin: int) -> None:
+        """Raises `Overloaded`; under load this is asked most, so that it is asked before the body is read and after."""
+        try:
+            check_room(version)
+        except Overloaded:
+            self._counts(version).failure(perf_counter_ns() - begin)
+            raise
 
     async def _answered(self, request: Request, body: bytes, handle: Handle) -> _Answered:
         """The answer to a body, and when it was decoded and computed."""

@@ -95,9 +95,10 @@ class TensorFlowServing:
         found = concerns(self._version(request))
         if outcome := await take_outcome(request):
             return outcome
+        check_room(found)
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._version(request), found) as handle:
-            check_room(handle)
+            check_room(handle.version)
             return await within(self._settings.request_timeout, _answered(request, body, handle, decode))
 
     def _version(self, request: Request) -> ModelVersion:

@@ -1,0 +1,49 @@
+"""Which models are in memory, and which make room for another."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlbuffet.repository.version import ModelVersion, State
+
+_EVICTABLE_AFTER = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Residency:
+    """Which models are in memory; with a limit, the least recently used ones make room, until they are asked again."""
+
+    lazy: bool = False
+    """Whether a model is loaded when it is first used."""
+    max_loaded: int | None = None
+    """How many versions are loaded at most; more while all of them are in use."""
+    max_memory: int | None = None
+    """How many bytes the files of all loaded versions have at most; likewise."""
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether a version that is not loaded is loaded when it is asked for."""
+        return self.lazy or self.max_loaded is not None or self.max_memory is not None
+
+
+def to_evict(residency: Residency, version: ModelVersion, everyone: Iterable[ModelVersion]) -> list[ModelVersion]:
+    """The least recently used of ``everyone`` that nobody uses, so far as ``version`` needs their room."""
+    count, memory = residency.max_loaded, residency.max_memory
+    loaded = [one for one in everyone if one.state in (State.READY, State.LOADING) and one is not version]
+    evicted: list[ModelVersion] = []
+    for one in sorted(loaded, key=lambda one: one.last_used):
+        fits = count is None or len(loaded) < count
+        if fits and (memory is None or sum(other.size for other in loaded) + version.size <= memory):
+            break
+        if _may_be_evicted(one):
+            loaded.remove(one)
+            evicted.append(one)
+    return evicted
+
+
+def _may_be_evicted(version: ModelVersion) -> bool:
+    """Whether nobody uses it, and those for whom it was loaded had time to do so."""
+    if version.state is not State.READY or version.users:
+        return False
+    used = version.last_used >= version.loaded_at
+    return used or time.monotonic() - version.loaded_at > _EVICTABLE_AFTER

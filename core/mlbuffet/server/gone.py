@@ -1,0 +1,62 @@
+"""Whether a client is still there while its answer is awaited."""
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from starlette.types import Message, Receive
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from mlbuffet.scheduling import Prediction
+
+
+class Watch:
+    """Cancels ``answer`` once ``receive`` says that the client has gone, unless `end` is called before.
+
+    uvicorn's ``receive`` waits for one future at a time, and needs no more than a callback on that, which costs half as
+    much as a task. One of another server, or of a middleware around the application, may insist on a task.
+    """
+
+    def __init__(self, answer: asyncio.Future[Prediction], receive: Receive) -> None:
+        self.is_gone = False
+        self._answer = answer
+        self._receive = receive
+        self._steps: Generator[Any, Any, Message] | None = None
+        self._waits_for: asyncio.Future[object] | None = None
+        self._task: asyncio.Task[None] | None = None
+        if isinstance(getattr(receive, "__self__", None), RequestResponseCycle):
+            self._listen()
+        else:
+            self._task = asyncio.create_task(self._await_end())
+
+    def end(self) -> None:
+        """Listen no longer."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._waits_for is not None:
+            self._waits_for.remove_done_callback(self._listen)
+        if self._steps is not None:
+            self._steps.close()
+
+    def _listen(self, _: object = None) -> None:
+        """Go on until something has to be waited for, or the client has gone."""
+        self._waits_for = None
+        while not self.is_gone:
+            self._steps = self._steps or self._receive().__await__()
+            try:
+                self._waits_for = next(self._steps)
+            except StopIteration as end:
+                self._steps = None
+                self._take(end.value)
+            else:
+                self._waits_for.add_done_callback(self._listen)
+                return
+
+    async def _await_end(self) -> None:
+        while not self.is_gone:
+            self._take(await self._receive())
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self.is_gone = True
+            self._answer.cancel()
