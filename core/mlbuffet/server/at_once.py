@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlbuffet.errors import MLBuffetError
+from mlbuffet.errors import MLBuffetError, Overloaded
 from mlbuffet.repository import Handle, ModelVersion
 from mlbuffet.server.body import WORTH_COMPRESSING, compress
 from mlbuffet.server.coding import LARGE, code
 from mlbuffet.server.counting.traffic import Traffic
+from mlbuffet.server.errors import STATUS, error_response
 from mlbuffet.server.exchange import REQUEST_ID_HEADER, id_in, new_id
 from mlbuffet.server.heads import Head, Heads
 from mlbuffet.server.outbox import Outbox
@@ -26,16 +27,24 @@ from mlbuffet.server.outbox import Outbox
 OUTCOME = "mlbuffet.outcome"
 """Under which name the state of a request holds its `Outcome`, where it has one."""
 
-_JSON = (("content-type", "application/json"),)
-
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+_JSON: Headers = ((b"content-type", b"application/json"),)
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 
 
 class Answer(NamedTuple):
     """What an endpoint answers at once."""
 
     body: bytes
-    headers: tuple[tuple[str, str], ...] = _JSON
+    headers: Headers = _JSON
+    """With names in small letters."""
+
+    def as_response(self) -> Response:
+        """The same for the application."""
+        response = Response(self.body)
+        response.raw_headers += self.headers
+        return response
 
 
 class Unwritten(NamedTuple):
@@ -49,11 +58,13 @@ Outcome: TypeAlias = Response | Unwritten | Exception
 
 
 class Prompt(NamedTuple):
-    """An endpoint for requests at a path; neither of its functions waits."""
+    """An endpoint for requests at a path; none of its functions waits."""
 
     protocol: str
     path: re.Pattern[str]
     find: Callable[[Request], ModelVersion]
+    check_room: Callable[[ModelVersion], None]
+    """Raises `Overloaded` where a call could not even wait."""
     answer: Callable[[Handle, Request, bytes], Answer | Unwritten | None]
     """``None`` where the model is not to be called here; once it was called it answers or raises."""
 
@@ -97,11 +108,15 @@ class AtOnce:
         begin = perf_counter()
         prompt, request = known.prompt, known.request
         try:
-            handle = prompt.find(request).use()
+            version = prompt.find(request)
+            prompt.check_room(version)
+            handle = version.use()
+        except Overloaded as error:
+            self._traffic.count((prompt.protocol, version.name, version.version), STATUS[Overloaded], 0.0)
+            return self._refusal(error, known, server_headers)
         except (MLBuffetError, HTTPException):
             return None
         with handle:
-            version = handle.version
             if version.configuration.cache is not None or not handle.scheduler.may_run_now:
                 return None
             try:
@@ -111,11 +126,11 @@ class AtOnce:
         if answer is None or isinstance(answer, Unwritten):
             return answer
         if len(answer.body) >= WORTH_COMPRESSING:
-            plain = Response(answer.body, headers=dict(answer.headers))
+            plain = answer.as_response()
             if (compressed := compress(plain, request)) is not plain:
                 return compressed
         self._traffic.count((prompt.protocol, version.name, version.version), 200, perf_counter() - begin)
-        return self._written(answer, known.request_id or new_id(), server_headers)
+        return self._written(answer, known, server_headers)
 
     def _recognize(self, head: Head) -> Known | None:
         if head.length > self._max_body:
@@ -127,20 +142,26 @@ class AtOnce:
                 return Known(prompt, request, head.length, id_in(head.headers))
         return None
 
-    def _written(self, answer: Answer, request_id: bytes, server_headers: Headers) -> bytes:
+    def _written(self, answer: Answer, known: Known, server_headers: Headers) -> bytes:
         if server_headers is not self._server_headers:  # they change once a second, with the date
             self._server_headers = server_headers
-            self._beginning = b"".join([b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % one for one in server_headers)])
+            self._beginning = b"HTTP/1.1 200 OK\r\n" + _lines(server_headers)
             self._beginning_of_json = self._beginning + _lines(_JSON)
         json = answer.headers is _JSON
-        beginning = self._beginning_of_json if json else self._beginning + _lines(answer.headers)
         return b"%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
-            beginning, _REQUEST_ID, request_id, len(answer.body), answer.body,
-        )  # fmt: skip
+            self._beginning_of_json if json else self._beginning + _lines(answer.headers),
+            _REQUEST_ID,
+            known.request_id or new_id(),
+            len(answer.body),
+            answer.body,
+        )
+
+    def _refusal(self, error: Overloaded, known: Known, server_headers: Headers) -> bytes:
+        """What the application would say; under load this is most of what there is to say."""
+        response = error_response(STATUS[Overloaded], error.public)
+        headers = [*server_headers, *response.raw_headers, (_REQUEST_ID, known.request_id or new_id())]
+        return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n%b" % (_lines(headers), bytes(response.body))
 
 
-_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
-
-
-def _lines(headers: Sequence[tuple[str, str]]) -> bytes:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")
+def _lines(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % one for one in headers])

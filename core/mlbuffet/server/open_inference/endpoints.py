@@ -135,7 +135,9 @@ class OpenInference:
     def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
         """Those of ``routes`` that can be answered at once."""
         return [
-            Prompt("v2", one.path_regex, self._version, self._infer_at_once) for one in routes if one.name == "infer"
+            Prompt("v2", one.path_regex, self._version, self._check_room, self._infer_at_once)
+            for one in routes
+            if one.name == "infer"
         ]
 
     async def server_metadata(self, request: Request) -> Response:
@@ -184,10 +186,10 @@ class OpenInference:
         if outcome := await take_outcome(request):
             return outcome
         begin = perf_counter_ns()
-        self._check_room(found, begin)
+        self._check_room(found)
         body = await read_body(request, self._settings)
         with await acquire(self._repository, lambda: self._version(request), found) as handle:
-            self._check_room(handle.version, begin)
+            self._check_room(handle.version)
             statistics = self._counts(handle.version)
             try:
                 answered = await within(self._settings.request_timeout, self._answered(request, body, handle))
@@ -252,12 +254,12 @@ class OpenInference:
         self._counts(version).success(prediction, begin, decoded, computed, perf_counter_ns())
         return answer
 
-    def _check_room(self, version: ModelVersion, begin: int) -> None:
+    def _check_room(self, version: ModelVersion) -> None:
         """Raises `Overloaded`; under load this is asked most, so that it is asked before the body is read and after."""
         try:
             check_room(version)
         except Overloaded:
-            self._counts(version).failure(perf_counter_ns() - begin)
+            self._counts(version).failure(0)
             raise
 
     async def _answered(self, request: Request, body: bytes, handle: Handle) -> _Answered:
@@ -295,14 +297,13 @@ class OpenInference:
 def _answer(response: InferResponse) -> Answer:
     if response.header_length is None:
         return Answer(response.body)
-    content_type = ("content-type", "application/octet-stream")
-    return Answer(response.body, (content_type, (HEADER_LENGTH, str(response.header_length))))
+    length = (_HEADER_LENGTH, b"%d" % response.header_length)
+    return Answer(response.body, ((b"content-type", b"application/octet-stream"), length))
 
 
 def _response(request: Request, call: InferCall, version: ModelVersion, outputs: Tensors) -> Response:
     """The answer to ``call``, in an encoding that the client accepts."""
-    answer = _answer(encode_response(call, version.name, version.version, outputs))
-    return compress(Response(answer.body, headers=dict(answer.headers)), request)
+    return compress(_answer(encode_response(call, version.name, version.version, outputs)).as_response(), request)
 
 
 def _index_entry(version: ModelVersion) -> IndexEntry:

@@ -57,7 +57,9 @@ class TensorFlowServing:
     def prompts(self, routes: Sequence[Route]) -> list[Prompt]:
         """Those of ``routes`` that can be answered at once."""
         return [
-            Prompt("v1", one.path_regex, self._version, _predict_at_once) for one in routes if one.name == "predict"
+            Prompt("v1", one.path_regex, self._version, check_room, _predict_at_once)
+            for one in routes
+            if one.name == "predict"
         ]
 
     async def predict(self, request: Request) -> Response:
