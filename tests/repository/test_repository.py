@@ -1,6 +1,7 @@
 """Versions are loaded, found by name and number, and released together."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -24,14 +25,15 @@ from mlbuffet.repository import repository as repository_module
 
 
 @pytest.fixture
-def repository(tmp_path: Path, runtimes: Runtimes) -> ModelRepository:
+def repository(tmp_path: Path, runtimes: Runtimes) -> Iterator[ModelRepository]:
     """Versions 1, 2 and 10 of the model ``m``, of which the last is corrupt, and the corrupt model ``bad``."""
     repository = ModelRepository(runtimes)
     for name, version, text in (("m", 10, "corrupt"), ("m", 2, "half"), ("m", 1, "half"), ("bad", 1, "corrupt")):
         path = tmp_path / f"{name}-{version}.half"
         path.write_text(text)
         repository.add(StoredVersion(name, version, path))
-    return repository
+    yield repository
+    repository.close()  # or it would try again to load what is corrupt
 
 
 @pytest.fixture
