@@ -213,3 +213,8 @@ def test_elements_are_counted_in_the_text(value: Any) -> None:
     collect(value)
     texts = [leaf for leaf in leaves if isinstance(leaf, str)]
     assert count_elements(flat.encode()) == (len(texts) if texts else len(leaves))
+
+
+def test_a_piece_that_is_mostly_spaces_takes_no_memory_of_a_parser() -> None:
+    assert number_reader(FLOAT)(b"[1,%b2]" % (b" " * json_numbers.LONGEST)) is None
+    assert array_from_text(b"[1,%b2]" % (b" " * json_numbers.LONGEST), FLOAT, "x").tolist() == [1, 2]

@@ -1,7 +1,6 @@
 """A server whose models clients change, in a folder that can be looked through."""
 
 import io
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -100,14 +99,6 @@ def watching(catalog: Catalog) -> Iterator[None]:
         yield
     finally:
         watcher.stop()
-
-
-def wait_for(reached: Callable[[], bool], seconds: float = 15) -> None:
-    """Until it has come to that."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def leftovers(root: Path) -> list[str]:

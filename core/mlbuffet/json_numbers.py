@@ -15,6 +15,9 @@ except ImportError:  # there is none for every Python and processor
 
 ReadNumbers: TypeAlias = Callable[[bytes], NDArray[Any] | None]
 
+LONGEST = 2**20
+"""Bytes of a text that is read; one piece of a list is longer only where somebody fills it with spaces."""
+
 _WIDE = {"d": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}
 """What simdjson makes of numbers, by its codes."""
 
@@ -31,6 +34,8 @@ def number_reader(dtype: np.dtype[Any]) -> ReadNumbers:
     parser, wide = Parser(), _WIDE[code]
 
     def read(text: bytes) -> NDArray[Any] | None:
+        if len(text) > LONGEST:
+            return None
         try:
             lists: Any = parser.parse(text)
             return _narrowed(np.frombuffer(lists.as_buffer(of_type=code), wide), dtype)

@@ -23,6 +23,7 @@ from faults import post
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.server import ServerSettings, create_app, prompt_protocol
+from waiting import wait_for
 
 LIMIT = 4096
 V2, V1 = "/v2/models/m/infer", "/v1/models/m:predict"
@@ -233,23 +234,76 @@ def test_a_body_that_trickles_in_is_the_applications_too(client: httpx.Client, w
     assert where.calls != ["at once"]
 
 
-def test_a_connection_is_kept_as_long_as_it_is_used(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, seconds = HttpToolsProtocol.connection_made, 0.4
+def test_a_body_that_is_awaited_when_the_server_stops_is_answered(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt_protocol, "HOLD_SECONDS", 60)
+    held: list[prompt_protocol.PromptHttpToolsProtocol] = []
+    hold = prompt_protocol.PromptHttpToolsProtocol._hold
 
-    def impatient(self: HttpToolsProtocol, transport: asyncio.Transport) -> None:
-        made(self, transport)
-        self.timeout_keep_alive = seconds  # type: ignore[assignment]  # it takes fractions too
+    def note(self: prompt_protocol.PromptHttpToolsProtocol, data: bytes, *, again: bool) -> None:
+        held.append(self)
+        hold(self, data, again=again)
 
-    monkeypatch.setattr(HttpToolsProtocol, "connection_made", impatient)
+    monkeypatch.setattr(prompt_protocol.PromptHttpToolsProtocol, "_hold", note)
     data = post(V2, json.dumps(v2(1)).encode())
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        connection.sendall(data[:-5])
+        wait_for(lambda: held)
+        held[0].loop.call_soon_threadsafe(held[0].shutdown)  # as uvicorn does it with each connection
+        wait_for(lambda: held[0].cycle is not None)
+        connection.sendall(data[-5:])
+        received = received_until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in received
+
+
+IDLE_SECONDS = 0.4
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle connections are soon closed."""
+    made = HttpToolsProtocol.connection_made
+
+    def connection_made(self: HttpToolsProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        self.timeout_keep_alive = IDLE_SECONDS  # type: ignore[assignment]  # it takes fractions too
+
+    monkeypatch.setattr(HttpToolsProtocol, "connection_made", connection_made)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("behind", [b"", b"\r\n"])
+@pytest.mark.parametrize("path", [V2, "/v2/models/none/infer"])
+def test_a_connection_is_kept_as_long_as_it_is_used(client: httpx.Client, behind: bytes, path: str) -> None:
+    data = post(path, json.dumps(v2(1)).encode()) + behind
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
         for _ in range(4):
             connection.sendall(data)
             assert connection.recv(65536)
-            time.sleep(seconds / 2)
+            time.sleep(IDLE_SECONDS / 2)
         begin = time.monotonic()
         assert received_until_closed(connection) == b""
         assert time.monotonic() - begin < 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_lines_without_a_request_keep_no_connection(client: httpx.Client) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        connection.sendall(post(V2, json.dumps(v2(1)).encode()))
+        assert connection.recv(65536)
+        connection.settimeout(IDLE_SECONDS / 4)
+        for _ in range(40):
+            try:
+                connection.sendall(b"\r\n")
+                if not connection.recv(65536):
+                    return
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+    pytest.fail("it was never closed")
 
 
 def received_until_closed(connection: socket.socket) -> bytes:

@@ -1,6 +1,5 @@
 """Requests share runs of a model, over both protocols, and nobody can tell but by the statistics."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -19,6 +18,7 @@ from gated import Gated, runtimes_with
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, State, find_models
 from mlbuffet.server import create_app
+from waiting import wait_for
 
 Serve = Callable[..., tuple[httpx.Client, ModelRepository]]
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
@@ -40,13 +40,6 @@ def serve(run_app: RunApp) -> Iterator[Serve]:
             return stack.enter_context(client), repository
 
         yield start
-
-
-def wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.005)
 
 
 def test_requests_of_both_protocols_share_a_batch_and_versions_do_not(tmp_path: Path, serve: Serve) -> None:

@@ -12,7 +12,8 @@ import pytest
 from mlbuffet import Runtimes
 from mlbuffet.scheduling import Limits
 from reloading import BODY, Adds
-from uploading import RunApp, Uploading, leftovers, uploading, visible, wait_for
+from uploading import RunApp, Uploading, leftovers, uploading, visible
+from waiting import wait_for
 
 
 @pytest.fixture

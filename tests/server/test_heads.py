@@ -27,6 +27,8 @@ def test_a_head_is_its_path_its_headers_and_the_length_of_its_body() -> None:
         [b"POST / HTTP/2.0", LENGTH],
         [b"POST /", LENGTH],
         [LINE, LENGTH, b"Connection: close"],
+        [LINE, LENGTH, b"Proxy-Connection: close"],
+        [LINE, LENGTH, *[b"a: b"] * 100],
         [LINE, LENGTH, b"Content-Encoding: gzip"],
         [LINE, LENGTH, b"Expect: 100-continue"],
         [LINE, LENGTH, b"Upgrade: h2c", b"Connection: Upgrade"],
@@ -44,7 +46,7 @@ def test_a_head_is_its_path_its_headers_and_the_length_of_its_body() -> None:
         [LINE, LENGTH, b"a b: c"],
         [LINE, LENGTH, b" folded"],
     ],
-    ids=repr,
+    ids=lambda lines: repr(lines)[:80],
 )
 def test_what_asks_for_more_is_for_the_parser_and_the_application(lines: list[bytes]) -> None:
     assert parse_head(head(*lines)) is None

@@ -1,6 +1,7 @@
 """What a server takes and how long it waits, asked over plain sockets, which say what no client library would."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +71,28 @@ def test_what_is_no_http_is_refused(serve: Serve, half: Path) -> None:
     with serve(half) as client, connected(client) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
         assert answer_to(connection) == (400, "Invalid HTTP request received.")
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [(b"no request\r\n\r\n", 400), (INFER + b"a: b\r\n" * 101 + b"\r\n", 431)],
+)
+@pytest.mark.parametrize("pause", [0.0, 0.01])
+def test_a_refusal_comes_after_the_answers_before_it(
+    serve: Serve, tmp_path: Path, refused: bytes, status: int, pause: float
+) -> None:
+    (tmp_path / "slow.sleep").write_text("half")
+    body = b'{"inputs":[{"name":"x","shape":[],"datatype":"FP32","data":[0.2]}]}'
+    slow = b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with serve(tmp_path) as client, connected(client) as connection:
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n" + slow)
+        time.sleep(pause)
+        connection.sendall(refused)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+        statuses = [int(line) for line in re.findall(rb"HTTP/1.1 (\d+)", received)]
+        assert statuses == [200, 200, status]
 
 
 def test_a_head_that_does_not_end_in_time_is_refused(serve: Serve, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from gated import Gated
 from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.server import ServerSettings, create_app
 from small_runtimes import small_runtimes
+from waiting import wait_for
 
 INFER = "/v2/models/m/infer"
 
@@ -46,13 +47,6 @@ class Crowded:
     def statistics(self, model: str = "m") -> dict[str, Any]:
         found: dict[str, Any] = self.client.get(f"/v2/models/{model}/stats").json()["model_stats"][0]
         return found
-
-
-def wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -90,7 +90,12 @@ def test_what_is_no_number_is_refused_as_ever(text: bytes, number: bytes, positi
     assert outcome(changed, taught(text).decode) == outcome(changed, decode_request)
 
 
-@pytest.mark.parametrize("data", [b"[[1,2]3,[,4]]", b"[[1,2],3,[4]]", b"[[1],[2,3,4]]", b"[[1,2,3,4]]", b"[1,2,[3,4]]"])
+MISPLACED = [b"[[1, 2], 3[, 4]]", b"[[1, ]2, [3, 4]]", b"[[1, 2]3, [, 4]]", b"1[[, 2], [3, 4]]", b"[[1, 2], [3, ]4]"]
+
+
+@pytest.mark.parametrize(
+    "data", [*MISPLACED, b"[[1,2]3,[,4]]", b"[[1,2],3,[4]]", b"[[1],[2,3,4]]", b"[[1,2,3,4]]", b"[1,2,[3,4]]"]
+)
 def test_lists_of_another_form_are_refused_as_ever(data: bytes) -> None:
     changed = NESTED.replace(b"[[1, 2], [3, 4]]", data)
     assert outcome(changed, taught(NESTED).decode) == outcome(changed, decode_request)

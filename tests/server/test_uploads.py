@@ -22,7 +22,8 @@ from faults import post
 from mlbuffet import Runtimes
 from mlbuffet.repository.disk import Disk
 from mlbuffet.server import ServerSettings
-from uploading import RunApp, Uploading, leftovers, uploading, visible, wait_for, zipped
+from uploading import RunApp, Uploading, leftovers, uploading, visible, zipped
+from waiting import wait_for
 
 LIMIT = 2**20
 HIDDEN = ("Traceback", "/tmp", "site-packages", "Error:", "mlbuffet.", ".mlbuffet", "a secret")

@@ -10,6 +10,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from mlbuffet.server.http_protocol import MAX_HEADERS
+
 T = TypeVar("T")
 
 END = b"\r\n\r\n"
@@ -19,6 +21,7 @@ ROOM = 2**20
 """Bytes of all heads that are known; a usual one has 200."""
 
 _OTHERWISE = {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
+_CONNECTION = {b"connection", b"proxy-connection"}  # which are one to httptools
 _LENGTH = re.compile(rb"[0-9]{1,5}")
 
 
@@ -68,7 +71,9 @@ def parse_head(head: bytes) -> Head | None:
     except (HttpParserError, HttpParserUpgrade):
         return None
     length = _length_of_body(reader.headers)
-    if length is None or not reader.ended or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
+    if len(reader.headers) > MAX_HEADERS or length is None or not reader.ended:
+        return None
+    if parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
         return None
     return Head(reader.url.decode("latin-1"), reader.headers, length)
 
@@ -95,7 +100,7 @@ def _length_of_body(headers: list[tuple[bytes, bytes]]) -> int | None:
     """The length of the body that these announce, unless they ask for something special."""
     length = b""
     for name, value in headers:
-        if name in _OTHERWISE or (name == b"connection" and value.lower() != b"keep-alive"):
+        if name in _OTHERWISE or (name in _CONNECTION and value.lower() != b"keep-alive"):
             return None
         if name == b"content-length":
             length = value

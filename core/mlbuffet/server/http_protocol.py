@@ -40,7 +40,10 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     _in_message = False
     _passed_on = False
     _refused = False
+    _refusal = b""
+    """What is to be said once what came before is answered."""
     _received = b""
+    """What came last, if no message has ended in it."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
@@ -93,6 +96,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     @override
     def on_message_complete(self) -> None:
         self._in_message = False
+        self._received = b""
         if not self._refused:
             super().on_message_complete()
 
@@ -114,16 +118,37 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        if not self._passed_on:
+        is_the_applications = self._in_message and self._passed_on
+        if not is_the_applications:
             self.app_state.get("on_refusal", int)(status)
         body = orjson.dumps({"error": message})
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n{header}\r\n"
         )
-        self.transport.write(head.encode() + body)
+        self._refusal = head.encode() + body
+        self._stop_timer()
+        if is_the_applications or self._is_answered:
+            self._say_refusal()
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether nothing is to be said by the application."""
+        return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._refusal and self._is_answered:
+            self._say_refusal()
+
+    def _say_refusal(self) -> None:
+        refusal, self._refusal = self._refusal, b""
+        if self.transport.is_closing():
+            return
+        self.transport.write(refusal)
         self.transport.write_eof()
-        self._stop_timer()  # a client that still sends would never read an answer followed by a reset
+        # a client that still sends would never read an answer followed by a reset
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:

@@ -34,6 +34,7 @@ class PromptHttpToolsProtocol(LimitedHttpToolsProtocol):
             data = self._after_answers(self._at_once, data)
         if data:
             super().data_received(data)
+            self._see_to_its_end()
 
     @override
     def on_message_begin(self) -> None:
@@ -44,6 +45,9 @@ class PromptHttpToolsProtocol(LimitedHttpToolsProtocol):
 
     @override
     def shutdown(self) -> None:
+        if self._held:
+            self._stop_timer()
+            self._end_hold()  # it was accepted, and is answered when it is whole
         if self._at_once is not None:
             self._at_once.outbox.flush()
         super().shutdown()
@@ -83,6 +87,17 @@ class PromptHttpToolsProtocol(LimitedHttpToolsProtocol):
         self._timer = None
         data, self._held = self._held, b""
         super().data_received(data)
+
+    def _see_to_its_end(self) -> None:
+        """Lines before a request stop the timer of a connection, and begin no message that starts another."""
+        between = self._is_idle and not (self._in_message or self._refused or self.transport.is_closing())
+        if between and self._timer is None and self.timeout_keep_alive_task is None:
+            self._end_when_idle(max(self._active_at + self.timeout_keep_alive - self.loop.time(), 0))
+
+    @override
+    def on_response_complete(self) -> None:
+        self._active_at = self.loop.time()
+        super().on_response_complete()
 
     @property
     def _is_idle(self) -> bool:

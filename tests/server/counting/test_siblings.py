@@ -188,11 +188,25 @@ def test_a_successor_begins_at_zero_where_what_was_left_cannot_be_read(seat: Sea
     assert left_by_predecessor(seat) == Counts()
 
 
-def test_the_last_to_leave_removes_the_folder_of_a_supervisor_that_was_killed(seat: Seat) -> None:
-    orphans = [replace(one, supervisor=-1) for one in (seat, *seat.others)]
-    for orphan in orphans:
-        orphan.write(b"")
-    orphans[0].leave()
-    assert seat.folder.exists()
-    orphans[1].leave()
+def test_the_last_to_leave_removes_the_folder_of_a_supervisor_that_was_killed(seat: Seat, second: Seat) -> None:
+    orphan, other = (replace(one, supervisor=-1) for one in (seat, second))
+
+    async def leave() -> None:
+        async with working(orphan):
+            async with working(other):
+                pass
+            assert seat.folder.exists()
+        assert not seat.folder.exists()
+
+    run(leave())
+
+
+def test_what_a_killed_worker_left_goes_with_the_last(seat: Seat, second: Seat) -> None:
+    orphan = replace(seat, supervisor=-1)
+    second.write(b"")
+    (seat.folder / "1.part").touch()
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(second.socket))
+    orphan.write(b"")
+    orphan.leave()
     assert not seat.folder.exists()

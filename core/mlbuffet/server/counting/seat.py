@@ -1,6 +1,7 @@
 """Where a worker leaves what it has counted: its seat in a folder that the workers of a server share."""
 
 import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,17 +34,40 @@ class Seat:
 
     def write(self, text: bytes) -> None:
         """Replace what was written. Raises ``OSError``."""
-        part = self._file.with_suffix(".part")
-        part.write_bytes(text)
-        part.replace(self._file)
+        self._part.write_bytes(text)
+        self._part.replace(self._file)
 
     def leave(self) -> None:
         """Take away what nobody will look for: where the supervisor has been killed, the folder too."""
-        self.socket.unlink(missing_ok=True)
+        self._clear(keep_counts=os.getppid() == self.supervisor)
         if os.getppid() != self.supervisor:
-            self._file.unlink(missing_ok=True)
+            for seat in self.others:
+                if not seat.is_taken:
+                    seat._clear(keep_counts=False)
             with suppress(OSError):  # the last one removes it
                 self.folder.rmdir()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a worker listens at its socket."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(0)
+            try:
+                connection.connect(str(self.socket))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            except OSError:  # it is too busy to say
+                return True
+        return True
+
+    def _clear(self, *, keep_counts: bool) -> None:
+        self.socket.unlink(missing_ok=True)
+        for file in (self._part,) if keep_counts else (self._part, self._file):
+            file.unlink(missing_ok=True)
+
+    @property
+    def _part(self) -> Path:
+        return self.folder / f"{self.number}.part"
 
     @property
     def _file(self) -> Path:

@@ -37,6 +37,7 @@ class Siblings:
         self._writer = ThreadPoolExecutor(1, "mlbuffet-counts")  # one thread: what is later is written later
         self._steady = Counts()
         self._fails = False
+        self._has_left = False
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -51,11 +52,12 @@ class Siblings:
     async def close(self) -> None:
         """Leave all that was counted."""
         self._writing.cancel()
-        await self._told()
         if self._server is not None:
             self._server.close()
+        await self._told()
+        leaving = asyncio.get_running_loop().run_in_executor(self._writer, self._leave)
+        await asyncio.wait([leaving], timeout=PATIENCE)
         self._writer.shutdown(wait=False)
-        self._seat.leave()
 
     async def counts(self) -> list[Counts]:
         """Of each worker what it has counted: by now, or if it does not answer in time, or lives no more, at last."""
@@ -63,6 +65,8 @@ class Siblings:
 
     async def _told(self) -> Counts:
         self._census.forget()
+        if self._has_left:
+            return await run_in_threadpool(self._census.take)
         writing = asyncio.get_running_loop().run_in_executor(self._writer, self._write)
         written, _ = await asyncio.wait([writing], timeout=PATIENCE)
         return writing.result() if written else await run_in_threadpool(self._census.take)  # the disk takes its time
@@ -78,11 +82,13 @@ class Siblings:
             return (await run_in_threadpool(_last, seat)).silent()
 
     async def _tell(self, _: StreamReader, writer: StreamWriter) -> None:
-        counts = await self._told()
-        with suppress(OSError):  # whoever asked may have gone
-            writer.write(await run_in_threadpool(msgspec.msgpack.encode, counts))
-            await writer.drain()
-        writer.close()
+        try:
+            # whoever asked may have gone; and asyncio writes a traceback of what is cancelled when its loop ends
+            with suppress(OSError, asyncio.CancelledError):
+                writer.write(await run_in_threadpool(msgspec.msgpack.encode, await self._told()))
+                await writer.drain()
+        finally:
+            writer.close()
 
     async def _write_changes(self) -> None:
         while True:
@@ -97,8 +103,15 @@ class Siblings:
             self._steady = steady
             self._write(counts)
 
+    def _leave(self) -> None:
+        """In the thread that writes, so that nothing is written afterwards."""
+        self._has_left = True
+        self._seat.leave()
+
     def _write(self, counts: Counts | None = None) -> Counts:
         counts = counts or self._census.take()
+        if self._has_left:
+            return counts
         try:
             self._seat.write(msgspec.msgpack.encode(counts))
             self._fails = False

@@ -38,6 +38,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "i": _INTEGERS,
     "u": _INTEGERS,
 }
+_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
 _KEY = b'"data":'
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
 _BRACKETS_AS_SPACES = bytes(ord(" ") if byte in b"[]" else byte for byte in range(256))
@@ -91,7 +92,7 @@ class _List(NamedTuple):
 
     def array(self, text: bytes) -> NDArray[Any] | None:
         if self.structure.startswith(b"[["):
-            if text.translate(None, _OF_NUMBERS) != self.structure:
+            if text.translate(None, _OF_NUMBERS) != self.structure or not _is_json(text):
                 return None
             text = b"[%b]" % text.translate(_BRACKETS_AS_SPACES)
         if b"-0" in text and _INTEGER_MINUS_ZERO.search(text):
@@ -139,6 +140,15 @@ class _Form(NamedTuple):
             arrays[tensor.name] = array
         _, signature, outputs, default_form, request_id = self.call_without_inputs
         return InferCall(arrays, signature, outputs, default_form, request_id)
+
+
+def _is_json(text: bytes) -> bool:
+    """Whether commas and brackets are between numbers as they should; msgspec makes nothing of them."""
+    try:
+        _SYNTAX.decode(text)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def _parts(text: bytes) -> tuple[Skeleton, list[bytes]]:
