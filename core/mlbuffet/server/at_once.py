@@ -17,6 +17,7 @@ from starlette.responses import Response
 from mlbuffet.errors import MLBuffetError, Overloaded
 from mlbuffet.repository import Handle, ModelVersion
 from mlbuffet.server.body import WORTH_COMPRESSING, compress
+from mlbuffet.server.busy_poll import BusyPoll
 from mlbuffet.server.coding import LARGE, code
 from mlbuffet.server.counting.traffic import Traffic
 from mlbuffet.server.errors import STATUS, error_response
@@ -98,7 +99,8 @@ class AtOnce:
         self._max_body = min(max_body, LARGE - 1)
         self._server_headers: Headers = ()
         self._beginning = self._beginning_of_json = b""
-        self.outbox = Outbox()
+        self._busy_poll = BusyPoll()
+        self.outbox = Outbox(self._busy_poll.note_answers)
         """Through which the answers go to the clients."""
         self.known = Heads(self._recognize).find
         """What is known of a request with such a head; ``None`` for one that the application is to have."""
@@ -106,6 +108,7 @@ class AtOnce:
     def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:
         """The bytes of the answer; anything else is for the application, which is to have the request."""
         begin = perf_counter()
+        self._busy_poll.note_request(begin)
         prompt, request = known.prompt, known.request
         try:
             version = prompt.find(request)

@@ -1,6 +1,7 @@
 """Answers to several clients, written together."""
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 
 LONGEST_WAIT = 0.0005
@@ -15,7 +16,8 @@ class Outbox:
     alone in its turn is written at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_end_of_turn: Callable[[], None] = lambda: None) -> None:
+        self._on_end_of_turn = on_end_of_turn
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
         self._number = 0
         """Of answers in this turn."""
@@ -48,3 +50,4 @@ class Outbox:
         self._crowded = self._number > 1
         self._number = 0
         self.flush()
+        self._on_end_of_turn()
