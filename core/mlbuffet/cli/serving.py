@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
+from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import LogLines, end_with
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
@@ -173,6 +174,7 @@ def _serve(
     app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
     server = Server(app, settings)
     sys.setswitchinterval(SWITCH_SECONDS)
+    keep_memory()
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
         server.run(sockets=[listener])
     if watcher is not None:

@@ -56,27 +56,25 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
 
 async def _in_time(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
     """A body that is not there as a whole."""
-    try:
-        async with asyncio.timeout(settings.body_seconds):
-            return await _received(first, receive, settings)
-    except TimeoutError:
-        raise _late() from None
-
-
-async def _received(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
+    now = asyncio.get_running_loop().time
+    end = now() + settings.body_seconds
     pieces: list[bytes] = []
     size = 0
     message = first
-    while True:
-        async with asyncio.timeout(settings.body_idle_seconds):
-            message = await message if isinstance(message, Pending) else message
-        pieces.append(_piece(message))
-        size += len(pieces[-1])
-        if size > settings.max_body:
-            raise _too_large(settings.max_body)
-        if not message.get("more_body"):
-            return b"".join(pieces)
-        message = begin(receive())
+    try:
+        async with asyncio.timeout_at(min(end, now() + settings.body_idle_seconds)) as limit:
+            while True:
+                message = await message if isinstance(message, Pending) else message
+                pieces.append(_piece(message))
+                size += len(pieces[-1])
+                if size > settings.max_body:
+                    raise _too_large(settings.max_body)
+                if not message.get("more_body"):
+                    return b"".join(pieces)
+                limit.reschedule(min(end, now() + settings.body_idle_seconds))
+                message = begin(receive())
+    except TimeoutError:
+        raise _late() from None
 
 
 def _piece(message: Message) -> bytes:

@@ -36,7 +36,7 @@ from mlbuffet.server.open_inference.answers import (
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import InferCall
+from mlbuffet.server.open_inference.requests import InferCall, size_to_decode
 from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, check_room, predict, within
@@ -265,7 +265,8 @@ class OpenInference:
     async def _answered(self, request: Request, body: bytes, handle: Handle) -> _Answered:
         """The answer to a body, and when it was decoded and computed."""
         length = header(request, _HEADER_LENGTH)
-        call = await code(len(body), lambda: self._decoder.decode(body, length, handle.model.signatures))
+        size = len(body) if length is None else size_to_decode(body, length)
+        call = await code(size, lambda: self._decoder.decode(body, length, handle.model.signatures))
         decoded = perf_counter_ns()
         prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
         computed = perf_counter_ns()

@@ -21,6 +21,7 @@ from mlbuffet.tensors import Signatures, Tensors, TensorSpec
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
+_CHECKED = (b"BYTES", b"BOOL", b"\\")  # or a datatype that is written with escapes
 Parameters = dict[str, Any] | None
 _ABSENT = (b"", b"null")
 Size = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
@@ -114,6 +115,16 @@ def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
         default_form=default,
         id=request.id,
     )
+
+
+def size_to_decode(body: bytes, header_length: str) -> int:
+    """How many bytes of ``body`` are looked at one by one: of raw buffers those with elements to check."""
+    if _LENGTH.fullmatch(header_length) is None:
+        return 0
+    length = int(header_length)
+    header = body[:length]
+    looked_at = length == 0 or any(datatype in header for datatype in _CHECKED)
+    return len(body) if looked_at else length
 
 
 def parsed_length(text: str, body_length: int) -> int:
