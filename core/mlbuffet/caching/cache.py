@@ -74,6 +74,9 @@ class PredictionCache:
         return answer
 
     async def _found(self, question: Question, begin: int) -> Prediction | None:
+        """The answer in memory, where it may have come to since the caller asked, or in Redis."""
+        if (kept := self.memory.get(question.key)) is not None:
+            return Prediction(kept, lookup=perf_counter_ns() - begin)
         found = await self.redis.get(question) if self.redis is not None else None
         if found is None:
             return None
