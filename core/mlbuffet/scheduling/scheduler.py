@@ -19,8 +19,8 @@ from mlbuffet.scheduling.runner import Runner
 from mlbuffet.scheduling.ticket import Lease, Ticket
 from mlbuffet.tensors import rough_size
 
-WORTH_BATCHING = 0.00005
-"""Seconds of a call for which a batch is better than the loop in a crowd: its part of the batch's way to a thread."""
+WORTH_BATCHING = 0.00015
+"""Seconds of a call for which a batch is better than the loop in a crowd: its part of the way to a thread and back."""
 
 
 class Scheduler:
