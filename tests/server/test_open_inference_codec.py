@@ -428,3 +428,17 @@ def test_any_bytes_with_any_header_length_are_a_call_or_invalid_input(body: byte
         assert requests.decode_request(request() + body, length, SIGNATURES).inputs is not None
     except InvalidInput as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "header_length", "looked_at"),
+    [("FP32", None, "header"), ("BYTES", None, "body"), ("BOOL", None, "body"), ("BY\\u0054ES", None, "body")]
+    + [("FP32", "0", "body"), ("FP32", "1_0", "nothing")],
+)
+def test_raw_buffers_count_as_looked_at_only_where_elements_are(
+    datatype: str, header_length: str | None, looked_at: str
+) -> None:
+    header = request(data=None, parameters={"binary_data_size": 4}).replace(b"FP32", datatype.encode())
+    body = header + bytes(4)
+    sizes = {"header": len(header), "body": len(body), "nothing": 0}
+    assert requests.size_to_decode(body, header_length or str(len(header))) == sizes[looked_at]
