@@ -432,8 +432,14 @@ def test_any_bytes_with_any_header_length_are_a_call_or_invalid_input(body: byte
 
 @pytest.mark.parametrize(
     ("datatype", "header_length", "looked_at"),
-    [("FP32", None, "header"), ("BYTES", None, "body"), ("BOOL", None, "body"), ("BY\\u0054ES", None, "body")]
-    + [("FP32", "0", "body"), ("FP32", "1_0", "nothing")],
+    [
+        ("FP32", None, "header"),
+        ("BYTES", None, "body"),
+        ("BOOL", None, "body"),
+        ("BY\\u0054ES", None, "body"),
+        ("FP32", "0", "body"),
+        ("FP32", "1_0", "nothing"),
+    ],
 )
 def test_raw_buffers_count_as_looked_at_only_where_elements_are(
     datatype: str, header_length: str | None, looked_at: str
