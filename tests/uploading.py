@@ -1,6 +1,7 @@
 """A server whose models clients change, in a folder that can be looked through."""
 
 import io
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -108,9 +109,12 @@ def leftovers(root: Path) -> list[str]:
 
 
 def visible(root: Path) -> list[str]:
-    """All files that are not hidden."""
-    found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    """All files that are not hidden; hidden folders are not entered, as one may be swept meanwhile."""
+    found: list[str] = []
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".")]
+        found += [(Path(folder) / file).relative_to(root).as_posix() for file in files if not file.startswith(".")]
+    return sorted(found)
 
 
 def zipped(files: Mapping[Any, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
