@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays, json_outline
 from mlbuffet.json_outline import TextOf, read_outlined
 from mlbuffet.json_text import decode_outline
-from mlbuffet.server.open_inference.requests import decode_request
+from mlbuffet.server.open_inference.requests import decode_request, take_apart
 from mlbuffet.server.tensorflow_serving.requests import decode_predict
 
 SPECS = [TensorSpec("x", np.float32, None), TensorSpec("i", np.int8, None)]
@@ -54,9 +54,10 @@ PREDICT = [
 def outcome(body: bytes) -> Any:
     decoded: Any
     try:
-        decoded = (
-            decode_predict(body, SIGNATURES) if b"datatype" not in body else decode_request(body, None, SIGNATURES)
-        )
+        if b"datatype" in body:
+            decoded = decode_request(take_apart(body), SIGNATURES)
+        else:
+            decoded = decode_predict(body, SIGNATURES)
     except InvalidInput as error:
         return str(error)
     return {name: (array.dtype, array.shape, array.tobytes()) for name, array in decoded.inputs.items()}
@@ -131,7 +132,7 @@ def test_texts_as_long_as_they_like_are_left_alone() -> None:
     body = json.dumps(
         {"inputs": [{"name": "x", "shape": [3], "datatype": "BYTES", "data": [":[1" * 9999, "", "\\" * 99999]}]}
     )
-    [array] = decode_request(body.encode(), None, SIGNATURES).inputs.values()
+    [array] = decode_request(take_apart(body.encode()), SIGNATURES).inputs.values()
     assert [len(one) for one in array] == [3 * 9999, 0, 99999]
 
 
@@ -141,5 +142,5 @@ def test_a_long_list_is_read_from_where_it_lies() -> None:
     for separators in ((",", ":"), (", ", ": "), (" ,\n", " : ")):
         body = json.dumps({"inputs": [tensor, {**tensor, "name": "y"}]}, separators=separators).encode()
         assert len(body) > 10 * json_arrays.LONG
-        for array in decode_request(body, None, SIGNATURES).inputs.values():
+        for array in decode_request(take_apart(body), SIGNATURES).inputs.values():
             np.testing.assert_array_equal(array, values, strict=True)

@@ -16,6 +16,7 @@ from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.server import create_app
 from mlbuffet.server.open_inference.repeats import RequestDecoder
+from mlbuffet.server.open_inference.requests import take_apart
 from mlbuffet.server.open_inference.responses import encode_response
 from mlbuffet.server.process import Server
 from mlbuffet.server.prompt_protocol import PromptHttpToolsProtocol
@@ -60,12 +61,12 @@ def _prepare(plan: Plan) -> Iterator[Field]:
         protocols = runner.run(running.__aenter__())
         model = version.model
         decoder = RequestDecoder()
-        call = decoder.decode(body.content, None, model.signatures)
+        call = decoder.decode(take_apart(body.content), model.signatures)
         outputs = model.predict(chosen.inputs)
         yield Field(
             {
                 Key("the whole request"): lambda: runner.run(_asked(protocols, data)),
-                Key("its body decoded"): _times(lambda: decoder.decode(body.content, None, model.signatures)),
+                Key("its body decoded"): _times(lambda: decoder.decode(take_apart(body.content), model.signatures)),
                 Key("Model.predict"): _times(lambda: model.predict(chosen.inputs)),
                 Key("its answer encoded"): _times(lambda: encode_response(call, "iris", 1, outputs)),
             }

@@ -18,7 +18,7 @@ from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_array
 from mlbuffet.server.body import decompressed
 from mlbuffet.server.open_inference.datatypes import DTYPES
 from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import InferCall, decode_request
+from mlbuffet.server.open_inference.requests import InferCall, decode_request, take_apart
 from mlbuffet.server.tensorflow_serving.examples import decode_examples
 from mlbuffet.server.tensorflow_serving.requests import decode_predict
 
@@ -147,7 +147,7 @@ def is_call_or_invalid_input(decode: Callable[[], Any]) -> None:
 def outcome(body: bytes, decode: Callable[..., InferCall], length: str | None) -> Any:
     """All that a call holds, to the last bit, or why there is none."""
     try:
-        call = decode(body, length, SIGNATURES)
+        call = decode(take_apart(body, length), SIGNATURES)
     except InvalidInput as error:
         return str(error)
     arrays = {name: (array.dtype, array.shape, pickle.dumps(array)) for name, array in call.inputs.items()}
@@ -158,7 +158,7 @@ def outcome(body: bytes, decode: Callable[..., InferCall], length: str | None) -
 @given(damaged(V2), st.binary(max_size=24), st.sampled_from([None, 0, 0, 1, -1]) | st.text(max_size=3))
 def test_requests_with_buffers(text: bytes, buffers: bytes, length: Any) -> None:
     claimed = str(len(text) + length) if isinstance(length, int) else length
-    is_call_or_invalid_input(lambda: decode_request(text + buffers, claimed, SIGNATURES))
+    is_call_or_invalid_input(lambda: decode_request(take_apart(text + buffers, claimed), SIGNATURES))
 
 
 @fuzzed
@@ -183,7 +183,7 @@ def test_examples(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "decode", [decode_predict, decode_examples, lambda text, known: decode_request(text, "0", known)]
+    "decode", [decode_predict, decode_examples, lambda text, known: decode_request(take_apart(text, "0"), known)]
 )
 @fuzzed
 @given(text=st.binary())

@@ -9,7 +9,7 @@ import pytest
 from mlbuffet import InvalidInput, Signatures
 from mlbuffet.server.open_inference import repeats
 from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import InferCall, decode_request
+from mlbuffet.server.open_inference.requests import InferCall, decode_request, take_apart
 
 NONE = Signatures({}, None)
 
@@ -22,7 +22,7 @@ def body(*tensors: dict[str, Any], **members: Any) -> bytes:
 def outcome(text: bytes, decode: Any, length: str | None = None) -> Any:
     """All that a call holds, to the last bit, or why there is none."""
     try:
-        call: InferCall = decode(text, length, NONE)
+        call: InferCall = decode(take_apart(text, length), NONE)
     except InvalidInput as error:
         return str(error)
     arrays = {name: (array.dtype, array.shape, array.tobytes()) for name, array in call.inputs.items()}
@@ -32,7 +32,7 @@ def outcome(text: bytes, decode: Any, length: str | None = None) -> Any:
 def taught(text: bytes, length: str | None = None) -> RequestDecoder:
     decoder = RequestDecoder()
     for _ in range(2):
-        decoder.decode(text, length, NONE)
+        decoder.decode(take_apart(text, length), NONE)
     return decoder
 
 
@@ -140,5 +140,5 @@ def test_memory_is_bounded() -> None:
     decoder = RequestDecoder()
     for number in range(3000):
         for _ in range(2):
-            decoder.decode(body({"name": f"x{number}"}), None, NONE)
+            decoder.decode(take_apart(body({"name": f"x{number}"})), NONE)
     assert len(decoder._known) <= len(decoder._seen) <= 1024

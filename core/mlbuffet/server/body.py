@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
 from mlbuffet.server.eager import Pending, begin
+from mlbuffet.server.gathering import gather
 from mlbuffet.server.settings import ServerSettings
 
 _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
@@ -29,8 +30,8 @@ def header(request: Request, name: bytes) -> str | None:
     return b", ".join(values).decode("latin-1") if values else None
 
 
-async def read_body(request: Request, settings: ServerSettings) -> bytes:
-    """The body, decompressed.
+async def read_body(request: Request, settings: ServerSettings, lead: int = 0) -> bytes:
+    """The body, decompressed, behind ``lead`` bytes of nothing.
 
     Raises `HTTPException`: 413 for one that is too large, before it is read where its length is announced; 408 for one
     that does not arrive in time; 415 for an encoding that is not known; 400 for one that is corrupt or ends early.
@@ -41,38 +42,49 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
         raise _too_large(limit)
     first = begin(request.receive())
     if not isinstance(first, Pending) and not first.get("more_body"):
-        body = _piece(first)
-        if len(body) > limit:
+        pieces = [_piece(first)]
+        if len(pieces[0]) > limit:
             raise _too_large(limit)
     else:
-        body = await _in_time(first, request.receive, settings)
+        pieces = await _in_time(first, request, settings)
     encoding = (header(request, b"content-encoding") or "").lower()
+    nothing = [bytes(lead)] if lead else []
     if encoding in ("identity", ""):
-        return body
+        return b"".join(nothing + pieces)
+    body = b"".join(pieces)
     if len(body) <= _QUICKLY_DECOMPRESSED:
-        return decompressed(body, encoding, limit)
-    return await run_sync(decompressed, body, encoding, limit)
+        return b"".join([*nothing, decompressed(body, encoding, limit)])
+    return b"".join([*nothing, await run_sync(decompressed, body, encoding, limit)])
 
 
-async def _in_time(first: Message | Pending[Message], receive: Receive, settings: ServerSettings) -> bytes:
-    """A body that is not there as a whole."""
-    now = asyncio.get_running_loop().time
-    end = now() + settings.body_seconds
+async def _in_time(first: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:
+    """The pieces of a body that is not there as a whole."""
+    now, idle = asyncio.get_running_loop().time, settings.body_idle_seconds
+    until, end = now() + idle, now() + settings.body_seconds
     pieces: list[bytes] = []
     size = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal size, until
+        pieces.append(piece)
+        size += len(piece)
+        if now() + idle > until and not limit.expired():  # seldom, as a timer costs as much as to receive a piece
+            until = now() + 1.1 * idle
+            limit.reschedule(min(end, until))
+
     message = first
     try:
-        async with asyncio.timeout_at(min(end, now() + settings.body_idle_seconds)) as limit:
+        async with asyncio.timeout_at(min(end, until)) as limit:
+            if header(request, b"content-length"):  # else it may have no end
+                gather(request, take)
             while True:
                 message = await message if isinstance(message, Pending) else message
-                pieces.append(_piece(message))
-                size += len(pieces[-1])
+                take(_piece(message))
                 if size > settings.max_body:
                     raise _too_large(settings.max_body)
                 if not message.get("more_body"):
-                    return b"".join(pieces)
-                limit.reschedule(min(end, now() + settings.body_idle_seconds))
-                message = begin(receive())
+                    return pieces
+                message = begin(request.receive())
     except TimeoutError:
         raise _late() from None
 

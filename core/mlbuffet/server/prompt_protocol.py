@@ -5,14 +5,14 @@ from asyncio import Transport
 from typing_extensions import override
 
 from mlbuffet.server.at_once import OUTCOME, AtOnce, Outcome
+from mlbuffet.server.gathering import GatheringHttpToolsProtocol
 from mlbuffet.server.heads import END
-from mlbuffet.server.http_protocol import LimitedHttpToolsProtocol
 
 HOLD_SECONDS = 0.05
 """How long a small body is awaited that may be answered at once, before the application hears of the request."""
 
 
-class PromptHttpToolsProtocol(LimitedHttpToolsProtocol):
+class PromptHttpToolsProtocol(GatheringHttpToolsProtocol):
     """Asks the `AtOnce` that the application may have left in its state under ``at_once``; the rest is parsed."""
 
     _at_once: AtOnce | None = None

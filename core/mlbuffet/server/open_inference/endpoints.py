@@ -36,7 +36,7 @@ from mlbuffet.server.open_inference.answers import (
 )
 from mlbuffet.server.open_inference.metadata import model_config, model_metadata
 from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import InferCall, size_to_decode
+from mlbuffet.server.open_inference.requests import HEADER_LENGTH, InferCall, lead_of, take_apart
 from mlbuffet.server.open_inference.responses import InferResponse, encode_response
 from mlbuffet.server.open_inference.statistics import VersionStatistics, model_stats
 from mlbuffet.server.prediction import acquire, check_room, predict, within
@@ -53,7 +53,6 @@ EXTENSIONS = [
 ]
 """The extensions of the protocol that are implemented, as server metadata lists them."""
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
@@ -187,7 +186,7 @@ class OpenInference:
             return outcome
         begin = perf_counter_ns()
         self._check_room(found)
-        body = await read_body(request, self._settings)
+        body = await read_body(request, self._settings, lead_of(header(request, _HEADER_LENGTH)))
         with await acquire(self._repository, lambda: self._version(request), found) as handle:
             self._check_room(handle.version)
             statistics = self._counts(handle.version)
@@ -232,7 +231,8 @@ class OpenInference:
     def _infer_at_once(self, handle: Handle, request: Request, body: bytes) -> Answer | Unwritten | None:
         begin = perf_counter_ns()
         try:
-            call = self._decoder.decode(body, header(request, _HEADER_LENGTH), handle.model.signatures)
+            parts = take_apart(body, header(request, _HEADER_LENGTH))
+            call = self._decoder.decode(parts, handle.model.signatures)
         except MLBuffetError:  # the application says so too
             return None
         decoded = perf_counter_ns()
@@ -263,10 +263,10 @@ class OpenInference:
             raise
 
     async def _answered(self, request: Request, body: bytes, handle: Handle) -> _Answered:
-        """The answer to a body, and when it was decoded and computed."""
+        """The answer to a body behind its lead, and when it was decoded and computed."""
         length = header(request, _HEADER_LENGTH)
-        size = len(body) if length is None else size_to_decode(body, length)
-        call = await code(size, lambda: self._decoder.decode(body, length, handle.model.signatures))
+        parts = take_apart(body, length, lead_of(length))
+        call = await code(parts.size_to_decode, lambda: self._decoder.decode(parts, handle.model.signatures))
         decoded = perf_counter_ns()
         prediction = await predict(handle, Call(call.inputs, call.signature, call.output_names), request.receive)
         computed = perf_counter_ns()

@@ -6,8 +6,8 @@ from starlette.routing import Route
 
 from mlbuffet.repository.layout import MODEL_NAME
 from mlbuffet.server.open_inference import answers
-from mlbuffet.server.open_inference.endpoints import HEADER_LENGTH, VERSION, ChangeRequest, IndexRequest, OpenInference
-from mlbuffet.server.open_inference.requests import InferRequest
+from mlbuffet.server.open_inference.endpoints import VERSION, ChangeRequest, IndexRequest, OpenInference
+from mlbuffet.server.open_inference.requests import HEADER_LENGTH, InferRequest
 from mlbuffet.server.openapi import Operation, Protocol
 
 _OF_MODELS = (400, 404, 503)  # 400: the version is no number

@@ -20,11 +20,11 @@ from mlbuffet.server.open_inference.binary import array_from_buffer
 from mlbuffet.server.open_inference.requests import (
     InferCall,
     InferRequest,
+    Parts,
     binary_size,
     call_of,
     checked_dtype,
     decode_request,
-    parsed_length,
 )
 from mlbuffet.tensors import Signatures
 
@@ -55,17 +55,16 @@ class RequestDecoder:
         self._seen: set[Skeleton] = set()
         self._known: dict[Skeleton, _Form | None] = {}
 
-    def decode(self, body: bytes, header_length: str | None, signatures: Signatures) -> InferCall:
-        """The call that ``body`` describes, as `decode_request` says it."""
-        length = len(body) if header_length is None else parsed_length(header_length, len(body))
-        if not 0 < length <= LONGEST:
-            return decode_request(body, header_length, signatures)
-        skeleton, lists = _parts(body[:length])
+    def decode(self, parts: Parts, signatures: Signatures) -> InferCall:
+        """The call that a body describes, as `decode_request` says it."""
+        if parts.is_raw or len(parts.json) > LONGEST:
+            return decode_request(parts, signatures)
+        skeleton, lists = _skeleton(parts.json)
         form = self._known.get(skeleton)
-        call = None if form is None else form.call(lists, memoryview(body)[length:])
+        call = None if form is None else form.call(lists, parts.buffers)
         if call is not None:
             return call
-        call = decode_request(body, header_length, signatures)
+        call = decode_request(parts, signatures)
         if form is None and skeleton not in self._known:
             self._learn(skeleton, lists)
         return call
@@ -151,7 +150,7 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _parts(text: bytes) -> tuple[Skeleton, list[bytes]]:
+def _skeleton(text: bytes) -> tuple[Skeleton, list[bytes]]:
     """What looks like a list of numbers under the name "data", and what stands around those."""
     skeleton, lists, begin = [], [], 0
     while (found := text.find(_KEY, begin)) >= 0:

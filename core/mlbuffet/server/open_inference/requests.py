@@ -19,7 +19,10 @@ from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEM
 from mlbuffet.server.repeated import refuse_repeated_names
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_ALIGNED = 16
+_NO_BUFFERS = memoryview(b"")
 
 _CHECKED = (b"BYTES", b"BOOL", b"\\")  # or a datatype that is written with escapes
 Parameters = dict[str, Any] | None
@@ -85,17 +88,50 @@ class InferCall(NamedTuple):
         return self.default_form if self.outputs is None else self.outputs[output]
 
 
-def decode_request(body: bytes, header_length: str | None, signatures: Signatures) -> InferCall:
-    """The call that ``body`` describes. Raises `InvalidInput`, which names the tensor and what is wrong with it.
+class Parts(NamedTuple):
+    """The body of a request, taken apart."""
 
-    ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes of the body are JSON, before raw
-    buffers; without it all are. With 0 the body is the raw buffer of the only input of the default signature.
+    json: bytes
+    buffers: memoryview
+    is_raw: bool
+    """The body is the raw buffer of the only input of the default signature."""
+
+    @property
+    def size_to_decode(self) -> int:
+        """How many bytes are looked at one by one: of raw buffers those with elements to check."""
+        looked_at = self.is_raw or any(datatype in self.json for datatype in _CHECKED)
+        return len(self.json) + (len(self.buffers) if looked_at else 0)
+
+
+def lead_of(header_length: str | None) -> int:
+    """How many bytes are to be put before a body, so that the memory of its raw buffers is aligned.
+
+    Runtimes copy an array that is not; the memory of ``bytes`` begins at a multiple of 16.
     """
-    length = len(body) if header_length is None else parsed_length(header_length, len(body))
-    if length == 0 and header_length is not None:
-        return _raw_call(body, signatures)
-    buffers = memoryview(body)[length:]
-    return read_outlined(body[:length], lambda header, text_of: _call(header, text_of, buffers))
+    return 0 if header_length is None or _LENGTH.fullmatch(header_length) is None else -int(header_length) % _ALIGNED
+
+
+def take_apart(body: bytes, header_length: str | None = None, lead: int = 0) -> Parts:
+    """JSON and raw buffers of ``body``, of which the first ``lead`` bytes are no part. Raises `InvalidInput`.
+
+    ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes are JSON; without it all are.
+    """
+    if header_length is None:
+        return Parts(body, _NO_BUFFERS, is_raw=False)
+    size = len(body) - lead
+    if _LENGTH.fullmatch(header_length) is None or int(header_length) > size:
+        raise InvalidInput(
+            f"{HEADER_LENGTH} is {header_length!r}; it is the number of bytes of JSON, of {size} at most"
+        )
+    end = lead + int(header_length)
+    return Parts(body[lead:end], memoryview(body)[end:], is_raw=end == lead)
+
+
+def decode_request(parts: Parts, signatures: Signatures) -> InferCall:
+    """The call that a body describes. Raises `InvalidInput`, which names the tensor and what is wrong with it."""
+    if parts.is_raw:
+        return _raw_call(parts.buffers, signatures)
+    return read_outlined(parts.json, lambda header, text_of: _call(header, text_of, parts.buffers))
 
 
 def _call(header: bytes, text_of: TextOf, buffers: memoryview) -> InferCall:
@@ -117,25 +153,6 @@ def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
     )
 
 
-def size_to_decode(body: bytes, header_length: str) -> int:
-    """How many bytes of ``body`` are looked at one by one: of raw buffers those with elements to check."""
-    if _LENGTH.fullmatch(header_length) is None:
-        return 0
-    length = int(header_length)
-    header = body[:length]
-    looked_at = length == 0 or any(datatype in header for datatype in _CHECKED)
-    return len(body) if looked_at else length
-
-
-def parsed_length(text: str, body_length: int) -> int:
-    """The bytes of JSON that a body of so many begins with, as its header says. Raises `InvalidInput`."""
-    if _LENGTH.fullmatch(text) is None or int(text) > body_length:
-        raise InvalidInput(
-            f"Inference-Header-Content-Length is {text!r}; it is the number of bytes of JSON, of {body_length} at most"
-        )
-    return int(text)
-
-
 def _count_names(request: InferRequest) -> int:
     """How many names with a colon behind them a request has, and how many colons are in names of tensors."""
     count = 1
@@ -151,11 +168,11 @@ def _count_names(request: InferRequest) -> int:
     return count + len(request.outputs or ()) + len(request.parameters or ())
 
 
-def _raw_call(body: bytes, signatures: Signatures) -> InferCall:
+def _raw_call(buffer: memoryview, signatures: Signatures) -> InferCall:
     signature = signatures[signatures.resolve(None)]
     match list(signature.inputs.values()):
         case [spec] if spec.shape is not None and spec.shape.count(None) <= 1 and spec.dtype in DATATYPES:
-            array = _raw_array(memoryview(body), spec)
+            array = _raw_array(buffer, spec)
         case _:
             raise InvalidInput("a raw request is for models with one input that has one free dimension at most")
     return InferCall({spec.name: array}, default_form=OutputForm(binary=True))
