@@ -1,4 +1,9 @@
-"""The bare route: what a careful engineer writes by hand for one ONNX model. It checks nothing."""
+"""The bare route: what a careful engineer writes by hand for ONNX models. It checks nothing.
+
+Its arguments are names under which it is to have the model, each with a session of its own.
+"""
+
+import sys
 
 import numpy as np
 import orjson
@@ -10,7 +15,8 @@ from starlette.routing import Route
 
 from session import NAME, PORT, open_session
 
-session = open_session()
+sessions = {name: open_session() for name in sys.argv[1:] or [NAME]}
+session = next(iter(sessions.values()))
 [feed] = session.get_inputs()
 fetches = [node.name for node in session.get_outputs()]
 row = [size if isinstance(size, int) else -1 for size in feed.shape]
@@ -20,21 +26,22 @@ DATATYPES = {"float32": "FP32", "int64": "INT64"}
 async def infer_json(request: Request) -> Response:
     """The Open Inference Protocol's JSON, without a look at what it claims."""
     tensor = orjson.loads(await request.body())["inputs"][0]
-    return run(np.array(tensor["data"], np.float32).reshape(tensor["shape"]))
+    array = np.array(tensor["data"], np.float32).reshape(tensor["shape"])
+    return run(request.path_params["model"], array)
 
 
 async def infer_raw(request: Request) -> Response:
     """The floats as they lie in memory."""
-    return run(np.frombuffer(await request.body(), np.float32).reshape(row))
+    return run(NAME, np.frombuffer(await request.body(), np.float32).reshape(row))
 
 
-def run(array: np.ndarray) -> Response:
+def run(model: str, array: np.ndarray) -> Response:
     """The answer as the protocol has it."""
     outputs = [
         {"name": name, "datatype": DATATYPES[value.dtype.name], "shape": value.shape, "data": value.ravel().tolist()}
-        for name, value in zip(fetches, session.run(fetches, {feed.name: array}), strict=True)
+        for name, value in zip(fetches, sessions[model].run(fetches, {feed.name: array}), strict=True)
     ]
-    body = orjson.dumps({"model_name": NAME, "model_version": "1", "outputs": outputs})
+    body = orjson.dumps({"model_name": model, "model_version": "1", "outputs": outputs})
     return Response(body, media_type="application/json")
 
 

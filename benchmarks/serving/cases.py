@@ -18,6 +18,7 @@ from serving.peers import (
     BARE_TENSORFLOW,
     MLBUFFET,
     MLBUFFET_BATCHING,
+    MLBUFFET_BATCHING_BINARY,
     MLBUFFET_BINARY,
     MLBUFFET_TWO,
     PYTHON_PEERS,
@@ -84,25 +85,27 @@ def _measure(server: Server, peer: Peer, model: Artifact, connections: int, seco
 
 @contextmanager
 def _many(plan: Plan) -> Iterator[Field]:
-    """One server for each number of models, which are asked in turn."""
+    """One server of each kind for each number of models, which are asked in turn."""
     field, one = Field(), artifact("iris")
     with ExitStack() as stack:
-        for count in (1, 10, 100):
-            plan.tell(f"a server of {count} models starts")
-            root = BUILD / "models" / f"iris-{count}"
-            names = [f"m{number}" for number in range(count)]
-            for name in names:
-                copytree(one.folder, root / name, dirs_exist_ok=True)
-            server = stack.enter_context(served(MLBUFFET, replace(one, name="m0", folder=root)))
-            while not server.ready:
-                time.sleep(0.1)
-            paths = [f"/v2/models/{name}/infer" for name in names]
-            measure = partial(load, server.url, MLBUFFET.body(one), connections=16, seconds=plan.seconds, paths=paths)
-            field.measures[Key(f"{count} model{'s' if count > 1 else ''}", setting(16))] = measure
+        for peer in (BARE, MLBUFFET):
+            for count in (1, 10, 50, 100):
+                plan.tell(f"{peer.name} starts with {count} models")
+                root = BUILD / "models" / f"iris-{count}"
+                names = [f"m{number}" for number in range(count)]
+                for name in names:
+                    copytree(one.folder, root / name, dirs_exist_ok=True)
+                models = replace(one, name="m0", folder=root)
+                server = stack.enter_context(served(peer, models, *(names if peer is BARE else ())))
+                while peer is MLBUFFET and not server.ready:
+                    time.sleep(0.1)
+                paths = [f"/v2/models/{name}/infer" for name in names]
+                measure = partial(load, server.url, peer.body(one), connections=16, seconds=plan.seconds, paths=paths)
+                field.measures[Key(peer.name, f"{count} model{'s' if count > 1 else ''}")] = measure
         yield field
 
 
-TENSORFLOW_WAYS = (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BATCHING, MLBUFFET_BINARY)
+TENSORFLOW_WAYS = (BARE_TENSORFLOW, MLBUFFET, MLBUFFET_BINARY, MLBUFFET_BATCHING, MLBUFFET_BATCHING_BINARY)
 
 CASES = (
     comparison(
@@ -129,5 +132,5 @@ CASES = (
     comparison("pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY), (1, 4), quick=True),
     comparison("workers", "One process and two", "iris", (MLBUFFET, MLBUFFET_TWO), (1, 16, 64)),
     comparison("asgi", "The bare route under other ASGI servers", "iris", ASGI_SERVERS, (1, 16, 64), asked_for=True),
-    Case(name="models", title="1, 10 and 100 models loaded, all asked", unit="requests/s", prepare=_many),
+    Case(name="models", title="1 to 100 models loaded, all asked, 16 connections", unit="requests/s", prepare=_many),
 )
