@@ -48,13 +48,13 @@ async def read_body(request: Request, settings: ServerSettings, lead: int = 0) -
     else:
         pieces = await _in_time(first, request, settings)
     encoding = (header(request, b"content-encoding") or "").lower()
-    nothing = [bytes(lead)] if lead else []
-    if encoding in ("identity", ""):
-        return b"".join(nothing + pieces)
-    body = b"".join(pieces)
-    if len(body) <= _QUICKLY_DECOMPRESSED:
-        return b"".join([*nothing, decompressed(body, encoding, limit)])
-    return b"".join([*nothing, await run_sync(decompressed, body, encoding, limit)])
+    if encoding not in ("identity", ""):
+        body = b"".join(pieces)
+        if len(body) <= _QUICKLY_DECOMPRESSED:
+            pieces = [decompressed(body, encoding, limit)]
+        else:
+            pieces = [await run_sync(decompressed, body, encoding, limit)]
+    return b"".join([bytes(lead), *pieces] if lead else pieces)
 
 
 async def _in_time(first: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:

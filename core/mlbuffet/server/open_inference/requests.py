@@ -99,8 +99,10 @@ class Parts(NamedTuple):
     @property
     def size_to_decode(self) -> int:
         """How many bytes are looked at one by one: of raw buffers those with elements to check."""
-        looked_at = self.is_raw or any(datatype in self.json for datatype in _CHECKED)
-        return len(self.json) + (len(self.buffers) if looked_at else 0)
+        size, buffers = len(self.json), len(self.buffers)
+        if buffers and (self.is_raw or any(datatype in self.json for datatype in _CHECKED)):
+            size += buffers
+        return size
 
 
 def lead_of(header_length: str | None) -> int:
