@@ -1,6 +1,7 @@
 """Runtimes are found, registered and chosen; strangers' packages cannot harm the others."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -21,6 +22,7 @@ from mlbuffet import (
     UnknownRuntime,
     hookimpl,
 )
+from mlbuffet.runtimes import installed_runtimes
 
 PLUGIN = """
     from mlbuffet import Signature, Signatures, hookimpl
@@ -289,3 +291,31 @@ def test_rivals_are_not_asked_to_predict(runtimes: Runtimes, half: Path) -> None
     runtimes.register(Mine(), name="mine")
     model = mlbuffet.load(half, runtime="half", runtimes=runtimes)
     assert model.predict({"x": [2]})["y"].tolist() == [3]
+
+
+def test_installed_runtimes_are_looked_for_once_and_again_when_distributions_come_and_go(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "a.mine").touch()
+    before = installed_runtimes()
+    assert installed_runtimes() is before
+    site.install("later", PLUGIN)
+    after = installed_runtimes()
+    assert "later" in after
+    assert "later" not in before
+    assert mlbuffet.load(tmp_path / "a.mine").runtime is after["later"]
+    shutil.rmtree(next(tmp_path.glob("later_*.dist-info")))
+    assert "later" not in installed_runtimes()
+
+
+def test_a_broken_plugin_is_looked_for_again(site: Site, tmp_path: Path) -> None:
+    site.install("mended", "Plugin = 1 / 0")
+    assert "mended" in installed_runtimes().broken
+    next(tmp_path.glob("mended_*.py")).write_text(dedent(PLUGIN))
+    assert "mended" in installed_runtimes()
+
+
+def test_a_load_that_is_given_runtimes_looks_for_no_others(tmp_path: Path) -> None:
+    (tmp_path / "a.half").touch()
+    with pytest.raises(mlbuffet.NoRuntime, match="asked: none"):
+        mlbuffet.load(tmp_path / "a.half", runtimes=Runtimes())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, PredictFailed
-from mlbuffet.runtimes import Runtime, Runtimes
+from mlbuffet.runtimes import Runtime, Runtimes, installed_runtimes
 from mlbuffet.tensors import Signature, Signatures
 
 logger = logging.getLogger(__name__)
@@ -35,10 +35,8 @@ def load(
     """
     artifact = Path(path)
     check_artifact(artifact)
-    if runtimes is None:
-        runtimes = Runtimes()
-        runtimes.discover()
-    return Model.load(runtimes.select(artifact, runtime), artifact, options or {})
+    chosen = (installed_runtimes() if runtimes is None else runtimes).select(artifact, runtime)
+    return Model.load(chosen, artifact, options or {})
 
 
 class Model:

@@ -2,8 +2,10 @@
 
 import inspect
 import logging
+import sys
 import types
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,38 @@ class Runtimes:
             case [alone] if caller.spec and alone.plugin is plugin:
                 return _called_directly(alone, caller.spec.argnames)
         return caller
+
+
+def installed_runtimes() -> Runtimes:
+    """The runtimes that are installed as packages; who gets them does not add to them.
+
+    They are looked for once a process, and again after the installed distributions changed or while one is broken,
+    because its author may be mending it.
+    """
+    installation = _installation()
+    found = _found_in(installation)
+    if found.broken:
+        _found_in.cache_clear()
+    return found
+
+
+@lru_cache(maxsize=1)
+def _found_in(installation: tuple[tuple[str, int], ...]) -> Runtimes:  # noqa: ARG001 what the result is kept for
+    found = Runtimes()
+    found.discover()
+    return found
+
+
+def _installation() -> tuple[tuple[str, int], ...]:
+    """What changes when a distribution comes or goes: importlib.metadata looks at the same to keep what it found."""
+    return tuple((place, _changed_at(place)) for place in sys.path)
+
+
+def _changed_at(place: str) -> int:
+    try:
+        return Path(place).stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
 
 
 def address_of(plugin: object) -> str:

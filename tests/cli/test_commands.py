@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.cli import main
+from mlbuffet.cli.commands import app
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.repository.configuration import read_configuration
 from small_runtimes import Echo, HalfPlusTwo
@@ -57,6 +60,17 @@ def test_without_a_command_the_help_is_shown(run: Run) -> None:
         assert result.status == 0
         assert all(command in result.out for command in ("serve", "predict", "inspect", "runtimes"))
     assert run("--version").out == "mlbuffet 1.0.0\n"
+
+
+def test_help_shows_every_text_as_it_was_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    for name, command in commands.commands.items():
+        shown = " ".join(run(name, "--help").out.split())
+        texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+        for text in filter(None, texts):
+            assert " ".join(text.replace("\\[", "[").split()) in shown, name
 
 
 def test_runtimes_are_listed_with_what_they_accept_and_the_broken_ones(run: Run) -> None:

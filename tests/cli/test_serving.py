@@ -34,7 +34,7 @@ def test_models_are_served_until_a_signal_ends_it(
     _, err = process.communicate(timeout=10)
     assert process.returncode == status
     assert re.search(r"good +1 +half +READY +\d\.\d\d s +serving_default, both", shown)
-    assert re.search(r"bad +1 +FAILED .*see below.*ValueError: cannot read", shown, re.DOTALL)
+    assert re.search(r"bad +1 +UNAVAILABLE .*see below.*ValueError: cannot read", shown, re.DOTALL)
     assert "loading good (version 1) ..." in err
     assert "the plugin 'lost' is broken and left out: ModuleNotFoundError" in err
     assert "Traceback" not in err
@@ -59,7 +59,19 @@ def test_a_machine_reads_what_is_served_as_json(environment: dict[str, str], mod
     assert listed["address"].startswith("http://127.0.0.1:")
     assert (good["name"], good["version"], good["state"], good["runtime"]) == ("good", 1, "READY", "half")
     assert good["signatures"] == ["serving_default", "both"]
-    assert (bad["state"], "ValueError: cannot read" in bad["reason"]) == ("FAILED", True)
+    assert (bad["state"], "ValueError: cannot read" in bad["reason"]) == ("UNAVAILABLE", True)
+
+
+def test_a_state_has_one_name_wherever_it_is_shown(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--json")
+    started = json.loads(read_until(process, "\n}\n"))
+    index = httpx.post(f"{started['address']}/v2/repository/index").json()
+    command = [sys.executable, "-m", "mlbuffet", "models", "--json", "--url", started["address"]]
+    listed = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    for versions in (started["models"], index, listed["models"]):
+        assert {one["name"]: one["state"] for one in versions} == {"bad": "UNAVAILABLE", "good": "READY"}
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def serve(
         typer.Option(metavar="SIZE", help="Files of that size in memory; implies --lazy.", parser=parse_size),
     ] = None,
     cache_memory: Annotated[
-        int, typer.Option(metavar="SIZE", help="Memory for the answers of models with a [cache].", parser=parse_size)
+        int, typer.Option(metavar="SIZE", help=r"Memory for the answers of models with a \[cache].", parser=parse_size)
     ] = "128MiB",  # type: ignore[assignment]  # likewise
     cache_redis: Annotated[
         str | None,

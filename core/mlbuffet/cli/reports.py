@@ -70,14 +70,15 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
         return
     table = _table("model", "version", "runtime", "state", "loaded in", "signatures")
     for version in versions:
+        state = version.state.reported
         if version.state is State.READY:
             model = version.model
             names = ", ".join(escape(name) for name in model.signatures)
-            cells = [escape(model.runtime.name), "[green]READY", f"{version.seconds:.2f} s", names]
+            cells = [escape(model.runtime.name), f"[green]{state}", f"{version.seconds:.2f} s", names]
         elif version.error is None:
-            cells = ["", version.state.value, "", escape(version.reason)]
+            cells = ["", state, "", escape(version.reason)]
         else:
-            cells = ["", "[red]FAILED", f"{version.seconds:.2f} s", "[red]see below"]
+            cells = ["", f"[red]{state}", f"{version.seconds:.2f} s", "[red]see below"]
         table.add_row(escape(version.name), str(version.version), *cells)
     console = Console()
     console.print(table)
@@ -95,9 +96,9 @@ def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
         return
     table = _table("model", "version", "", "state", "reason")
     for one in versions:
-        state = f"[green]{one['state']}" if one["state"] == "READY" else f"[red]{one['state']}"
+        state = ("[green]" if one["state"] == "READY" else "[red]") + escape(one["state"])
         mark = "default" if one["default"] else ""
-        table.add_row(escape(one["name"]), one["version"], mark, state, escape(one.get("reason", "")))
+        table.add_row(escape(one["name"]), escape(one["version"]), mark, state, escape(one.get("reason", "")))
     Console().print(table)
 
 
@@ -112,7 +113,7 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
         numbers = [f"{number:.2e}" if number is not None else "" for number in (one.absolute, one.relative)]
         verdict = "[green]agrees" if one.agrees else "[red]differs"
         table.add_row(
-            escape(one.output), escape(one.other), *numbers, verdict + (f": {one.reason}" if one.reason else "")
+            escape(one.output), escape(one.other), *numbers, verdict + (f": {escape(one.reason)}" if one.reason else "")
         )
     Console().print(table)
 
@@ -155,7 +156,12 @@ def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
 
 
 def _version_row(version: ModelVersion) -> dict[str, Any]:
-    row = {"name": version.name, "version": version.version, "state": version.state.value, "seconds": version.seconds}
+    row = {
+        "name": version.name,
+        "version": version.version,
+        "state": version.state.reported,
+        "seconds": version.seconds,
+    }
     if version.state is State.READY:
         return {**row, "runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
     return {**row, "reason": str(version.error or version.reason)}

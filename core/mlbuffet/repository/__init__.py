@@ -11,7 +11,7 @@ from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.residency import Residency
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.uploads import Upload
-from mlbuffet.repository.version import Handle, ModelVersion, State
+from mlbuffet.repository.version import Handle, ModelVersion, ReportedState, State
 from mlbuffet.repository.watcher import Watcher
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Provenance",
     "Publisher",
     "RemoteFolder",
+    "ReportedState",
     "Residency",
     "Sources",
     "State",

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from threading import RLock, Thread
 from types import TracebackType
+from typing import Literal, TypeAlias
 
 from mlbuffet.caching import PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
@@ -22,6 +23,10 @@ from mlbuffet.scheduling import Scheduler, Scheduling
 logger = logging.getLogger(__name__)
 
 
+ReportedState: TypeAlias = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+"""The states of a version that users are shown, which are those of Triton's model repository extension."""
+
+
 class State(Enum):
     """Where a version stands."""
 
@@ -32,8 +37,21 @@ class State(Enum):
     UNLOADING = "UNLOADING"
     """It takes no new calls, and waits for those under way."""
     FAILED = "FAILED"
+    """It is not loaded, because loading it failed."""
+
+    @property
+    def reported(self) -> ReportedState:
+        """The state that users are shown; of a version that failed, the reason says so."""
+        return _REPORTED[self]
 
 
+_REPORTED: dict[State, ReportedState] = {
+    State.UNAVAILABLE: "UNAVAILABLE",
+    State.LOADING: "LOADING",
+    State.READY: "READY",
+    State.UNLOADING: "UNLOADING",
+    State.FAILED: "UNAVAILABLE",
+}
 _NEXT = {
     State.UNAVAILABLE: {State.LOADING},
     State.LOADING: {State.READY, State.FAILED},

@@ -1,10 +1,11 @@
 """The JSON of answers."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
 
+from mlbuffet.repository import ReportedState
 from mlbuffet.server.open_inference.datatypes import DATATYPE_SCHEMA
 
 Dimensions = Annotated[Sequence[int], Meta(description="-1 is a dimension of any size; [-1] alone is any shape too.")]
@@ -158,7 +159,7 @@ class IndexEntry(TypedDict):
 
     name: str
     version: str
-    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+    state: ReportedState
     reason: NotRequired[str]
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import orjson
@@ -56,13 +56,6 @@ EXTENSIONS = [
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
-_STATES: dict[State, Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]] = {
-    State.READY: "READY",
-    State.LOADING: "LOADING",
-    State.FAILED: "UNAVAILABLE",
-    State.UNLOADING: "UNLOADING",
-    State.UNAVAILABLE: "UNAVAILABLE",
-}
 
 
 class IndexRequest(msgspec.Struct):
@@ -308,7 +301,7 @@ def _response(request: Request, call: InferCall, version: ModelVersion, outputs:
 
 
 def _index_entry(version: ModelVersion) -> IndexEntry:
-    entry: IndexEntry = {"name": version.name, "version": str(version.version), "state": _STATES[version.state]}
+    entry: IndexEntry = {"name": version.name, "version": str(version.version), "state": version.state.reported}
     if version.state is not State.READY:
         entry["reason"] = version.reason
     return entry
