@@ -16,7 +16,7 @@ $(VENV)/made: $(MANIFESTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
 	@test -x "$(UV)" || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
-		--group dev --editable '.[onnx,tensorflow,testing]' pip hatchling
+		--group dev --editable '.[testing]' $(patsubst %,--editable %,$(wildcard plugins/*)) pip hatchling
 	@touch $@
 
 demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
@@ -72,10 +72,9 @@ schema: env ## renew the JSON schema of model.toml
 		> core/mlbuffet/repository/model.schema.json
 
 pins: env ## renew constraints.txt: the versions that the tests run with
-	$(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \
-		--group dev pyproject.toml plugins/onnx/pyproject.toml plugins/tensorflow/pyproject.toml \
-		--no-emit-package mlbuffet --no-emit-package mlbuffet-onnx --no-emit-package mlbuffet-tensorflow \
-		--output-file constraints.txt
+	echo . | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \
+		--group dev pyproject.toml - $(patsubst plugins/%,--no-emit-package mlbuffet-%,$(wildcard plugins/*)) \
+		--no-emit-package mlbuffet --output-file constraints.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist
