@@ -8,8 +8,11 @@ class) is what ``mlbuffet runtimes`` shows, ``platform: str`` is what Open Infer
 platform, and with ``takes_any_shape = True`` inputs may come in other shapes than declared (`mlbuffet.Model.predict`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 import pluggy
@@ -20,6 +23,30 @@ PROJECT = "mlbuffet"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+_import_seconds: ContextVar[dict[str, float]] = ContextVar("import_seconds")
+
+
+@contextmanager
+def importing(framework: str) -> Iterator[None]:
+    """Around the import of a ``framework`` in ``load``, so that its seconds are not taken for those of the model."""
+    begin = perf_counter()
+    try:
+        yield
+    finally:
+        seconds = _import_seconds.get({})
+        seconds[framework] = seconds.get(framework, 0.0) + perf_counter() - begin
+
+
+@contextmanager
+def import_seconds() -> Iterator[Mapping[str, float]]:
+    """How long plugins were `importing` each framework inside, filled in while they do."""
+    seconds: dict[str, float] = {}
+    token = _import_seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _import_seconds.reset(token)
 
 
 class RuntimePlugin(Protocol):

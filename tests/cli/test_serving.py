@@ -56,6 +56,7 @@ def test_a_machine_reads_what_is_served_as_json(environment: dict[str, str], mod
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     bad, good = listed["models"]
+    assert listed["imports"] == {}
     assert listed["address"].startswith("http://127.0.0.1:")
     assert (good["name"], good["version"], good["state"], good["runtime"]) == ("good", 1, "READY", "half")
     assert good["signatures"] == ["serving_default", "both"]

@@ -1,7 +1,7 @@
 """Versions are loaded, found by name and number, and released together."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -20,8 +20,10 @@ from mlbuffet import (
     Tensors,
     hookimpl,
 )
+from mlbuffet.hookspecs import import_seconds, importing
 from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredVersion
 from mlbuffet.repository import repository as repository_module
+from small_runtimes import HalfPlusTwo, repository_of
 
 
 @pytest.fixture
@@ -185,3 +187,36 @@ def test_a_version_is_unloaded_after_the_last_call_that_uses_it(loaded: ModelRep
     for stale in (lambda: longer.model.predict({"x": [2]}), handle.again):
         with pytest.raises(ModelClosed):
             stale()
+
+
+class Importing(HalfPlusTwo):
+    """It imports its framework for 50 ms, and then loads what its file says, for none."""
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> float:
+        with importing("heavy"):
+            time.sleep(0.05)
+        return super().load(path, options)
+
+
+@pytest.mark.parametrize("text", ["half", "corrupt"])
+def test_the_import_of_a_framework_is_not_counted_as_loading(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.half").write_text(text)
+    runtimes = Runtimes()
+    runtimes.register(Importing, name="half")
+    repository = repository_of(tmp_path, runtimes)
+    begin = time.perf_counter()
+    repository.load_all(lambda _: None)
+    elapsed = time.perf_counter() - begin
+    repository.close()
+    (version,) = repository
+    assert version.imports["heavy"] >= 0.05
+    assert version.seconds + version.imports["heavy"] <= elapsed
+
+
+def test_a_plugin_may_import_its_framework_where_nobody_counts() -> None:
+    with importing("heavy"):
+        pass
+    with import_seconds() as seconds, importing("heavy"):
+        pass
+    assert seconds.keys() == {"heavy"}

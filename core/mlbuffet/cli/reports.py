@@ -1,6 +1,6 @@
 """Models and runtimes as tables for people, or as JSON for machines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,9 @@ from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signature, Signatures, TensorSpec, shape_text
+
+NOTABLE = 0.1
+"""The seconds from which a person wonders where they went."""
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -66,7 +69,8 @@ def show_model(model: Model, *, as_json: bool) -> None:
 def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) -> None:
     """What is served, and where."""
     if as_json:
-        print_json({"address": address, "models": [_version_row(version) for version in versions]})
+        rows = [_version_row(version) for version in versions]
+        print_json({"address": address, "models": rows, "imports": _import_seconds(versions)})
         return
     table = _table("model", "version", "runtime", "state", "loaded in", "signatures")
     for version in versions:
@@ -86,6 +90,9 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
         if version.error:
             title = f"{escape(version.name)} (version {version.version})"
             console.print(f"[red]{title}: {escape(str(version.error))}", soft_wrap=True)
+    for framework, seconds in _import_seconds(versions).items():
+        if seconds >= NOTABLE:
+            console.print(f"importing {escape(framework)} took {seconds:.2f} s")
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
 
 
@@ -153,6 +160,15 @@ def _default_sentence(signatures: Signatures) -> str:
 
 def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
     return [{"name": spec.name, "dtype": dtype_name(spec.dtype), "shape": spec.shape} for spec in specs.values()]
+
+
+def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:
+    """The seconds that each framework was imported in, for which several versions may have waited."""
+    longest: dict[str, float] = {}
+    for version in versions:
+        for framework, seconds in version.imports.items():
+            longest[framework] = max(seconds, longest.get(framework, 0.0))
+    return longest
 
 
 def _version_row(version: ModelVersion) -> dict[str, Any]:

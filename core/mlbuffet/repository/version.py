@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from mlbuffet.caching import PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
+from mlbuffet.hookspecs import import_seconds
 from mlbuffet.model import Model, load
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
@@ -115,7 +116,9 @@ class ModelVersion:
         self.error: MLBuffetError | None = None
         """Why it failed; of one that is ready, why its new content does not replace it."""
         self.seconds = 0.0
-        """How long loading took."""
+        """How long loading took, without what its framework was imported in."""
+        self.imports: Mapping[str, float] = {}
+        """The seconds that each framework was imported in meanwhile."""
         self.failures = 0
         self.retry_at = 0.0
         self.loading: Future[None] | None = None
@@ -206,13 +209,14 @@ class ModelVersion:
         started = time.perf_counter()
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
-            loaded = self._load(runtimes, runtime)
+            with import_seconds() as self.imports:
+                loaded = self._load(runtimes, runtime)
         except MLBuffetError as error:
             loaded = error
         except OSError as error:
             loaded = LoadFailed("it cannot be read", path=self.path, runtime=runtime, detail=str(error))
         finally:
-            self.seconds = time.perf_counter() - started
+            self.seconds = time.perf_counter() - started - sum(self.imports.values())
             self._loaded(loaded)
         self._on_change(self)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import hookimpl
+from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_onnx._artifact import is_onnx, model_file
 from mlbuffet_onnx._stderr import stderr_to_logging
@@ -34,7 +34,10 @@ class OnnxRuntime:
         file = model_file(path)
         if file is None:
             raise LoadFailed("the folder must hold one .onnx file, or of several one that is called model.onnx")
-        with stderr_to_logging():  # onnxruntime may complain of the machine as soon as it is imported
+        with (
+            importing("onnxruntime"),
+            stderr_to_logging(),
+        ):  # onnxruntime may complain of the machine as soon as it is imported
             from mlbuffet_onnx._model import OnnxModel
             from mlbuffet_onnx._options import parse_options
         return OnnxModel(file, parse_options(options))

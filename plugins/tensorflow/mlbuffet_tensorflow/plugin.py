@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import hookimpl
+from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_tensorflow._artifact import Kind, kind_of, kind_to_load
 from mlbuffet_tensorflow._unservable import unservable
@@ -41,7 +41,8 @@ class TensorFlowRuntime:
         if reason := unservable(kind_to_load(path)):
             raise LoadFailed(reason)
         try:
-            from mlbuffet_tensorflow._loading import load_artifact
+            with importing("tensorflow"):
+                from mlbuffet_tensorflow._loading import load_artifact
         except ImportError as error:
             raise LoadFailed(
                 "TensorFlow cannot be imported here; install it with: pip install 'mlbuffet[tensorflow]'",
