@@ -18,6 +18,7 @@ from mlbuffet.cli import main
 from mlbuffet.cli.commands import app
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.repository.configuration import read_configuration
+from mlbuffet.runtimes import _found_in
 from small_runtimes import Echo, HalfPlusTwo
 
 
@@ -41,6 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run
         self.broken["torn"] = ImportError("No module named 'torch'")
 
     monkeypatch.setattr(Runtimes, "discover", discover)
+    _found_in.cache_clear()  # other tests of this process may have looked for what is really installed
     monkeypatch.setenv("COLUMNS", "120")
 
     def run_main(*arguments: object, stdin: bytes = b"") -> Result:
