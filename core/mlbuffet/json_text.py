@@ -9,13 +9,12 @@ import math
 import re
 from typing import Any, TypeVar
 
-import ml_dtypes
 import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import kind_of
+from mlbuffet.conversion import has_json_form, is_small, kind_of
 from mlbuffet.errors import InvalidInput
 
 T = TypeVar("T")
@@ -69,7 +68,8 @@ def encode_array(array: NDArray[Any]) -> bytes:
     """
     if array.ndim == 0:
         return encode_array(array.reshape(1))[1:-1]
-    if array.size <= PIECE and array.dtype.char in _AS_THEY_ARE and array.flags.c_contiguous:
+    dtype = array.dtype  # those of ml_dtypes have letters of numpy's
+    if array.size <= PIECE and dtype.char in _AS_THEY_ARE and dtype.kind != "V" and array.flags.c_contiguous:
         text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
         if b"null" not in text:  # what follows is for few, and takes as long again
             return text
@@ -78,11 +78,11 @@ def encode_array(array: NDArray[Any]) -> bytes:
         if len(array) == 1:
             return b"[%b]" % encode_array(array[0])
         return b"[%b]" % b",".join([encode_array(array[row : row + rows])[1:-1] for row in range(0, len(array), rows)])
-    if array.dtype.kind == "O":
+    if dtype.kind == "O":
         texts = [element.decode() for element in array.ravel()]
         return orjson.dumps(np.array(texts, object).reshape(array.shape).tolist())
-    if kind_of(array.dtype) == "c":
-        raise InvalidInput(f"{array.dtype.name} cannot be written as JSON")
+    if not has_json_form(dtype):
+        raise InvalidInput(f"{dtype.name} cannot be written as JSON")
     plain = _plain(array)
     text = orjson.dumps(np.ascontiguousarray(plain), option=orjson.OPT_SERIALIZE_NUMPY)
     return _with_tokens(text, plain[~np.isfinite(plain)]) if b"null" in text else text
@@ -121,7 +121,7 @@ def _finite(digits: str) -> float:
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
     """The small types of ml_dtypes as the numpy types that hold all their values."""
-    if array.dtype.type.__module__ != ml_dtypes.__name__:
+    if not is_small(array.dtype):
         return array
     return array.astype(np.int8 if kind_of(array.dtype) == "i" else np.float32)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import MAX_RANK, array_from_python, kind_of
+from mlbuffet.conversion import MAX_RANK, array_from_python, has_json_form, kind_of
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_arrays import MANAGEABLE, array_from_text
 from mlbuffet.json_span import Span
@@ -29,7 +29,7 @@ def array_from_json(text: bytes | Span, spec: TensorSpec) -> NDArray[Any]:
     ``{"b64": "..."}`` is an element of a string tensor. Raises `InvalidInput` that names the input, the position and
     the value.
     """
-    if kind_of(spec.dtype) == "c":
+    if not has_json_form(spec.dtype):
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype.name}, for which the protocol has no form")
     try:
         if spec.dtype.kind != "O":
