@@ -87,12 +87,13 @@ TEXT_OR_NAN = np.dtypes.StringDType(na_object=np.nan)
         ["é", np.str_("b")],
         [np.array("é"), np.array(b"b")],
         list(np.array(["é", "b"])),
-        np.ma.array(["é", "b"], object, mask=False),
+        np.ma.asarray(["é", "b"]),
     ],
 )
 def test_text_in_whatever_array_becomes_utf_8(value: Any) -> None:
     array = TensorSpec("t", object, (2,)).check(value)
-    assert (array.dtype, array.tolist()) == (object, ["é".encode(), b"b"])
+    assert array.dtype.kind == "O"
+    assert array.tolist() == ["é".encode(), b"b"]
     assert all(type(one) is bytes for one in array)
 
 
@@ -122,7 +123,7 @@ def test_an_array_of_text_keeps_its_shape_and_is_not_changed(shape: tuple[int, .
         (memoryview(b"abc"), "has dtype uint8; the model takes bytes: give text"),
         (np.array(["2020-01-01"], "M8[D]"), r"dtype datetime64\[D\]; the model takes bytes: a date .* as text"),
         (np.zeros(2, [("a", "f4")]), "dtype structured; .*each field as an array of its own"),
-        (np.ma.array(["a", "b"], object, mask=[0, 1]), "has masked elements"),
+        (np.ma.masked_equal(["a", "b"], "b"), "has masked elements"),
     ],
 )
 def test_what_is_no_text_is_refused_with_its_type_its_place_and_what_to_do(value: Any, message: str) -> None:

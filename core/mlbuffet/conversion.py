@@ -31,8 +31,9 @@ ML_INTEGERS = {
     np.dtype(ml_dtypes.uint4): (0, 15),
 }
 SATURATED = {
-    dtype: float(ml_dtypes.finfo(dtype).max)
-    for dtype in map(np.dtype, (ml_dtypes.float4_e2m1fn, ml_dtypes.float6_e2m3fn, ml_dtypes.float6_e3m2fn))
+    np.dtype(ml_dtypes.float4_e2m1fn): 6.0,
+    np.dtype(ml_dtypes.float6_e2m3fn): 7.5,
+    np.dtype(ml_dtypes.float6_e3m2fn): 28.0,
 }
 """Floats without infinities and NaN, which become other numbers of theirs, and the largest number of each."""
 _CODES = {np.dtype(code): code for code in "bBhHiIqQfd"}

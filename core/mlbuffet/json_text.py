@@ -4,6 +4,7 @@ orjson and msgspec write NaN as null and refuse to read it; the standard library
 Serving and Triton write and read the tokens ``NaN``, ``Infinity`` and ``-Infinity``, and so does this module.
 """
 
+import codecs
 import json
 import math
 import re
@@ -23,6 +24,13 @@ PIECE = 32 * 1024  # elements, which are written in a few ms
 _AS_THEY_ARE = "?bBhHiIlLqQefd"
 """The types that orjson writes, but for numbers that are not finite."""
 _STRING = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)', re.DOTALL)
+_BYTE_ORDER_MARKS = {  # that of UTF-32 begins as that of UTF-16
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 _DISGUISE = b"e7777777"  # of a number that no type holds, and that is refused where it comes in
 _NAN, _INFINITY = b"1" + _DISGUISE, b"2" + _DISGUISE
 
@@ -38,7 +46,7 @@ def decode(text: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if b"NaN" in text or b"Infinity" in text:
             return _decode_with_tokens(text, kind)
-        raise InvalidInput(_not_json(error)) from None
+        raise InvalidInput(_not_json(error, text)) from None
 
 
 def decode_outline(text: bytes, kind: type[T]) -> T:
@@ -96,10 +104,13 @@ def _decode_with_tokens(text: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the JSON does not have the form expected: {error}") from None
     except (ValueError, OverflowError, RecursionError) as error:
-        raise InvalidInput(_not_json(error)) from None
+        raise InvalidInput(_not_json(error, text)) from None
 
 
-def _not_json(error: Exception) -> str:
+def _not_json(error: Exception, text: bytes) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if text.startswith(mark):
+            return f"the text begins with a byte order mark (BOM) of {encoding}; JSON is UTF-8 without one"
     match error:
         case RecursionError():
             reason = "it is nested too deep"

@@ -26,7 +26,7 @@ _FORM: Schema = {
 _IMAGE: Schema = {"type": "object", "required": ["path"], "properties": {"path": _FILE}}
 
 OPERATIONS = {
-    Buffet.welcome: Operation(answer=answers.Answer),
+    Buffet.welcome: Operation(answer=answers.Welcome),
     Buffet.test: Operation(answer=answers.Answer),
     Buffet.help: Operation(answer=str, media_type="text/plain"),
     Buffet.models: Operation(answer=answers.ModelList),
