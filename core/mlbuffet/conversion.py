@@ -92,6 +92,14 @@ def kind_of(dtype: np.dtype[Any]) -> str:
     return "i" if dtype in ML_INTEGERS else "f"
 
 
+SMALL_DTYPES = tuple(
+    np.dtype(scalar)
+    for scalar in vars(ml_dtypes).values()
+    if isinstance(scalar, type) and issubclass(scalar, np.generic)
+)
+"""Those of ml_dtypes."""
+
+
 def is_small(dtype: np.dtype[Any]) -> bool:
     """Whether ``dtype`` is one of ml_dtypes."""
     return dtype.type.__module__ == ml_dtypes.__name__

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name, wrong_dtype
+from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name, is_small, wrong_dtype
 from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.text_arrays import bytes_of_text
 
@@ -23,12 +22,6 @@ Shape: TypeAlias = tuple[int | None, ...] | None
 
 DEFAULT_SIGNATURE = "serving_default"
 """The name TensorFlow gives the signature to serve; a runtime with one graph calls its only signature so."""
-
-_ML_DTYPES = frozenset(
-    np.dtype(scalar)
-    for scalar in vars(ml_dtypes).values()
-    if isinstance(scalar, type) and issubclass(scalar, np.generic)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,7 @@ class TensorSpec:
 
     def __init__(self, name: str, dtype: DTypeLike, shape: Iterable[int | None] | None) -> None:
         exact = _native(np.dtype(dtype))
-        if exact.kind not in "biufcO" and exact not in _ML_DTYPES:
+        if exact.kind not in "biufcO" and not is_small(exact):
             raise ValueError(
                 f"tensor {name!r}: {exact} is not the dtype of a tensor; text and bytes are declared as object"
             )
