@@ -23,6 +23,12 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
 }
 _CONVERTED = {"i": "bi", "f": "bif", "c": "bifc"}
 """Of which kinds the numbers can become those of a kind."""
+SMALL_DTYPES = tuple(
+    np.dtype(scalar)
+    for scalar in vars(ml_dtypes).values()
+    if isinstance(scalar, type) and issubclass(scalar, np.generic)
+)
+"""Those of ml_dtypes."""
 MAX_RANK = 64  # of a numpy array
 ML_INTEGERS = {
     np.dtype(ml_dtypes.int2): (-2, 1),
@@ -90,14 +96,6 @@ def kind_of(dtype: np.dtype[Any]) -> str:
     if dtype.kind != "V" or not is_small(dtype):
         return "i" if dtype.kind == "u" else dtype.kind
     return "i" if dtype in ML_INTEGERS else "f"
-
-
-SMALL_DTYPES = tuple(
-    np.dtype(scalar)
-    for scalar in vars(ml_dtypes).values()
-    if isinstance(scalar, type) and issubclass(scalar, np.generic)
-)
-"""Those of ml_dtypes."""
 
 
 def is_small(dtype: np.dtype[Any]) -> bool:
