@@ -13,6 +13,7 @@ from mlbuffet import InvalidInput, Model, Runtimes, Signature, Signatures, Tenso
 from mlbuffet.comparison import Difference, Tolerance, compare, random_inputs
 
 X = TensorSpec("x", np.float32, (None, 2))
+ML_DTYPES = [one for one in vars(ml_dtypes).values() if isinstance(one, type) and issubclass(one, np.generic)]
 CLOSE = Tolerance(absolute=1e-5, relative=1e-4)
 
 
@@ -107,6 +108,13 @@ def test_what_is_not_numbers_of_one_shape_is_told(
 ) -> None:
     (difference,) = differences(model(lambda x: {"y": one}), model(lambda x: {"y": two}))
     assert (difference.agrees, difference.reason) == (agrees, reason)
+
+
+@pytest.mark.parametrize("dtype", ML_DTYPES)
+def test_random_inputs_of_small_types_are_numbers_in_their_range(dtype: Any) -> None:
+    values = random_inputs(Signature([TensorSpec("x", dtype, [50])], []), 1)["x"].astype(np.float32)
+    assert np.isfinite(values).all()
+    assert dtype.__name__.startswith("float") or dtype is ml_dtypes.bfloat16 or 0 <= values.min() < values.max() <= 9
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint64, np.float16, np.float64, np.complex64, object])

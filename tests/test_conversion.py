@@ -11,7 +11,16 @@ from mlbuffet import InvalidInput
 from mlbuffet.conversion import array_from_python, dtype_name, kind_of
 
 NUMBERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.float16, np.float32]
-NUMBERS += [np.float64, np.complex64, ml_dtypes.bfloat16, ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.float8_e5m2]
+NUMBERS += [
+    np.float64,
+    np.longdouble,
+    np.complex64,
+    np.clongdouble,
+    ml_dtypes.bfloat16,
+    ml_dtypes.int4,
+    ml_dtypes.uint4,
+    ml_dtypes.float8_e5m2,
+]
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)
@@ -65,6 +74,10 @@ def test_text_becomes_utf_8_and_bytes_stay() -> None:
         ([2**64], np.uint64, r"holds 18446744073709551616 at \[0\], which is out of the range of uint64"),
         ([0, 1e40], np.float32, r"holds 1e\+40 at \[1\], which is out of the range of float32"),
         ([70000], np.float16, r"holds 70000 at \[0\], which is out of the range of float16"),
+        ([10**30], ml_dtypes.float8_e5m2, r"holds 1000000000000000000000000000000 at \[0\], which is out of the range"),
+        ([1, 7], ml_dtypes.float4_e2m1fn, r"holds 7 at \[1\], which is out of the range of float4_e2m1fn"),
+        ([float("nan")], ml_dtypes.float6_e2m3fn, r"holds nan at \[0\], which is out of the range"),
+        ([1e300], np.complex64, r"holds 1e\+300 at \[0\], which is out of the range of complex64"),
         ([10**5000], np.float64, r"holds an integer of 16610 bits at \[0\]"),
         (["a" * 100], np.float64, r"holds 'a{39}\.\.\. at \[0\]"),
         ([[1, 2], [3]], np.int64, r"input 'x' is ragged: .* at level 2"),

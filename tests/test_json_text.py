@@ -15,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 from mlbuffet import InvalidInput, json_text
 from mlbuffet.json_text import decode, decode_outline, encode_array, text_of
 
+ML_DTYPES = [one for one in vars(ml_dtypes).values() if isinstance(one, type) and issubclass(one, np.generic)]
+
 
 class Body(msgspec.Struct):
     name: str
@@ -125,9 +127,15 @@ def test_bytes_that_are_no_text_are_not_written() -> None:
         encode_array(np.array([b"\xff"], object))
 
 
-def test_complex_numbers_have_no_form_in_json() -> None:
-    with pytest.raises(InvalidInput, match="complex64 cannot be written as JSON"):
-        encode_array(np.zeros(1, np.complex64))
+@pytest.mark.parametrize("dtype", [np.complex64, np.longdouble, np.clongdouble])
+def test_numbers_that_no_reader_of_json_takes_are_not_written(dtype: type) -> None:
+    with pytest.raises(InvalidInput, match=f"{np.dtype(dtype)} cannot be written as JSON"):
+        encode_array(np.zeros(1, dtype))
+
+
+@pytest.mark.parametrize("dtype", ML_DTYPES)
+def test_every_small_type_is_written_as_numbers(dtype: type) -> None:
+    assert [float(one) for one in json.loads(encode_array(np.ones(2, dtype)))] == [1, 1]
 
 
 @given(

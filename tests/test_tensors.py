@@ -13,8 +13,8 @@ X = TensorSpec("x", np.float32, (None, 4))
 Y = TensorSpec("y", np.int64, ())
 
 
-@pytest.mark.parametrize("dtype", ["U3", "S3", "M8[s]", "V4"])
-def test_a_dtype_that_no_tensor_has_is_refused(dtype: str) -> None:
+@pytest.mark.parametrize("dtype", ["U3", "S3", "M8[s]", "V4", np.dtypes.StringDType(), [("a", "f4")]])
+def test_a_dtype_that_no_tensor_has_is_refused(dtype: Any) -> None:
     with pytest.raises(ValueError, match="text and bytes are declared as object"):
         TensorSpec("x", dtype, ())
 
@@ -70,9 +70,131 @@ def test_what_does_not_fit_the_spec_is_refused(value: object, message: str) -> N
         X.check(value)
 
 
-def test_an_object_array_must_hold_bytes() -> None:
-    with pytest.raises(InvalidInput, match="input 't' holds a str; the model takes bytes"):
-        TensorSpec("t", object, None).check(np.array(["a"], object))
+TEXT = np.dtypes.StringDType()
+TEXT_OR_NONE = np.dtypes.StringDType(na_object=None)
+TEXT_OR_NAN = np.dtypes.StringDType(na_object=np.nan)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array(["é", "b"], object),
+        np.array(["é", b"b"], object),
+        np.array([np.str_("é"), np.bytes_(b"b")], object),
+        np.array(["é", "b"], TEXT),
+        np.array(["é", "b"], TEXT_OR_NONE),
+        np.array(["é", "b"], ">U1"),
+        ["é", np.str_("b")],
+        [np.array("é"), np.array(b"b")],
+        list(np.array(["é", "b"])),
+        np.ma.asarray(["é", "b"]),
+    ],
+)
+def test_text_in_whatever_array_becomes_utf_8(value: Any) -> None:
+    array = TensorSpec("t", object, (2,)).check(value)
+    assert array.dtype.kind == "O"
+    assert array.tolist() == ["é".encode(), b"b"]
+    assert all(type(one) is bytes for one in array)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 2), (0, 3)])
+@pytest.mark.parametrize("dtype", [object, TEXT, "U1"])
+def test_an_array_of_text_keeps_its_shape_and_is_not_changed(shape: tuple[int, ...], dtype: Any) -> None:
+    given = np.full(shape, "a", dtype)
+    array = TensorSpec("t", object, None).check(given)
+    assert (array.shape, array.ravel().tolist()) == (shape, [b"a"] * array.size)
+    assert all(isinstance(one, str) for one in given.ravel().tolist())
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([["a", None]], object), r"holds a NoneType at \[0, 1\]; .*in place of a missing value"),
+        (np.array(["a", float("nan")], object), r"holds a float at \[1\]; .*in place of a missing value"),
+        (np.array(["a", None], TEXT_OR_NONE), r"holds a NoneType at \[1\]"),
+        (np.array(["a", np.nan], TEXT_OR_NAN), r"holds a float at \[1\]; .*in place of a missing value"),
+        (np.array([1, "a"], object), r"holds a int at \[0\]; the model takes bytes: give str\(...\) of it"),
+        (np.array(1.5, object), r"holds a float; the model takes bytes: give str\(...\) of it"),
+        (np.array([["a"], ["b", "c"]], object), r"holds a list at \[0\]; .*the rows of a tensor have one length"),
+        (np.array([bytearray(b"a"), None], object)[:1], r"holds a bytearray at \[0\]; .*give bytes\(...\) of it"),
+        (np.array(["a", "\ud800"], object), r"text at \[1\] that is not valid Unicode"),
+        (np.array(["\ud800"]), r"text at \[0\] that is not valid Unicode"),
+        (["a", "\ud800"], r"text at \[1\] that is not valid Unicode"),
+        (memoryview(b"abc"), "has dtype uint8; the model takes bytes: give text"),
+        (np.array(["2020-01-01"], "M8[D]"), r"dtype datetime64\[D\]; the model takes bytes: a date .* as text"),
+        (np.zeros(2, [("a", "f4")]), "dtype structured; .*each field as an array of its own"),
+        (np.ma.masked_equal(["a", "b"], "b"), "has masked elements"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_type_its_place_and_what_to_do(value: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"input 't' .*{message}"):
+        TensorSpec("t", object, None).check(value)
+
+
+@pytest.mark.parametrize(
+    ("came", "taken", "advice"),
+    [
+        ("float64", "float32", '.astype("float32")'),
+        ("float32", "float64", '.astype("float64")'),
+        ("float32", "float16", '.astype("float16")'),
+        (np.longdouble, "float64", '.astype("float64")'),
+        (ml_dtypes.bfloat16, "float32", '.astype("float32")'),
+        ("float32", ml_dtypes.bfloat16, ".astype(ml_dtypes.bfloat16)"),
+        ("float32", ml_dtypes.float8_e4m3fn, ".astype(ml_dtypes.float8_e4m3fn)"),
+        ("int32", "float32", '.astype("float32")'),
+        ("bool", "float32", '.astype("float32")'),
+        ("float32", "complex64", '.astype("complex64")'),
+        ("int32", "int64", '.astype("int64")'),
+        (ml_dtypes.int4, "int64", '.astype("int64")'),
+        ("int64", "int32", '.astype("int32"), where its values fit'),
+        ("uint64", "int64", '.astype("int64"), where its values fit'),
+        ("int64", ml_dtypes.int4, ".astype(ml_dtypes.int4), where its values fit"),
+    ],
+)
+def test_another_dtype_is_refused_with_the_conversion_that_keeps_its_numbers(
+    came: Any, taken: Any, advice: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        TensorSpec("x", taken, None).check(np.ones(2, came))
+    came, taken = np.dtype(came), np.dtype(taken)
+    assert str(refused.value) == f"input 'x' has dtype {came}; the model takes {taken}; convert it with {advice}"
+    call = advice.partition(",")[0]
+    assert eval(f"array{call}", {"array": np.ones(2, came), "ml_dtypes": ml_dtypes}).dtype == taken
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        (np.ones(2, np.float32), "int64"),
+        (np.ones(2, np.complex64), "float32"),
+        (np.ones(2, np.int64), "bool"),
+        (np.array(["1.5"]), "float32"),
+        (np.array(["1.5"], TEXT), "float32"),
+        (np.array(["1"], object), "int64"),
+        (np.array([None], object), "float32"),
+        (np.array([], object), "float32"),
+        (np.zeros(1, "V4"), "float32"),
+        (np.zeros(1, "M8[s]"), "int64"),
+    ],
+)
+def test_no_conversion_is_advised_that_would_change_what_the_values_mean(value: Any, taken: str) -> None:
+    with pytest.raises(InvalidInput, match=f"input 'x' has dtype .*; the model takes {taken}") as refused:
+        TensorSpec("x", taken, None).check(value)
+    assert "astype" not in str(refused.value)
+
+
+def test_numbers_that_came_as_objects_are_refused_with_their_conversion() -> None:
+    with pytest.raises(InvalidInput, match=r'dtype object; the model takes float32; .*.astype\("float32"'):
+        TensorSpec("x", np.float32, None).check(np.array([1, 2.5], object))
+
+
+def test_an_array_of_which_numpy_makes_none_is_invalid_input() -> None:
+    class OnAnotherDevice:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            raise TypeError("copy it to the host first")
+
+    with pytest.raises(InvalidInput, match=r"input 'x' is a OnAnotherDevice, .*: copy it to the host first"):
+        X.check(OnAnotherDevice())
 
 
 def test_any_rank_takes_every_shape() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import dtype_name, kind_of
+from mlbuffet.conversion import ML_INTEGERS, dtype_name, kind_of
 from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.model import Model
 from mlbuffet.tensors import Signature, TensorSpec, shape_text, specs_text
@@ -70,7 +70,7 @@ def compare(
 def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
     """Inputs that fit ``signature``, the same ones for the same ``seed``; every free dimension has size 3.
 
-    Floats are normally distributed, integers from 0 to 9, text is a few letters.
+    Floats are normally distributed, integers from 0 to 9 or to the largest there is, text is a few letters.
     """
     generator = np.random.default_rng(seed)
     return {spec.name: _random(spec, generator) for spec in signature.inputs.values()}
@@ -88,11 +88,14 @@ def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
         case "b":
             return generator.integers(0, 2, shape).astype(np.bool_)
         case "i":
-            return generator.integers(0, 10, shape).astype(spec.dtype)
+            _, largest = ML_INTEGERS.get(spec.dtype, (0, 9))
+            return generator.integers(0, min(largest, 9) + 1, shape).astype(spec.dtype)
         case "c":
             return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(spec.dtype)
         case _:
-            return generator.normal(size=shape).astype(spec.dtype)
+            numbers = generator.normal(size=shape)
+            made = numbers.astype(spec.dtype)
+            return np.abs(numbers).astype(spec.dtype) if np.isnan(made).any() else made  # one type has no sign
 
 
 def _name_for_other(other: Model, asked: str | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
+from mlbuffet.text_arrays import bytes_array
 
 PYTHON_TYPES = (bool, int, float, complex, str, bytes, list, tuple)
 
@@ -20,13 +21,27 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
     "c": (frozenset({int, float, complex}), "numbers"),
     "O": (frozenset({str, bytes}), "text or bytes"),
 }
+_CONVERTED = {"i": "bi", "f": "bif", "c": "bifc"}
+"""Of which kinds the numbers can become those of a kind."""
+SMALL_DTYPES = tuple(
+    np.dtype(scalar)
+    for scalar in vars(ml_dtypes).values()
+    if isinstance(scalar, type) and issubclass(scalar, np.generic)
+)
+"""Those of ml_dtypes."""
 MAX_RANK = 64  # of a numpy array
-_ML_INTEGERS = {
+ML_INTEGERS = {
     np.dtype(ml_dtypes.int2): (-2, 1),
     np.dtype(ml_dtypes.uint2): (0, 3),
     np.dtype(ml_dtypes.int4): (-8, 7),
     np.dtype(ml_dtypes.uint4): (0, 15),
 }
+SATURATED = {
+    np.dtype(ml_dtypes.float4_e2m1fn): 6.0,
+    np.dtype(ml_dtypes.float6_e2m3fn): 7.5,
+    np.dtype(ml_dtypes.float6_e3m2fn): 28.0,
+}
+"""Floats without infinities and NaN, which become other numbers of theirs, and the largest number of each."""
 _CODES = {np.dtype(code): code for code in "bBhHiIqQfd"}
 """What Python's own ``array`` holds: it is made as fast as one of numpy, without numpy's words about large numbers."""
 
@@ -42,9 +57,13 @@ def array_from_python(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[An
     try:
         return array_from_leaves(leaves, dtype, name, shape).reshape(shape)
     except InvalidInput:
-        if any(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves):
-            return _array_of_arrays(value, dtype, name)
-        raise
+        if not any(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves):
+            raise
+    if dtype.kind != "O":
+        return _array_of_arrays(value, dtype, name)
+    inner, leaves = _flatten([leaf.tolist() if hasattr(leaf, "tolist") else leaf for leaf in leaves], name)
+    shape += inner[1:]
+    return array_from_leaves(leaves, dtype, name, shape).reshape(shape)
 
 
 def array_from_leaves(
@@ -57,7 +76,7 @@ def array_from_leaves(
         where = _at(name, shape, first + wrong, leaves[wrong])
         raise InvalidInput(f"{where}; {dtype_name(dtype)} takes {wanted}")
     if dtype.kind == "O":
-        return _bytes_array(leaves, name)
+        return bytes_array(leaves, shape, name)
     return array_from_numbers(leaves, dtype, name, shape, first)
 
 
@@ -74,14 +93,64 @@ def array_from_numbers(
 
 def kind_of(dtype: np.dtype[Any]) -> str:
     """The numpy kind of ``dtype``, with the small types of ml_dtypes counted as the numbers that they are."""
-    if dtype.kind != "V":
+    if dtype.kind != "V" or not is_small(dtype):
         return "i" if dtype.kind == "u" else dtype.kind
-    return "i" if dtype in _ML_INTEGERS else "f"
+    return "i" if dtype in ML_INTEGERS else "f"
+
+
+def is_small(dtype: np.dtype[Any]) -> bool:
+    """Whether ``dtype`` is one of ml_dtypes."""
+    return dtype.type.__module__ == ml_dtypes.__name__
+
+
+def has_json_form(dtype: np.dtype[Any]) -> bool:
+    """Whether JSON can hold the elements: no complex numbers, and no floats that are longer than its readers take."""
+    return dtype.kind != "c" and (dtype.kind != "f" or dtype.itemsize <= 8)
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """How messages and tables call ``dtype``: object arrays hold bytes."""
-    return "bytes" if dtype.kind == "O" else dtype.name
+    match dtype.kind:
+        case "O" | "S":
+            return "bytes"
+        case "U" | "T":
+            return "text"
+    return dtype.name if dtype.names is None else "structured"
+
+
+def wrong_dtype(name: str, array: NDArray[Any], taken: np.dtype[Any]) -> InvalidInput:
+    """``array``, the input ``name``, is not of the dtype ``taken``; with what to do where its numbers can be kept."""
+    came = _objects_name(array) if array.dtype.kind == "O" else dtype_name(array.dtype)
+    problem = f"input {name!r} has dtype {came}; the model takes {dtype_name(taken)}"
+    return InvalidInput(problem + _how_to_convert(array, taken))
+
+
+def _objects_name(array: NDArray[Any]) -> str:
+    match array.ravel()[:1].tolist():
+        case [bytes()] | []:
+            return "bytes"
+        case [str()]:
+            return "text"
+    return "object"
+
+
+def _how_to_convert(array: NDArray[Any], taken: np.dtype[Any]) -> str:
+    came, kind = array.dtype, kind_of(taken)
+    if came.kind in "mM":
+        return f": a date or a duration is given as {'text' if kind == 'O' else 'a number, in the unit of the model'}"
+    if came.names is not None:
+        return ": give each field as an array of its own"
+    if kind == "O":
+        return ": give text (str) or bytes"
+    if came.kind == "O":
+        can = array.size > 0 and all(type(element) in _ACCEPTED[kind][0] for element in array.flat)
+    else:
+        can = kind_of(came) in _CONVERTED.get(kind, "")
+    if not can:
+        return ""
+    written = f"ml_dtypes.{taken.name}" if is_small(taken) else f'"{taken.name}"'
+    fits = kind != "i" or np.can_cast(came, taken)
+    return f"; convert it with .astype({written}){'' if fits else ', where its values fit'}"
 
 
 def _flatten(value: Any, name: str) -> tuple[tuple[int, ...], Sequence[Any]]:
@@ -107,11 +176,14 @@ def _numbers(leaves: Sequence[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any],
         made = _array(leaves, dtype)
     except OverflowError:
         return np.empty(0, dtype), next(index for index, leaf in enumerate(leaves) if not _fits(leaf, dtype))
-    if dtype in _ML_INTEGERS:
-        low, high = _ML_INTEGERS[dtype]
+    if dtype in ML_INTEGERS:
+        low, high = ML_INTEGERS[dtype]
         return made, _first(np.array([not low <= leaf <= high for leaf in leaves], bool))
-    if kind_of(dtype) == "f" and b"\0" in np.isfinite(made).tobytes():  # a fifth of the price of all() for a few
-        return made, _first(~np.isfinite(made) & np.isfinite(np.array(leaves, np.float64)))
+    if dtype in SATURATED:
+        return made, _first(~(np.abs(np.array(leaves, np.float64)) <= SATURATED[dtype]))
+    if kind_of(dtype) in "fc" and b"\0" in np.isfinite(made).tobytes():  # a fifth of the price of all() for a few
+        wide = np.array(leaves, np.clongdouble if dtype.kind == "c" else np.longdouble)
+        return made, _first(~np.isfinite(made) & np.isfinite(wide))
     return made, None
 
 
@@ -121,7 +193,7 @@ def _array(leaves: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if code is not None and leaves:
         return np.frombuffer(array(code, leaves), dtype)
     with np.errstate(over="ignore"):
-        if dtype.kind == "V" and kind_of(dtype) == "f":  # the small floats of ml_dtypes take no int beyond 64 bits
+        if is_small(dtype) and kind_of(dtype) == "f":  # the small floats of ml_dtypes take no int beyond 64 bits
             return np.array(leaves, np.float64).astype(dtype)
         return np.fromiter(leaves, dtype, len(leaves))
 
@@ -138,22 +210,13 @@ def _first(wrong: NDArray[Any]) -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def _bytes_array(leaves: Sequence[Any], name: str) -> NDArray[Any]:
-    array = np.empty(len(leaves), object)
-    try:
-        array[:] = [leaf.encode() if isinstance(leaf, str) else leaf for leaf in leaves]
-    except UnicodeEncodeError:
-        raise InvalidInput(f"input {name!r} holds text that is not valid Unicode (a lone surrogate)") from None
-    return array
-
-
 def _array_of_arrays(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
     try:
         array = np.array(value)
     except ValueError:
         raise InvalidInput(f"input {name!r} is a list of arrays that differ in shape") from None
     if array.dtype != dtype:
-        raise InvalidInput(f"input {name!r} has dtype {dtype_name(array.dtype)}; the model takes {dtype_name(dtype)}")
+        raise wrong_dtype(name, array, dtype)
     return array
 
 

@@ -45,6 +45,20 @@ def reason_of(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what a load failed at may be over without a change of the model: a full disk, a lack of memory."""
+    match error:
+        case None:
+            return False
+        case MemoryError():
+            return True
+        case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
+            return False
+        case OSError(errno=int()):  # libraries raise it without a number for files that they refuse
+            return True
+    return may_pass(error.__cause__)
+
+
 def _listed(names: Iterable[object]) -> str:
     return ", ".join(str(name) for name in names) or "none"
 
@@ -392,13 +406,17 @@ class ModelNotFound(MLBuffetError):
 
 
 class ModelNotReady(MLBuffetError):
-    """The model is known and cannot answer (yet); ``reason`` says why, fit for a client."""
+    """The model is known and cannot answer (yet); ``reason`` says why, fit for a client.
 
-    def __init__(self, name: str, version: int, reason: str) -> None:
+    ``retry_after`` is in how many seconds it may; ``None`` where waiting is of no use.
+    """
+
+    def __init__(self, name: str, version: int, reason: str, retry_after: float | None = None) -> None:
         self.name = name
         self.version = version
         self.reason = reason
-        super().__init__(name, version, reason)
+        self.retry_after = retry_after
+        super().__init__(name, version, reason, retry_after)
 
     def __str__(self) -> str:
         return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"

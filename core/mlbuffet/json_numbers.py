@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import kind_of
+from mlbuffet.conversion import SATURATED, kind_of
 
 try:
     from simdjson import Parser
@@ -52,7 +52,7 @@ def _read_nothing(text: bytes) -> None:  # noqa: ARG001  as every reader
 def _code_of(dtype: np.dtype[Any]) -> str | None:
     match kind_of(dtype):
         case "f":
-            return "d"
+            return None if dtype in SATURATED else "d"
         case "i":
             return "u" if dtype == np.uint64 else "i"
         case _:

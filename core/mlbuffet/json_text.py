@@ -4,18 +4,18 @@ orjson and msgspec write NaN as null and refuse to read it; the standard library
 Serving and Triton write and read the tokens ``NaN``, ``Infinity`` and ``-Infinity``, and so does this module.
 """
 
+import codecs
 import json
 import math
 import re
 from typing import Any, TypeVar
 
-import ml_dtypes
 import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import kind_of
+from mlbuffet.conversion import has_json_form, is_small, kind_of
 from mlbuffet.errors import InvalidInput
 
 T = TypeVar("T")
@@ -24,6 +24,13 @@ PIECE = 32 * 1024  # elements, which are written in a few ms
 _AS_THEY_ARE = "?bBhHiIlLqQefd"
 """The types that orjson writes, but for numbers that are not finite."""
 _STRING = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)', re.DOTALL)
+_BYTE_ORDER_MARKS = {  # that of UTF-32 begins as that of UTF-16
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 _DISGUISE = b"e7777777"  # of a number that no type holds, and that is refused where it comes in
 _NAN, _INFINITY = b"1" + _DISGUISE, b"2" + _DISGUISE
 
@@ -39,7 +46,7 @@ def decode(text: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if b"NaN" in text or b"Infinity" in text:
             return _decode_with_tokens(text, kind)
-        raise InvalidInput(_not_json(error)) from None
+        raise InvalidInput(_not_json(error, text)) from None
 
 
 def decode_outline(text: bytes, kind: type[T]) -> T:
@@ -69,7 +76,8 @@ def encode_array(array: NDArray[Any]) -> bytes:
     """
     if array.ndim == 0:
         return encode_array(array.reshape(1))[1:-1]
-    if array.size <= PIECE and array.dtype.char in _AS_THEY_ARE and array.flags.c_contiguous:
+    dtype = array.dtype  # those of ml_dtypes have letters of numpy's
+    if array.size <= PIECE and dtype.char in _AS_THEY_ARE and dtype.kind != "V" and array.flags.c_contiguous:
         text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
         if b"null" not in text:  # what follows is for few, and takes as long again
             return text
@@ -78,11 +86,11 @@ def encode_array(array: NDArray[Any]) -> bytes:
         if len(array) == 1:
             return b"[%b]" % encode_array(array[0])
         return b"[%b]" % b",".join([encode_array(array[row : row + rows])[1:-1] for row in range(0, len(array), rows)])
-    if array.dtype.kind == "O":
+    if dtype.kind == "O":
         texts = [element.decode() for element in array.ravel()]
         return orjson.dumps(np.array(texts, object).reshape(array.shape).tolist())
-    if kind_of(array.dtype) == "c":
-        raise InvalidInput(f"{array.dtype.name} cannot be written as JSON")
+    if not has_json_form(dtype):
+        raise InvalidInput(f"{dtype.name} cannot be written as JSON")
     plain = _plain(array)
     text = orjson.dumps(np.ascontiguousarray(plain), option=orjson.OPT_SERIALIZE_NUMPY)
     return _with_tokens(text, plain[~np.isfinite(plain)]) if b"null" in text else text
@@ -96,10 +104,13 @@ def _decode_with_tokens(text: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the JSON does not have the form expected: {error}") from None
     except (ValueError, OverflowError, RecursionError) as error:
-        raise InvalidInput(_not_json(error)) from None
+        raise InvalidInput(_not_json(error, text)) from None
 
 
-def _not_json(error: Exception) -> str:
+def _not_json(error: Exception, text: bytes) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if text.startswith(mark):
+            return f"the text begins with a byte order mark (BOM) of {encoding}; JSON is UTF-8 without one"
     match error:
         case RecursionError():
             reason = "it is nested too deep"
@@ -121,7 +132,7 @@ def _finite(digits: str) -> float:
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
     """The small types of ml_dtypes as the numpy types that hold all their values."""
-    if array.dtype.type.__module__ != ml_dtypes.__name__:
+    if not is_small(array.dtype):
         return array
     return array.astype(np.int8 if kind_of(array.dtype) == "i" else np.float32)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name
+from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name, is_small, wrong_dtype
 from mlbuffet.errors import InvalidInput, UnknownSignature
+from mlbuffet.text_arrays import bytes_of_text
 
 T = TypeVar("T")
 
@@ -22,12 +22,6 @@ Shape: TypeAlias = tuple[int | None, ...] | None
 
 DEFAULT_SIGNATURE = "serving_default"
 """The name TensorFlow gives the signature to serve; a runtime with one graph calls its only signature so."""
-
-_ML_DTYPES = frozenset(
-    np.dtype(scalar)
-    for scalar in vars(ml_dtypes).values()
-    if isinstance(scalar, type) and issubclass(scalar, np.generic)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +36,8 @@ class TensorSpec:
     shape: Shape
 
     def __init__(self, name: str, dtype: DTypeLike, shape: Iterable[int | None] | None) -> None:
-        exact = np.dtype(dtype).newbyteorder("=")
-        if exact.kind not in "biufcO" and exact not in _ML_DTYPES:
+        exact = _native(np.dtype(dtype))
+        if exact.kind not in "biufcO" and not is_small(exact):
             raise ValueError(
                 f"tensor {name!r}: {exact} is not the dtype of a tensor; text and bytes are declared as object"
             )
@@ -69,9 +63,7 @@ class TensorSpec:
         if not any_shape and not self.accepts_shape(array.shape):
             shape = shape_text(array.shape)
             raise InvalidInput(f"input {self.name!r} has shape {shape}; the model takes {shape_text(self.shape)}")
-        if self.dtype.kind == "O":
-            self._check_bytes(array)
-        return array
+        return bytes_of_text(array, self.name) if self.dtype.kind == "O" else array
 
     def accepts_shape(self, shape: Sequence[int]) -> bool:
         """Whether a tensor of ``shape`` fits: any rank, or the same rank and every static dimension equal."""
@@ -87,24 +79,23 @@ class TensorSpec:
     def _array(self, value: Any) -> NDArray[Any]:
         if isinstance(value, PYTHON_TYPES) and not isinstance(value, np.generic):
             return array_from_python(value, self.dtype, self.name)
-        array = np.asarray(value)
+        if np.ma.is_masked(value):
+            raise InvalidInput(f"input {self.name!r} has masked elements; fill them with .filled()")
+        try:
+            array = np.asarray(value)
+        except Exception as error:
+            kind = type(value).__name__
+            raise InvalidInput(f"input {self.name!r} is a {kind}, of which numpy makes no array: {error}") from error
         if array.dtype == object and not hasattr(value, "__array__"):
             raise InvalidInput(f"input {self.name!r} is a {type(value).__name__}; the model takes {self}")
         return array
 
     def _exact(self, array: NDArray[Any]) -> NDArray[Any]:
-        if array.dtype.newbyteorder("=") == self.dtype:
+        if self.dtype.kind == "O" and array.dtype.kind in "SUT":
+            return array.astype(object)
+        if _native(array.dtype) == self.dtype:
             return array.astype(self.dtype)
-        if self.dtype.kind == "O" and array.dtype.kind in "SU":
-            return np.strings.encode(array, "utf-8").astype(object) if array.dtype.kind == "U" else array.astype(object)
-        raise InvalidInput(
-            f"input {self.name!r} has dtype {dtype_name(array.dtype)}; the model takes {dtype_name(self.dtype)}"
-        )
-
-    def _check_bytes(self, array: NDArray[Any]) -> None:
-        for element in array.ravel():
-            if type(element) is not bytes:
-                raise InvalidInput(f"input {self.name!r} holds a {type(element).__name__}; the model takes bytes")
+        raise wrong_dtype(self.name, array, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +226,11 @@ class Signatures(Mapping[str, Signature]):
 
     def __repr__(self) -> str:
         return f"Signatures({self._by_name!r}, default={self.default!r})"
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """``dtype`` in the byte order of this machine; numpy's ``StringDType`` has none."""
+    return dtype if dtype.kind == "T" else dtype.newbyteorder("=")
 
 
 def size_of(tensors: Tensors) -> int:

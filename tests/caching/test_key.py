@@ -86,3 +86,12 @@ def test_what_does_not_change_the_answer_does_not_change_the_key(same: Question)
 def test_the_order_in_which_inputs_are_named_does_not_matter() -> None:
     z = np.array([3], np.int64)
     assert question({"x": ONE["x"], "z": z}).key == question({"z": z, "x": ONE["x"]}).key
+
+
+def test_the_padding_of_long_doubles_is_no_part_of_a_key() -> None:
+    noise = np.full(3 * np.dtype(np.longdouble).itemsize, 7, np.uint8).view(np.longdouble)
+    noise[:] = [1, 2, 3]  # which may leave the rest of each as it was
+    zeros = np.zeros(3, np.longdouble)
+    zeros[:] = [1, 2, 3]
+    assert question({"x": noise}).key == question({"x": zeros}).key
+    assert question({"x": noise}).key != question({"x": zeros + 1}).key

@@ -165,7 +165,8 @@ def test_the_dtype_of_the_inputs_chooses_the_trace(client: httpx.Client, cases: 
         outputs = client.post("/v2/models/traced-for-two-dtypes/infer", json=body).json()["outputs"]
         assert [output["datatype"] for output in outputs] == ["INT32", datatype]
     refused = client.post("/v2/models/traced-for-two-dtypes/infer", json={"inputs": [{**tensor, "datatype": "INT64"}]})
-    assert refused.json() == {"error": "input 'x' has dtype int64; the model takes int32; or x: float32 any rank"}
+    assert refused.json()["error"].startswith("input 'x' has dtype int64; the model takes int32; ")
+    assert refused.json()["error"].endswith("; or x: float32 any rank")
 
 
 def test_copies_are_removed_with_the_model(

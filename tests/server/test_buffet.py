@@ -27,6 +27,10 @@ def test_the_status_is_in_the_body_too(served: Uploading, address: str) -> None:
     assert (answer.json()["http_status"]["code"], answer.json()["http_status"]["name"]) == (200, "OK")
 
 
+def test_the_root_says_that_the_server_is_alive_as_the_client_of_kserve_asks_it(served: Uploading) -> None:
+    assert served.client.get("/").json()["status"].lower() == "alive"
+
+
 def test_help_is_text_that_lists_every_route(served: Uploading) -> None:
     answer = served.client.get("/help")
     assert answer.headers["content-type"].startswith("text/plain")

@@ -92,10 +92,10 @@ def test_without_a_token_only_loopback_may_change_models(closed: Uploading, meth
         ("", 401),
         ("Bearer", 401),
         ("Basic YTpi", 401),
-        (f"Bearer {TOKEN}x", 403),
-        (f"Bearer {TOKEN[:-1]}", 403),
-        (f"bearer {TOKEN.upper()}", 403),
-        (b"Bearer \xff", 403),
+        (f"Bearer {TOKEN}x", 401),
+        (f"Bearer {TOKEN[:-1]}", 401),
+        (f"bearer {TOKEN.upper()}", 401),
+        (b"Bearer \xff", 401),
     ],
 )
 def test_a_server_with_a_token_wants_it_on_loopback_too(
@@ -142,6 +142,27 @@ def test_with_the_token_a_model_is_added_chosen_and_removed(tmp_path: Path, run_
         assert served.client.post("/v2/repository/models/iris/unload").status_code == 200
         assert served.client.post("/v2/repository/models/iris/load").status_code == 200
         assert served.client.delete("/api/v1/models/iris").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "challenge"),
+    [
+        ([], 401, "Bearer"),
+        (["Basic YTpi"], 401, "Bearer"),
+        (["Bearer"], 401, "Bearer"),
+        (["Bearer wrong"], 401, 'Bearer error="invalid_token"'),
+        ([f"Bearer {TOKEN} {TOKEN}"], 401, 'Bearer error="invalid_token"'),
+        ([f"Bearer {TOKEN}", f"Bearer {TOKEN}"], 400, 'Bearer error="invalid_request"'),
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+def test_a_refusal_says_what_is_wrong_with_the_token(
+    guarded: Uploading, method: str, path: str, given: list[str], status: int, challenge: str
+) -> None:
+    headers = [("authorization", one) for one in given]
+    answer = guarded.client.request(method, address(path), headers=headers, content=b"half")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (status, challenge)
+    assert TOKEN not in answer.text
 
 
 def test_what_changes_nothing_needs_no_token(guarded: Uploading) -> None:

@@ -27,7 +27,7 @@ def test_a_fault_is_refused_in_a_few_words_and_the_next_request_is_answered(clie
     assert 0 < len(error) <= LONGEST_MESSAGE + 5
     assert not [word for word in HIDDEN if word in error]
     assert status != 405 or headers["allow"] in ("post", "delete, get, head, post, put")
-    assert status != 503 or headers["retry-after"] == "1"
+    assert ("retry-after" in headers) is (status == 503 and "cannot be loaded" not in error)
     begin = time.perf_counter()
     assert client.post(V2, json={"inputs": [X]}).json()["outputs"][0]["data"] == [2.5, 3.0, 4.5]
     assert time.perf_counter() - begin < 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays, json_outline
-from mlbuffet.server.body import decompressed
+from mlbuffet.server.decompression import decompressed
 from mlbuffet.server.open_inference.datatypes import DTYPES
 from mlbuffet.server.open_inference.repeats import RequestDecoder
 from mlbuffet.server.open_inference.requests import InferCall, decode_request, take_apart

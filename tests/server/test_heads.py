@@ -4,7 +4,7 @@ import pytest
 
 from mlbuffet.server.heads import Head, Heads, parse_head
 
-LINE = b"POST /v2/models/m/infer HTTP/1.1"
+LINE = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a"
 LENGTH = b"Content-Length: 12"
 
 
@@ -13,7 +13,7 @@ def head(*lines: bytes) -> bytes:
 
 
 def test_a_head_is_its_path_its_headers_and_the_length_of_its_body() -> None:
-    found = parse_head(head(LINE, b"Host: a", b"X-Request-Id: 7", LENGTH, b"Connection: keep-alive"))
+    found = parse_head(head(LINE, b"X-Request-Id: 7", LENGTH, b"Connection: keep-alive"))
     headers = [(b"host", b"a"), (b"x-request-id", b"7"), (b"content-length", b"12"), (b"connection", b"keep-alive")]
     assert found == Head("/v2/models/m/infer", headers, 12)
 
@@ -45,6 +45,9 @@ def test_a_head_is_its_path_its_headers_and_the_length_of_its_body() -> None:
         [LINE, LENGTH + b"\nA: b"],
         [LINE, LENGTH, b"a b: c"],
         [LINE, LENGTH, b" folded"],
+        [LINE.partition(b"\r")[0], LENGTH],
+        [LINE, LENGTH, b"Host: a"],
+        [LINE + b"@b", LENGTH],
     ],
     ids=lambda lines: repr(lines)[:80],
 )

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -281,13 +282,52 @@ def test_requests_and_answers_are_compressed(
     assert "content-encoding" not in short.headers
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "X-GZip"])
+@pytest.mark.parametrize("cuts", [[], [1], [5, 5, 30], [2, 3, 5000]])
+def test_several_members_of_gzip_are_one_body(client: httpx.Client, encoding: str, cuts: list[int]) -> None:
+    tensor = {**X, "shape": [9000], "data": list(range(1000, 10000))}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    edges = [0, *cuts, len(body)]
+    members = b"".join(gzip.compress(body[begin:end]) for begin, end in pairwise(edges))
+    headers = {"Content-Encoding": encoding, "Accept-Encoding": "x-gzip"}
+    answer = client.post("/v2/models/half/infer", content=members, headers=headers)
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+    assert answer.json()["outputs"][0]["data"][-1] == 5001.5
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (b"\xef\xbb\xbf", "utf-8"),
+        (b"\xff\xfe", "utf-16-le"),
+        (b"\xfe\xff", "utf-16-be"),
+        (b"\xff\xfe\0\0", "utf-32-le"),
+    ],
+)
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/models/half/infer", "/v1/models/half:predict", "/v2/repository/index", "/api/v1/models/half/prediction"],
+)
+def test_a_byte_order_mark_is_called_by_its_name(client: httpx.Client, path: str, mark: bytes, encoding: str) -> None:
+    body = json.dumps({"inputs": [X], "values": [1.0], "ready": True}).encode(encoding)
+    answer = client.post(path, content=mark + body)
+    assert (answer.status_code, "byte order mark (BOM) of UTF" in answer.json()["error"]) == (400, True)
+    assert encoding.upper()[:6].rstrip("-") in answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "message"),
     [
         (b"not gzip", "gzip", 400, "not valid gzip"),
         (gzip.compress(b"{}", mtime=0)[:-1], "gzip", 400, "not valid gzip: it is cut"),
         (gzip.compress(b"{}", mtime=0) + b"x", "gzip", 400, "something follows it"),
+        (gzip.compress(b"{}", mtime=0) * 2 + b"\0", "gzip", 400, "something follows it"),
+        (gzip.compress(b"{}", mtime=0) * 2 + gzip.compress(b"{}")[:9], "gzip", 400, "not valid gzip: it is cut"),
+        (zlib.compress(b"{}") * 2, "deflate", 400, "not valid deflate: something follows it"),
+        (b"", "gzip", 400, "not valid gzip: it is cut"),
         (BOMB, "gzip", 413, f"larger than {LIMIT} bytes"),
+        (gzip.compress(b" " * (LIMIT // 2)) * 3, "gzip", 413, f"larger than {LIMIT} bytes"),
+        (gzip.compress(b"", mtime=0) * 10_001, "gzip", 400, "more than 10000 members"),
         (b"{}", "br", 415, "'br' is not known; there are: gzip, deflate"),
         (b" " * (LIMIT + 1), "identity", 413, f"larger than {LIMIT} bytes"),
     ],

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
+from mlbuffet.conversion import ML_INTEGERS, is_small
 from mlbuffet.server.open_inference import requests, responses
-from mlbuffet.server.open_inference.binary import buffer_from_array
-from mlbuffet.server.open_inference.datatypes import DATATYPES, DTYPES
+from mlbuffet.server.open_inference.binary import array_from_buffer, buffer_from_array
+from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
 from mlbuffet.server.open_inference.metadata import tensor_metadata
 from mlbuffet.server.open_inference.requests import InferCall, OutputForm, lead_of, take_apart
 
-JSON_DATATYPES = [datatype for datatype in DTYPES if datatype not in ("FP16", "BF16")]
+JSON_DATATYPES = [datatype for datatype in DTYPES if datatype not in BINARY_ONLY]
 X = TensorSpec("x", np.float32, (None, 2))
 SIGNATURES = Signatures({"serving_default": Signature([X], [X])})
 
@@ -219,16 +220,77 @@ def test_a_response_echoes_the_id() -> None:
 )
 def test_an_output_that_json_cannot_hold_is_refused(array: np.ndarray, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        encode_response(InferCall({}), {"y": array})
+        encode_response(InferCall({}, outputs={"y": OutputForm()}), {"y": array})
+
+
+@pytest.mark.parametrize("dtype", [DTYPES[name] for name in sorted(BINARY_ONLY)])
+def test_a_short_float_that_nobody_asked_for_by_name_is_written_as_numbers(dtype: Any) -> None:
+    outputs = {"a": np.array([1.5, 2], np.float32), "b": np.array([1.5, 2], np.float32).astype(dtype)}
+    a, b = json.loads(encode_response(InferCall({}), outputs))["outputs"]
+    assert a["data"] == [1.5, 2.0]
+    assert b == {
+        "name": "b",
+        "datatype": DATATYPES[np.dtype(dtype)],
+        "shape": [2],
+        "data": outputs["b"].astype(np.float64).tolist(),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128, np.longdouble, np.clongdouble])
+@pytest.mark.parametrize("binary", [False, True])
+def test_an_output_that_cannot_be_sent_is_left_out_and_said_to_be_so(dtype: type, *, binary: bool) -> None:
+    outputs = {"a": np.array([1.5], np.float32), "b": np.zeros(1, dtype)}
+    call = InferCall({}, default_form=OutputForm(binary=binary), id="7")
+    response = responses.encode_response(call, "m", 1, outputs)
+    answer = json.loads(response.body[: response.header_length])
+    problem = f"output 'b' is of dtype {np.dtype(dtype)}, for which the protocol has no datatype"
+    assert answer["parameters"] == {"omitted": problem}
+    assert ([one["name"] for one in answer["outputs"]], answer["id"]) == (["a"], "7")
+    for refused, shown in (
+        (InferCall({}, outputs={"a": OutputForm(), "b": OutputForm(binary)}), outputs),
+        (call, {"b": outputs["b"]}),
+    ):
+        with pytest.raises(InvalidInput, match=problem):
+            responses.encode_response(refused, "m", 1, shown)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "codes", "values"),
+    [
+        ("INT4", [0x01, 0xFF, 0xF8], [1, -1, -8]),
+        ("UINT4", [0, 15], [0, 15]),
+        ("INT2", [0xFE, 1], [-2, 1]),
+        ("FLOAT4_E2M1FN", [2, 15], [1, -6]),
+        ("FLOAT8_E4M3FN", [0x38, 0xB8], [1, -1]),
+    ],
+)
+def test_what_is_shorter_than_a_byte_is_a_byte_of_its_own(datatype: str, codes: list[int], values: list[int]) -> None:
+    array = array_from_buffer(memoryview(bytes(codes)), DTYPES[datatype], [len(codes)], "x")
+    assert array.astype(np.float32).tolist() == values
+    assert bytes(buffer_from_array(array)) == bytes(codes)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "code"), [("INT4", 8), ("INT4", 0xF7), ("UINT4", 16), ("INT2", 2), ("UINT2", 4), ("FLOAT6_E2M3FN", 64)]
+)
+def test_a_byte_that_is_no_such_number_is_refused(datatype: str, code: int) -> None:
+    with pytest.raises(InvalidInput, match=f"holds a byte that is no {datatype}"):
+        array_from_buffer(memoryview(bytes([0, code])), DTYPES[datatype], [2], "x")
 
 
 def arrays_of(datatype: str) -> st.SearchStrategy[Any]:
     shapes = hnp.array_shapes(min_dims=0, min_side=0, max_side=3)
     if datatype == "BYTES":
         return hnp.arrays(object, shapes, elements=st.text().map(str.encode), fill=st.nothing())
-    if datatype == "BF16":
-        return hnp.arrays(np.uint16, shapes).map(lambda array: array.view(ml_dtypes.bfloat16))
-    return hnp.arrays(DTYPES[datatype], shapes)
+    dtype = DTYPES[datatype]
+    if dtype in ML_INTEGERS:
+        elements = st.integers(*ML_INTEGERS[dtype])
+        return hnp.arrays(np.int8, shapes, elements=elements).map(lambda array: array.astype(dtype))
+    if is_small(dtype):
+        codes = np.uint16 if dtype.itemsize == 2 else np.uint8
+        most = 2 ** ml_dtypes.finfo(dtype).bits - 1  # type: ignore[no-untyped-call]  # it has no types
+        return hnp.arrays(codes, shapes, elements=st.integers(0, most)).map(lambda array: array.view(dtype))
+    return hnp.arrays(dtype, shapes)
 
 
 @given(st.sampled_from(JSON_DATATYPES).flatmap(arrays_of))
@@ -409,6 +471,7 @@ def test_raw_and_json_outputs_mix_in_one_response() -> None:
         (np.array([[0.1, 0.7], [0.9, 0.1]]), 1, [[b"0.700000:1"], [b"0.900000:0"]]),
         (np.array([[3, 5, 4]]), 9, [[b"5:1", b"4:2", b"3:0"]]),
         (np.array([[[1, 2], [3, 4]]], ml_dtypes.bfloat16), 1, [[b"4.000000:3"]]),
+        (np.array([[1, 2]], ml_dtypes.float8_e5m2), 1, [[b"2.000000:1"]]),
         (np.array([0.5, 0.5]), 2, [b"0.500000:0", b"0.500000:1"]),
         (np.zeros((0, 3)), 1, []),
     ],
@@ -437,6 +500,9 @@ def test_any_bytes_with_any_header_length_are_a_call_or_invalid_input(body: byte
         ("FP32", None, "header"),
         ("BYTES", None, "body"),
         ("BOOL", None, "body"),
+        ("UINT4", None, "body"),
+        ("FLOAT6_E2M3FN", None, "body"),
+        ("FLOAT8_E5M2", None, "header"),
         ("BY\\u0054ES", None, "body"),
         ("FP32", "0", "body"),
     ],

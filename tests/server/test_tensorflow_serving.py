@@ -308,11 +308,11 @@ def status_of(version: str, state: str, code: str = "OK", message: str = "") -> 
     return {"version": version, "state": state, "status": {"error_code": code, "error_message": message}}
 
 
-def test_the_states_of_all_versions_are_shown(client: httpx.Client) -> None:
-    both = [status_of("1", "AVAILABLE"), status_of("123", "AVAILABLE")]
+def test_the_states_of_all_versions_are_shown_the_newest_first(client: httpx.Client) -> None:
+    both = [status_of("123", "AVAILABLE"), status_of("1", "AVAILABLE")]
     assert client.get("/v1/models/half").json() == {"model_version_status": both}
     assert client.get("/v1/models/half/versions/0").json() == {"model_version_status": both}
-    assert client.get("/v1/models/half/versions/00000123").json() == {"model_version_status": both[1:]}
+    assert client.get("/v1/models/half/versions/00000123").json() == {"model_version_status": both[:1]}
 
 
 def test_a_model_that_failed_has_ended_with_its_reason_and_answers_503(client: httpx.Client, models: Path) -> None:

@@ -198,7 +198,7 @@ def test_outputs_are_refused_as_there(outputs: dict[str, np.ndarray], message: s
     [
         ({"signature_name": ["hello"], "examples": [{"names": ["foo"]}]}, "'signature_name' key must be a string"),
         ({"context": [{"names": ["foo"]}]}, "no 'examples', a list"),
-        ({"examples": {"names": ["foo"]}}, "no 'examples', a list"),
+        ({"examples": {"names": ["foo"]}}, "'examples' is an object; it must be a list"),
         ({"examples": [[{"names": ["foo"]}]]}, "example 0 is no object of features"),
         ({"context": [{}], "examples": [{"names": ["foo"]}]}, "'context' is no object of features"),
         ({"examples": [{"names": [10, None]}]}, "feature 'names' of example 0 holds null"),

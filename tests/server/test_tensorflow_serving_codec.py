@@ -125,7 +125,7 @@ def test_an_empty_name_is_the_default_signature() -> None:
     assert decoded('{"signature_name": "", "inputs": 1}').signature == "serving_default"
 
 
-@pytest.mark.parametrize("name", ["5", "null", '["other"]', "[" * 500 + "]" * 500])
+@pytest.mark.parametrize("name", ["5", "true", '["other"]', "[" * 500 + "]" * 500])
 def test_the_name_of_a_signature_is_a_string(name: str) -> None:
     assert refusal(f'{{"signature_name": {name}, "instances": [1]}}') == "'signature_name' key must be a string value."
 
@@ -367,8 +367,12 @@ def examples_refusal(body: str) -> str:
     ("body", "message"),
     [
         ("{}", "no 'examples'"),
-        ('{"examples": []}', "no 'examples'"),
-        ('{"examples": {"x": 1}}', "no 'examples'"),
+        ('{"examples": []}', "'examples' is empty; it must be a list with one object"),
+        ('{"examples": {"x": 1}}', "'examples' is an object; it must be a list with one object"),
+        ('{"examples": null}', "'examples' is null; it must be a list"),
+        ('{"examples": "a"}', "'examples' is text; it must be a list"),
+        ('{"examples": [[1]]}', "example 0 is no object of features; it must be one"),
+        ('{"examples": [{}], "context": [1]}', "'context' is no object of features; it must be one"),
         ('{"examples": [1]}', "example 0 is no object of features"),
         ('{"examples": [{}], "context": 1}', "'context' is no object of features"),
         ('{"examples": [{"x": null}]}', "feature 'x' of example 0 holds null"),
@@ -502,3 +506,36 @@ def test_base64_is_the_standard_one() -> None:
     data = bytes(range(256))
     body = json.dumps({"inputs": {"b64": b64encode(data).decode()}})
     assert decoded(body, signatures(t=object)).inputs["t"].tolist() == data
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("AA==", b"\0"),
+        ("AA", b"\0"),
+        ("AB==", b"\0"),
+        ("", b""),
+        ("A A\t=\n=", b"\0"),
+        ("AAA=", b"\0\0"),
+        ("AAAA", b"\0" * 3),
+    ],
+)
+def test_padding_of_base64_is_there_as_it_should_or_not_at_all(text: str, value: bytes) -> None:
+    for body in ({"inputs": {"b64": text}}, {"instances": [{"t": {"b64": text}}]}):
+        assert decoded(json.dumps(body), signatures(t=object)).inputs["t"].ravel().tolist() == [value]
+
+
+@pytest.mark.parametrize(
+    "text", ["AA=", "AA===", "AAA==", "AAAA=", "AAAA====", "A", "A===", "=", "====", "A=A=", "-_8=", "AA\u00a0=="]
+)
+def test_what_is_no_base64_is_refused_wherever_it_stands(text: str) -> None:
+    for body in ({"inputs": {"b64": text}}, {"instances": [{"t": {"b64": text}}]}):
+        assert "which is not base64" in refusal(json.dumps(body), signatures(t=object))
+    with pytest.raises(InvalidInput, match="which is not base64"):
+        decode_examples(json.dumps({"examples": [{"t": {"b64": text}}]}).encode(), signatures(t=object))
+
+
+def test_null_is_no_name_of_a_signature_and_no_context() -> None:
+    assert decoded('{"signature_name": null, "instances": [1]}').signature == "serving_default"
+    found = decode_examples(b'{"signature_name": null, "context": null, "examples": [{}]}', signatures(t=object))
+    assert found.signature == "serving_default"

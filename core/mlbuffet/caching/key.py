@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors, TensorSpec
 
+_LONG = (np.dtype(np.longdouble), np.dtype(np.clongdouble))
+_LONG_SIZE = _LONG[0].itemsize
+_USED = 10
+_PADDED = np.finfo(np.longdouble).nmant == 63
+"""Whether a long double is that of Intel: its other bytes hold whatever was in the memory before."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -51,7 +57,11 @@ class Question:
 
 def bytes_of(array: NDArray[Any]) -> memoryview:
     """The elements of an array, row-major, without a copy where its memory is that already."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    if _PADDED and array.dtype in _LONG:
+        raw = raw.copy()
+        raw.reshape(-1, _LONG_SIZE)[:, _USED:] = 0
+    return raw.data
 
 
 def _listed(parts: Sequence[bytes]) -> Iterator[bytes]:

@@ -72,7 +72,7 @@ class ModelRepository:
             if self._closed:
                 return
             for name in self._models.keys() - {model.name for model in models}:
-                self._drop(self._models.pop(name).everyone, "it was removed")
+                self._drop(self._models.pop(name).everyone, "it was removed", gone=True)
             for model in models:
                 self._take(model)
 
@@ -118,7 +118,7 @@ class ModelRepository:
         with self._lock:
             model = self._known(name)
             model.unloaded = True
-            ended = [version.retire() for version in model.everyone]
+            ended = [version.retire(gone=True) for version in model.everyone]
             model.successors.clear()
         for one in ended:
             one.result()
@@ -236,7 +236,7 @@ class ModelRepository:
             logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
             return
         model.stored = stored
-        self._drop(model.take_gone(), "it was removed")
+        self._drop(model.take_gone(), "it was removed", gone=True)
         active = model.has(State.READY, State.LOADING)
         for number, version in model.wanted.items():
             self._want(model, number, version, active=active)
@@ -253,7 +253,7 @@ class ModelRepository:
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
-            version.retire()
+            version.retire(gone=True)
         if (replaced := model.place(version)) is not None:
             self._drop([replaced], "it was replaced")
         if self._started and not model.unloaded and (active or not self._residency.on_demand):
@@ -264,9 +264,9 @@ class ModelRepository:
         model.choose_default(self._answers)
         self._drop(model.take_superseded(), "a newer version replaced it")
 
-    def _drop(self, versions: Iterable[ModelVersion], reason: str) -> None:
+    def _drop(self, versions: Iterable[ModelVersion], reason: str, *, gone: bool = False) -> None:
         for version in versions:
-            ended = version.retire(reason)
+            ended = version.retire(reason, gone=gone)
             self._retiring.add(ended)
             ended.add_done_callback(self._retiring.discard)
 

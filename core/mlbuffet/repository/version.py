@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Literal, TypeAlias
 
 from mlbuffet.caching import PredictionCache
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
 from mlbuffet.model import Model, load
 from mlbuffet.repository.configuration import Configuration
@@ -20,6 +20,8 @@ from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
+
+_SOON = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +138,7 @@ class ModelVersion:
         self._scheduler: Scheduler | None = None
         self._users = 0
         self._retired: Future[None] | None = None
+        self._gone = False
         self._lock = RLock()
 
     @property
@@ -152,7 +155,7 @@ class ModelVersion:
     def _ready(self) -> Scheduler:
         scheduler = self._scheduler
         if scheduler is None or self.state is not State.READY:
-            raise ModelNotReady(self.name, self.version, self.reason)
+            raise ModelNotReady(self.name, self.version, self.reason, self.retry_after)
         return scheduler
 
     @property
@@ -169,6 +172,13 @@ class ModelVersion:
                 return self.idle_reason
             case State.FAILED:
                 return self.error.public if self.error else ""
+
+    @property
+    def retry_after(self) -> float | None:
+        """In how many seconds the version, or what replaces it, may answer; ``None`` where waiting is of no use."""
+        if self._gone or (self.state is State.FAILED and not may_pass(self.error)):
+            return None
+        return max(self.retry_at - time.monotonic(), _SOON) if self.state is State.FAILED else _SOON
 
     @property
     def retired(self) -> bool:
@@ -215,15 +225,20 @@ class ModelVersion:
             loaded = error
         except OSError as error:
             loaded = LoadFailed("it cannot be read", path=self.path, runtime=runtime, detail=str(error))
+            loaded.__cause__ = error
         finally:
             self.seconds = time.perf_counter() - started - sum(self.imports.values())
             self._loaded(loaded)
         self._on_change(self)
 
-    def retire(self, reason: str = "it was unloaded") -> Future[None]:
-        """Answer no new calls and release the model after those under way; the result is there once that is done."""
+    def retire(self, reason: str = "it was unloaded", *, gone: bool = False) -> Future[None]:
+        """Answer no new calls and release the model after those under way; the result is there once that is done.
+
+        ``gone`` says that nothing takes its place.
+        """
         with self._lock:
             self.idle_reason = reason
+            self._gone = self._gone or gone
             if self._retired is None:
                 self._retired = Future()
                 match self.state:

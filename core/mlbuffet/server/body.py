@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+from mlbuffet.server.decompression import WINDOWS, coding, decompressed, too_large
 from mlbuffet.server.eager import Pending, begin
 from mlbuffet.server.gathering import gather
 from mlbuffet.server.settings import ServerSettings
 
-_WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
 WORTH_COMPRESSING = 1024  # bytes
 _QUICKLY_COMPRESSED = 64 * 1024  # bytes: in a millisecond, which is less than a busy thread would take to begin
 _QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
@@ -39,16 +39,16 @@ async def read_body(request: Request, settings: ServerSettings, lead: int = 0) -
     limit = settings.max_body
     announced = header(request, b"content-length") or ""
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     first = begin(request.receive())
     if not isinstance(first, Pending) and not first.get("more_body"):
         pieces = [_piece(first)]
         if len(pieces[0]) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
     else:
         pieces = await _in_time(first, request, settings)
-    encoding = (header(request, b"content-encoding") or "").lower()
-    if encoding not in ("identity", ""):
+    encoded = header(request, b"content-encoding")
+    if encoded and (encoding := coding(encoded)) != "identity":
         body = b"".join(pieces)
         if len(body) <= _QUICKLY_DECOMPRESSED:
             pieces = [decompressed(body, encoding, limit)]
@@ -81,7 +81,7 @@ async def _in_time(first: Message | Pending[Message], request: Request, settings
                 message = await message if isinstance(message, Pending) else message
                 take(_piece(message))
                 if size > settings.max_body:
-                    raise _too_large(settings.max_body)
+                    raise too_large(settings.max_body)
                 if not message.get("more_body"):
                     return pieces
                 message = begin(request.receive())
@@ -114,7 +114,7 @@ def compress(response: Response, request: Request) -> Response:
     """``response`` in an encoding that the client accepts, where it is long enough for that to pay."""
     if len(response.body) < WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
         return response
-    encoding = next((name for name in _WINDOWS if name in _wanted(accepted)), None)
+    encoding = next((name for name in WINDOWS if name in _wanted(accepted)), None)
     return response if encoding is None else _Compressed(response, encoding)
 
 
@@ -135,7 +135,7 @@ class _Compressed(Response):
         await super().__call__(scope, receive, send)
 
     def _compress(self) -> None:
-        packer = zlib.compressobj(level=1, wbits=_WINDOWS[self.headers["content-encoding"]])
+        packer = zlib.compressobj(level=1, wbits=WINDOWS[self.headers["content-encoding"]])
         self.body = packer.compress(self.body) + packer.flush()
         self.headers["content-length"] = str(len(self.body))
 
@@ -143,29 +143,9 @@ class _Compressed(Response):
 def _wanted(accepted: str) -> set[str]:
     """The encodings that Accept-Encoding names, without those of quality 0."""
     pieces = (piece.partition(";") for piece in accepted.lower().split(","))
-    return {name.strip() for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
-
-
-def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    """What ``body`` was before it was compressed. Raises `HTTPException`: 415, 413 over ``limit`` bytes, 400."""
-    if encoding not in _WINDOWS:
-        raise HTTPException(415, f"the content encoding {encoding!r} is not known; there are: {', '.join(_WINDOWS)}")
-    unpacker = zlib.decompressobj(_WINDOWS[encoding])
-    try:
-        whole = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        raise HTTPException(400, f"the body is not valid {encoding}") from None
-    if len(whole) > limit:
-        raise _too_large(limit)
-    if not unpacker.eof or unpacker.unused_data:
-        raise HTTPException(400, f"the body is not valid {encoding}: it is cut, or something follows it")
-    return whole
+    return {coding(name) for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
 
 
 def _late() -> HTTPException:
     late = "the body of the request did not arrive in time"
     return HTTPException(408, late, {"connection": "close"})  # the rest of it may yet come
-
-
-def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"the body is larger than {limit} bytes, which is the limit of this server")

@@ -11,8 +11,8 @@ from mlbuffet.server.settings import ServerSettings
 
 
 def check_change(request: Request, settings: ServerSettings) -> None:
-    """Every change passes here. Raises `HTTPException`: 401 without a token where one is asked for, 403 with a wrong
-    one, where clients may change nothing, and for a page of another site.
+    """Every change passes here. Raises `HTTPException`: 401 without a token or with a wrong one where one is asked for,
+    400 for what is none, 403 where clients may change nothing, and for a page of another site.
 
     One of several processes would change only itself, and the next request may reach another.
 
@@ -28,7 +28,7 @@ def check_change(request: Request, settings: ServerSettings) -> None:
     if origin is not None and not _is_own(origin, request.headers.get("host", ""), settings):
         raise HTTPException(403, "a page of another site may not change what is served")
     if settings.admin_token is not None:
-        _check_token(request.headers.get("authorization", ""), settings.admin_token)
+        _check_token(request.headers.getlist("authorization"), settings.admin_token)
     elif not settings.allow_changes:
         raise HTTPException(
             403,
@@ -37,12 +37,19 @@ def check_change(request: Request, settings: ServerSettings) -> None:
         )
 
 
-def _check_token(given: str, token: str) -> None:
-    scheme, _, credentials = given.partition(" ")
+def _check_token(given: list[str], token: str) -> None:
+    """The answers are those of RFC 6750 (3.1), which clients read in ``WWW-Authenticate``."""
+    if len(given) > 1:
+        raise _unauthorized(400, "send one header 'Authorization: Bearer <token>'", "invalid_request")
+    scheme, _, credentials = "".join(given).partition(" ")
     if scheme.lower() != "bearer" or not credentials.strip():
-        raise HTTPException(401, "changes take 'Authorization: Bearer <token>'", {"www-authenticate": "Bearer"})
+        raise _unauthorized(401, "changes take 'Authorization: Bearer <token>'")
     if not hmac.compare_digest(credentials.strip().encode(), token.encode()):
-        raise HTTPException(403, "the token is not that of this server")
+        raise _unauthorized(401, "the token is not that of this server", "invalid_token")
+
+
+def _unauthorized(status: int, message: str, error: str = "") -> HTTPException:
+    return HTTPException(status, message, {"www-authenticate": f'Bearer error="{error}"' if error else "Bearer"})
 
 
 def _is_own(origin: str, host: str, settings: ServerSettings) -> bool:

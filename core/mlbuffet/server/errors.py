@@ -1,6 +1,7 @@
 """Errors as HTTP answers; coroutines, because Starlette runs plain functions in the threads that predictions fill."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import TypedDict
 
@@ -78,7 +79,8 @@ async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     if status in (500, 507):
         line = " ".join(f"{request.method} {request.url.path}: {error}".split())  # texts of frameworks have many
         logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
-    return error_response(status, error.public)
+    seconds = error.retry_after if isinstance(error, ModelNotReady) else RETRY_SECONDS
+    return error_response(status, error.public, seconds)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
@@ -101,9 +103,11 @@ async def answer_defect(request: Request, error: Exception) -> Response:
     return error_response(500, "internal error; the server's log has the cause")
 
 
-def error_response(status: int, message: str) -> Response:
-    """``{"error": message}``, the form that clients of /v2 and /v1 read; 503 says when to ask again."""
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+def error_response(status: int, message: str, retry_after: float | None = RETRY_SECONDS) -> Response:
+    """``{"error": message}``, the form that clients of /v2 and /v1 read; 503 says when to ask again, if ever."""
+    headers = None
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
+        headers = {"Retry-After": str(math.ceil(retry_after))}
     return Response(orjson.dumps(ErrorAnswer(error=_short(message))), status, headers, media_type="application/json")
 
 

@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from mlbuffet.server.hosts import host_problem
 from mlbuffet.server.http_protocol import MAX_HEADERS
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ def parse_head(head: bytes) -> Head | None:
     length = _length_of_body(reader.headers)
     if len(reader.headers) > MAX_HEADERS or length is None or not reader.ended:
         return None
-    if parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
+    if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or host_problem(reader.headers, "1.1"):
         return None
     return Head(reader.url.decode("latin-1"), reader.headers, length)
 

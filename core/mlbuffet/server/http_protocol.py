@@ -10,6 +10,8 @@ from httptools import HttpParserInvalidMethodError
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mlbuffet.server.hosts import host_problem
+
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
@@ -24,9 +26,9 @@ _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class LimitedHttpToolsProtocol(HttpToolsProtocol):
-    """Refuses a head with too many headers or bytes (431), and one that does not arrive in time (408).
+    """Refuses a head with too many headers or bytes (431), one that does not arrive in time (408), or without one Host.
 
-    uvicorn itself has no such limits: a client that never ends its head would hold a connection, and memory, for ever.
+    uvicorn itself does none of it: a client that never ends its head would hold a connection, and memory, for ever.
     An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
     lose the body: the request is answered as it is.
 
@@ -84,6 +86,8 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._check_head()
         if self.parser.get_http_version() not in _VERSIONS:
             self._refuse(505, "this server speaks HTTP/1.1 and HTTP/1.0")
+        elif problem := host_problem(self.headers, self.parser.get_http_version()):
+            self._refuse(400, problem)
         if not self._refused:
             self._passed_on = True
             super().on_headers_complete()

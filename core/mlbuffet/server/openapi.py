@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 _MEANINGS = {
     400: "The request is wrong; the error says where.",
-    401: "The server wants a token.",
+    401: "The server wants its token.",
     403: "This server does not let clients do so.",
     404: "There is no such model or version.",
     408: "The body did not arrive in time.",

@@ -1,7 +1,7 @@
 """What MLBuffet's API answers."""
 
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class Status(TypedDict):
@@ -16,6 +16,12 @@ class Answer(TypedDict):
     """That it was done."""
 
     http_status: Status
+
+
+class Welcome(Answer):
+    """That the server answers; KServe's client for v1 asks for `status`."""
+
+    status: Literal["alive"]
 
 
 class ModelList(Answer):

@@ -82,8 +82,9 @@ class Buffet:
         self._changing = CapacityLimiter(OTHER_CHANGES)
 
     async def welcome(self, request: Request) -> Response:
-        """That this is MLBuffet."""
-        return _told("MLBuffet serves trained models; /help lists what it answers, /docs describes it")
+        """That this is MLBuffet, and that it is alive."""
+        told = answers.status(200, "MLBuffet serves trained models; /help lists what it answers, /docs describes it")
+        return _json(answers.Welcome(http_status=told, status="alive"))
 
     async def test(self, request: Request) -> Response:
         """That the API answers."""

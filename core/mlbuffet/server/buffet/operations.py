@@ -26,7 +26,7 @@ _FORM: Schema = {
 _IMAGE: Schema = {"type": "object", "required": ["path"], "properties": {"path": _FILE}}
 
 OPERATIONS = {
-    Buffet.welcome: Operation(answer=answers.Answer),
+    Buffet.welcome: Operation(answer=answers.Welcome),
     Buffet.test: Operation(answer=answers.Answer),
     Buffet.help: Operation(answer=str, media_type="text/plain"),
     Buffet.models: Operation(answer=answers.ModelList),
@@ -34,7 +34,7 @@ OPERATIONS = {
     Buffet.download: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
     Buffet.download_model: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
     Buffet.choose: Operation(
-        answer=answers.Changed, body=DefaultRequest, example={"default": 1}, errors=(404, 422, *_CHANGES)
+        answer=answers.Changed, body=DefaultRequest, example={"default": 1}, errors=(400, 404, 422, *_CHANGES)
     ),
     Buffet.predict: Operation(
         answer=answers.Prediction,

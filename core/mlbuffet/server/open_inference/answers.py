@@ -49,7 +49,10 @@ class TensorMetadata(TypedDict):
     """An input or an output of a signature."""
 
     name: str
-    datatype: Annotated[str, Meta(description="One of the protocol's, or numpy's name for a dtype that it lacks.")]
+    datatype: Annotated[
+        str,
+        Meta(description="One of the protocol's, or numpy's name for what it lacks."),
+    ]
     shape: Dimensions
 
 
@@ -58,6 +61,9 @@ class Properties(TypedDict):
 
     signatures: Annotated[str, Meta(description="JSON: every signature by name, with method, inputs and outputs.")]
     default_signature: NotRequired[str]
+    unsupported: NotRequired[
+        Annotated[str, Meta(description="Which tensors have a dtype that cannot be sent, such as complex64.")]
+    ]
 
 
 class ModelMetadata(TypedDict):
@@ -185,10 +191,17 @@ class ResponseOutput(TypedDict):
     ]
 
 
+class AnswerParameters(TypedDict):
+    """Of an answer without some of the outputs, which were not asked for by name."""
+
+    omitted: Annotated[str, Meta(description="Which are left out, and why.")]
+
+
 class InferAnswer(TypedDict):
     """The outputs of a model; numbers that are not finite are the bare tokens `NaN`, `Infinity` and `-Infinity`."""
 
     model_name: str
     model_version: str
     id: NotRequired[str]
+    parameters: NotRequired[AnswerParameters]
     outputs: list[ResponseOutput]

@@ -6,6 +6,8 @@ import ml_dtypes
 import numpy as np
 from msgspec import Meta
 
+from mlbuffet.conversion import SMALL_DTYPES, kind_of
+
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -22,11 +24,16 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "BYTES": np.dtype(object),
 }
+DTYPES |= {dtype.name.upper(): dtype for dtype in SMALL_DTYPES if dtype not in DTYPES.values()}
+"""Those of the protocol, and INT4, FLOAT8_E5M2 and the like, which it lacks, by numpy's names."""
 DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()}
 DATATYPE_SCHEMA = Meta(extra_json_schema={"enum": list(DTYPES)})
-BINARY_ONLY = ("FP16", "BF16")  # the specification gives them no form in JSON
+BINARY_ONLY = frozenset(
+    name for name, dtype in DTYPES.items() if dtype.itemsize < np.dtype(np.float32).itemsize and kind_of(dtype) == "f"
+)
+"""FP16 and BF16, to which the specification gives no form in JSON, and what is smaller."""
 
 
 def datatype_of(dtype: np.dtype[Any]) -> str:
-    """The datatype of ``dtype``; one that the protocol lacks is called by numpy's name, such as COMPLEX64."""
+    """The datatype of ``dtype``; what cannot be sent at all is called by numpy's name too, such as COMPLEX64."""
     return DATATYPES.get(dtype, dtype.name.upper())

@@ -1,14 +1,16 @@
 """What the protocol says of a model: metadata, and the configuration that Triton's clients read."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import orjson
 
 from mlbuffet.model import Model
 from mlbuffet.scheduling import Batching
 from mlbuffet.server.open_inference.answers import ConfigTensor, ModelConfig, ModelMetadata, Properties, TensorMetadata
-from mlbuffet.server.open_inference.datatypes import datatype_of
-from mlbuffet.tensors import Shape, Signature, TensorSpec
+from mlbuffet.server.open_inference.datatypes import DATATYPES, datatype_of
+from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
 
 
 def model_metadata(name: str, model: Model, versions: list[int]) -> ModelMetadata:
@@ -19,6 +21,8 @@ def model_metadata(name: str, model: Model, versions: list[int]) -> ModelMetadat
     properties = Properties(signatures=orjson.dumps(signatures).decode())
     if default is not None:
         properties["default_signature"] = default
+    if unsupported := _unsupported(model.signatures):
+        properties["unsupported"] = unsupported
     return {
         "name": name,
         "versions": [str(number) for number in versions],
@@ -58,6 +62,19 @@ def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
     ]
 
 
+def _unsupported(signatures: Signatures) -> str:
+    """The tensors that no request and no answer can hold."""
+    found = {
+        f"{what} {spec.name!r} of signature {title!r} is {spec.dtype.name}": None
+        for title, signature in signatures.items()
+        for one in signature.variants or (signature,)
+        for what, specs in (("input", one.inputs), ("output", one.outputs))
+        for spec in specs.values()
+        if spec.dtype not in DATATYPES
+    }
+    return "; ".join(found)
+
+
 def _signature(signature: Signature) -> dict[str, object]:
     variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
     return {"method": signature.method, **_sides(signature), **variants}
@@ -69,7 +86,7 @@ def _sides(signature: Signature) -> dict[str, object]:
 
 def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
     return [
-        {"name": spec.name, "data_type": _config_type(datatype_of(spec.dtype)), "dims": _dimensions(spec.shape)}
+        {"name": spec.name, "data_type": _config_type(spec.dtype), "dims": _dimensions(spec.shape)}
         for spec in specs.values()
     ]
 
@@ -84,7 +101,8 @@ def _config_tensors_of_rows(specs: Mapping[str, TensorSpec]) -> list[ConfigTenso
     return tensors
 
 
-def _config_type(datatype: str) -> str:
+def _config_type(dtype: np.dtype[Any]) -> str:
+    datatype = DATATYPES.get(dtype, "INVALID")  # as Triton's enumeration of types has it
     return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
 
 

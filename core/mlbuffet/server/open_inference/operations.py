@@ -33,10 +33,10 @@ OPERATIONS = {
         answer=list[answers.IndexEntry], body=IndexRequest, example={"ready": True}, optional=True
     ),
     OpenInference.load: Operation(
-        answer=answers.Changed, body=ChangeRequest, example={}, optional=True, errors=(403, 404, 422)
+        answer=answers.Changed, body=ChangeRequest, example={}, optional=True, errors=(400, 401, 403, 404, 422)
     ),
     OpenInference.unload: Operation(
-        answer=answers.Changed, body=ChangeRequest, example={}, optional=True, errors=(403, 404)
+        answer=answers.Changed, body=ChangeRequest, example={}, optional=True, errors=(400, 401, 403, 404)
     ),
 }
 

@@ -24,7 +24,15 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _ALIGNED = 16
 _NO_BUFFERS = memoryview(b"")
 
-_CHECKED = (b"BYTES", b"BOOL", b"\\")  # or a datatype that is written with escapes
+_CHECKED = (
+    b"BYTES",
+    b"BOOL",
+    b"INT2",
+    b"INT4",
+    b"FLOAT4",
+    b"FLOAT6",
+    b"\\",
+)  # or a datatype that is written with escapes
 Parameters = dict[str, Any] | None
 _ABSENT = (b"", b"null")
 Size = Annotated[int, Meta(extra_json_schema={"minimum": 0})]

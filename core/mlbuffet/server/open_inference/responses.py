@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from mlbuffet.conversion import is_small
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import encode_array
 from mlbuffet.server.open_inference.binary import buffer_from_array
@@ -28,9 +29,12 @@ def encode_response(call: InferCall, model: str, version: int, outputs: Tensors)
     The JSON is put together from pieces, most of which were made before, in half the time that a serializer takes.
     """
     buffers: list[bytes | memoryview] = []
-    written = b",".join([_output(call, name, array, buffers) for name, array in outputs.items()])
-    id_member = b"" if call.id is None else b'"id":%b,' % orjson.dumps(call.id)
-    header = b'{%b%b"outputs":[%b]}' % (_beginning(model, version), id_member, written)
+    written = [_output(call, name, array, buffers) for name, array in outputs.items()]
+    members = b"" if call.id is None else b'"id":%b,' % orjson.dumps(call.id)
+    if b"" in written:
+        members += b'"parameters":%b,' % _omitted(outputs)
+        written = [one for one in written if one]
+    header = b'{%b%b"outputs":[%b]}' % (_beginning(model, version), members, b",".join(written))
     if not buffers:
         return InferResponse(header, None)
     return InferResponse(b"".join([header, *buffers]), len(header))
@@ -46,23 +50,39 @@ def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     return b'{"name":%b,"datatype":"%b","shape":%b,' % (orjson.dumps(name), datatype.encode(), orjson.dumps(shape))
 
 
+def _omitted(outputs: Tensors) -> bytes:
+    """The parameters of an answer without those outputs that cannot be sent. Raises `InvalidInput` where none can."""
+    problems = {name: _no_datatype(name, array) for name, array in outputs.items() if array.dtype not in DATATYPES}
+    text = "; ".join(problems.values())
+    if len(problems) == len(outputs):
+        raise InvalidInput(text)
+    return orjson.dumps({"omitted": text})
+
+
+def _no_datatype(name: str, array: NDArray[Any]) -> str:
+    return f"output {name!r} is of dtype {array.dtype}, for which the protocol has no datatype"
+
+
 def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> bytes:
+    """Nothing for what cannot be sent, where the call did not ask for it by its name."""
     form = call.form(name)
     if form.classes:
         array = best_classes(array, form.classes, name)
     datatype = DATATYPES.get(array.dtype)
     if datatype is None:
-        raise InvalidInput(f"output {name!r} is of dtype {array.dtype}, for which the protocol has no datatype")
+        if call.outputs is None:
+            return b""
+        raise InvalidInput(_no_datatype(name, array))
     described = _described(name, datatype, array.shape)
     if form.binary:
         buffers.append(buffer_from_array(array))
         return b'%b"parameters":{"binary_data_size":%d}}' % (described, len(buffers[-1]))
-    return b'%b"data":%b}' % (described, _json_data(array, datatype, name))
-
-
-def _json_data(array: NDArray[Any], datatype: str, name: str) -> bytes:
-    if datatype in BINARY_ONLY:
+    if datatype in BINARY_ONLY and call.outputs is not None:
         raise InvalidInput(f"output {name!r}: {datatype} cannot travel as JSON, ask for the binary form")
+    return b'%b"data":%b}' % (described, _json_data(array, name))
+
+
+def _json_data(array: NDArray[Any], name: str) -> bytes:
     try:
         return encode_array(array.ravel())
     except UnicodeDecodeError:
@@ -78,7 +98,7 @@ def best_classes(array: NDArray[Any], count: int, name: str) -> NDArray[Any]:
     if array.dtype.kind in "Oc" or array.ndim == 0:
         raise InvalidInput(f"output {name!r} is {array.dtype} of shape {array.shape}, which is no scores of classes")
     scores = array.reshape(len(array), -1) if array.ndim > 1 and array.size else np.atleast_2d(array)
-    if scores.dtype.kind not in "biuf":
+    if is_small(scores.dtype):
         scores = scores.astype(np.float32)
     best = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :count]
     pattern = "{:.6f}:{}" if scores.dtype.kind == "f" else "{:d}:{}"

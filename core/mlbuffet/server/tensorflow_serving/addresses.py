@@ -45,10 +45,13 @@ def find_version(repository: ModelRepository, request: Request) -> ModelVersion:
 
 
 def find_versions(repository: ModelRepository, request: Request) -> list[ModelVersion]:
-    """The versions whose states are asked for: the one named, or all. Raises `HTTPException` or `InvalidInput`."""
+    """The versions whose states are asked for: the one named, or all, the newest first.
+
+    Raises `HTTPException` or `InvalidInput`.
+    """
     name, number = _name_and_number(repository, request)
     try:
-        return repository.versions(name) if number is None else [repository.get(name, number)]
+        return repository.versions(name)[::-1] if number is None else [repository.get(name, number)]
     except ModelNotFound:
         asked = f"any versions of model {name}" if number is None else f"version {number} of model {name}"
         raise HTTPException(404, f"Could not find {asked}") from None

@@ -23,8 +23,8 @@ _ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinit
 class ExamplesRequest(msgspec.Struct):
     """The JSON of a request; members that are not known are let through."""
 
-    signature_name: Annotated[Any, Meta(extra_json_schema={"type": "string"})] = UNSET
-    context: Annotated[Any, Meta(extra_json_schema={"type": "object"})] = UNSET
+    signature_name: Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})] = UNSET
+    context: Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})] = UNSET
     examples: Annotated[Any, Meta(extra_json_schema={"type": "array", "items": {"type": "object"}, "minItems": 1})] = (
         UNSET
     )
@@ -43,12 +43,11 @@ def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
     refuse_many_objects(body, "the request")
     request = decode(body, ExamplesRequest)
     signature = named_signature(request.signature_name, signatures)
-    if not isinstance(request.examples, list) or not request.examples:
-        raise InvalidInput("the request has no 'examples', a list with one object of features or more")
+    _check_list(request.examples)
     given = [getattr(request, field) is not UNSET for field in request.__struct_fields__]
     objects = [one for one in (request.context, *request.examples) if isinstance(one, dict)]
     refuse_repeated_names(body, sum(given) + sum(map(len, objects)), [])
-    context = b"" if request.context is UNSET else encode_example(_features(request.context, "'context'"))
+    context = b"" if request.context in (UNSET, None) else encode_example(_features(request.context, "'context'"))
     serialized = np.empty(len(request.examples), object)
     serialized[:] = [
         context + encode_example(_features(example, f"example {index}"))
@@ -57,9 +56,19 @@ def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
     return ExamplesCall(signature, serialized)
 
 
+def _check_list(examples: Any) -> None:
+    rule = "a list with one object of features or more"
+    if examples is UNSET:
+        raise InvalidInput(f"the request has no 'examples', {rule}")
+    if not isinstance(examples, list):
+        raise InvalidInput(f"'examples' is {_shown(examples)}; it must be {rule}")
+    if not examples:
+        raise InvalidInput(f"'examples' is empty; it must be {rule}")
+
+
 def _features(example: Any, where: str) -> dict[str, Feature]:
     if not isinstance(example, dict):
-        raise InvalidInput(f"{where} is no object of features")
+        raise InvalidInput(f"{where} is no object of features; it must be one, such as {{'x': 1.0}}")
     return {name: _feature(value, f"feature {name!r} of {where}") for name, value in example.items()}
 
 
@@ -92,7 +101,7 @@ def _shown(value: Any) -> str:
     match value:
         case None:
             return "null"
-        case bytes():
+        case bytes() | str():
             return "text"
         case list():
             return "a list within a list"

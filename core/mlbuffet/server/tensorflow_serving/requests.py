@@ -24,7 +24,7 @@ Element: TypeAlias = Named | list[Any] | str | float | bool | None
 class PredictRequest(msgspec.Struct):
     """The JSON of a request; members that are not known are let through, and ``null`` is not absent."""
 
-    signature_name: Annotated[Any, Meta(extra_json_schema={"type": "string"})] = UNSET
+    signature_name: Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})] = UNSET
     instances: Annotated[Raw, Meta(extra_json_schema={"type": "array", "minItems": 1})] = msgspec.field(
         default_factory=Raw
     )
@@ -69,7 +69,7 @@ def _call(text: bytes, text_of: TextOf, signatures: Signatures) -> PredictCall:
 def _rows(text: bytes) -> list[Element]:
     """The rows that are to be looked at one by one: all where there is an object among them, otherwise none."""
     if not text.startswith(b"["):
-        raise InvalidInput("'instances' is not a list; it has an element for each row")
+        raise InvalidInput("'instances' is not a list; it must be one, with an element for each row")
     if not text[1:-1].strip():
         raise InvalidInput("'instances' is empty; it has an element for each row, and at least one")
     if b"{" not in text:

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import kind_of
+from mlbuffet.conversion import has_json_form
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_text import encode_array
 from mlbuffet.tensors import Tensors
@@ -40,7 +40,7 @@ def encode_columns(outputs: Tensors) -> bytes:
 
 def encode_values(array: NDArray[Any], name: str) -> orjson.Fragment:
     """``array``, the output ``name``, as nested lists; bytes go as base64 where the name says that they are bytes."""
-    if kind_of(array.dtype) == "c":
+    if not has_json_form(array.dtype):
         raise InvalidInput(f"output {name!r} is {array.dtype.name}, for which the protocol has no form")
     if array.dtype.kind == "O" and name.endswith(BYTES_SUFFIX):
         return orjson.Fragment(orjson.dumps(_in_base64(array)))

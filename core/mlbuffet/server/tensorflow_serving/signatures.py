@@ -9,10 +9,10 @@ from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures
 
 
 def named_signature(name: Any, signatures: Signatures) -> str:
-    """The signature called ``name``, the default if it is not set or empty; `InvalidInput` where there is none."""
+    """The signature called ``name``, the default if that is not set, null or empty; else `InvalidInput`."""
     if name is UNSET or name == "":
         name = None
-    elif not isinstance(name, str):
+    elif name is not None and not isinstance(name, str):
         raise InvalidInput("'signature_name' key must be a string value.")
     try:
         return signatures.resolve(name)

@@ -1,5 +1,6 @@
 """JSON values as the array of one input."""
 
+import re
 from binascii import a2b_base64
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.conversion import MAX_RANK, array_from_python, kind_of
+from mlbuffet.conversion import MAX_RANK, array_from_python, has_json_form, kind_of
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_arrays import MANAGEABLE, array_from_text
 from mlbuffet.json_span import Span
@@ -16,6 +17,7 @@ from mlbuffet.server.tensorflow_serving.datatypes import type_name
 from mlbuffet.tensors import TensorSpec
 
 _TYPES_OF_KIND: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "f": (int, float), "O": (str, bytes)}
+_SPACE = re.compile("[ \\t-\\r]+")
 _JSON_TYPES = {bool: "Bool", int: "Number", float: "Number", str: "String", dict: "Object"}
 
 
@@ -29,7 +31,7 @@ def array_from_json(text: bytes | Span, spec: TensorSpec) -> NDArray[Any]:
     ``{"b64": "..."}`` is an element of a string tensor. Raises `InvalidInput` that names the input, the position and
     the value.
     """
-    if kind_of(spec.dtype) == "c":
+    if not has_json_form(spec.dtype):
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype.name}, for which the protocol has no form")
     try:
         if spec.dtype.kind != "O":
@@ -51,10 +53,17 @@ def is_base64(value: Any) -> bool:
 
 
 def bytes_from_base64(value: dict[str, str], where: str) -> bytes:
-    """The bytes of ``{"b64": "..."}``; padding may be left out, and lines may be broken."""
-    text = "".join(value["b64"].split())
+    """The bytes of ``{"b64": "..."}``, as TensorFlow Serving reads it.
+
+    Lines may be broken; padding is there or not, and where it is there, it is whole.
+    """
+    text = _SPACE.sub("", value["b64"])
+    digits = text.rstrip("=")
+    padding = "=" * (-len(digits) % 4)
     try:
-        return a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+        if text not in (digits, digits + padding):
+            raise ValueError
+        return a2b_base64(digits + padding, strict_mode=True)
     except ValueError:
         shown = text if len(text) <= 40 else text[:40] + "..."
         raise InvalidInput(f"{where} is {shown!r}, which is not base64") from None
