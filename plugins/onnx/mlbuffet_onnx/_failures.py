@@ -107,5 +107,6 @@ def _refused(error: Exception, inputs: Tensors) -> InvalidInput | None:
     came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     return InvalidInput(
         f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "
-        "a value is out of its range, or sizes do not go together"
+        "a value is out of its range, or sizes do not go together",
+        detail=str(error),
     )
