@@ -52,7 +52,9 @@ _LOAD_REASONS = {
         "there is no operator {operator} in opset {version}; export the model again, for the opset it was written for"
     ),
     r"No opset import for domain '(?P<domain>.*)'|Fatal error: (?P<operator>\S+)\(-?\d+\) is not a registered": (
-        "it uses an operator that {this} does not bring; export the model with operators of the ONNX standard"
+        "it uses an operator that {this} does not bring; export the model with operators of the ONNX standard, or name "
+        "the library that brings it with the option custom_op_libraries (in the table [options] of its model.toml, "
+        "with --option, or options=)"
     ),
     r"MLDataType for: (?P<type>.*) is not currently registered": (
         "it has a {type}, a type that {this} cannot hold; export it with another"
