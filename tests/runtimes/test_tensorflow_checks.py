@@ -211,6 +211,11 @@ def test_a_feature_that_does_not_fit_is_told_by_name_and_with_its_types(model: M
     assert problem in refusal(model, f"e {name}", examples).public
 
 
+def test_the_length_of_what_was_sent_does_not_hold_up_the_answer(model: Model) -> None:
+    sent = np.array([b"\1" + b"Key: " * 200_000], object)  # a search that tries each to the end takes hours
+    assert refusal(model, "e no message", sent).public == "a serialized tf.Example among the inputs cannot be parsed"
+
+
 def test_a_check_of_the_first_tensorflow_says_what_its_author_wrote(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None], name="x")

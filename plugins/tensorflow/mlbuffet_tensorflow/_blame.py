@@ -5,8 +5,10 @@ import re
 from mlbuffet.errors import InvalidInput
 from mlbuffet_tensorflow._checks import Checks
 
+_READ = 4000
+"""So much of a message is searched: what a caller sent follows, of any length."""
 _SHAPE = r"\[[\d, ]*\]"
-_FEATURE = r"(?:Key|[Ff]eature(?: list)?):? '?(?P<feature>.+?)'?(?:, Index: (?P<index>\d+))?"
+_FEATURE = r"(?:Key|[Ff]eature(?: list)?):? '?(?P<feature>.{1,200}?)'?(?:, Index: (?P<index>\d+))?"
 _ECHOES = (
     (
         rf"{_FEATURE}(?: \(data type: (?P<wanted>\w+)\))? is required but could not be found",
@@ -26,8 +28,8 @@ _ECHOES = (
         "the feature {feature!r} of {example} has {came} values, and the model takes {wanted} of the shape {shape}",
     ),
     (
-        r"Inconsistent (?:max )?number of elements for feature (?P<feature>.+?): expected (?P<shape>\d+), but found "
-        r"(?P<came>\d+)",
+        r"Inconsistent (?:max )?number of elements for feature (?P<feature>.{1,200}?): expected (?P<shape>\d+), "
+        r"but found (?P<came>\d+)",
         "the feature {feature!r} of {example} has {came} values, and the model takes {shape}",
     ),
     (
@@ -108,7 +110,7 @@ def invalid_input(message: str, checks: Checks) -> InvalidInput | None:
     if words := checks.words_for(message):
         return InvalidInput(f"the inputs do not hold what the model itself checks: {words}", detail=message)
     for pattern, sentence in (*_ECHOES, *_OTHERS):
-        if found := re.search(pattern, message):
+        if found := re.search(pattern, message[:_READ]):
             return InvalidInput(_filled(sentence, found.groupdict()), detail=message)
     return None
 
