@@ -45,6 +45,7 @@ PATH = Path("/secret/iris.bin")
 BROKEN = {"mine": ImportError("No module named 'torch'")}
 CASES = [
     (InvalidInput("input 'x' is missing"), "input 'x' is missing"),
+    (InvalidInput("x must be >= 0", detail="at /secret/x"), "x must be >= 0 (at /secret/x)"),
     (UnknownSignature("a", ["b"]), "there is no signature 'a'; name one of: b"),
     (UnknownSignature(None, ["b"], "two do"), "the model has no default signature: two do; name one of: b"),
     (InvalidOptions("there is no option 'a'", ["b", "c"]), "there is no option 'a'; the valid options are: b, c"),

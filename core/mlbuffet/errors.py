@@ -73,10 +73,22 @@ class MLBuffetError(Exception):
 
 
 class InvalidInput(MLBuffetError):
-    """What a caller sent does not fit the signature; ``problem`` names the tensor, what came and what is taken."""
+    """What a caller sent does not fit the signature; ``problem`` names the tensor, what came and what is taken.
 
-    def __init__(self, problem: str) -> None:
+    Where the model itself refused it, ``detail`` is the framework's text, which is kept from clients.
+    """
+
+    def __init__(self, problem: str, *, detail: str | None = None) -> None:
+        self.problem = problem
+        self.detail = detail
         super().__init__(problem)
+
+    def __str__(self) -> str:
+        return self.problem + (f" ({self.detail})" if self.detail else "")
+
+    @property
+    def public(self) -> str:
+        return self.problem
 
 
 class UnknownSignature(InvalidInput):

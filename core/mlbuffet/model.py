@@ -25,18 +25,20 @@ def load(
     runtime: str | None = None,
     options: Mapping[str, Any] | None = None,
     runtimes: Runtimes | None = None,
+    confined: bool = False,
 ) -> "Model":
     """Load the artifact at ``path``, a file or a folder.
 
     ``runtime`` names the runtime to use; without it the one that accepts the artifact is chosen. ``options`` are that
-    runtime's own. ``runtimes`` are the runtimes to choose from; without it those installed.
+    runtime's own; with ``confined`` what they name must lie with the model, as where they come from a ``model.toml``.
+    ``runtimes`` are the runtimes to choose from; without it those installed.
 
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     artifact = Path(path)
     check_artifact(artifact)
     chosen = (installed_runtimes() if runtimes is None else runtimes).select(artifact, runtime)
-    return Model.load(chosen, artifact, options or {})
+    return Model.load(chosen, artifact, options or {}, confined=confined)
 
 
 class Model:
@@ -51,9 +53,9 @@ class Model:
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
 
     @classmethod
-    def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any]) -> "Model":
+    def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any], *, confined: bool = False) -> "Model":
         """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
-        handle = _at_load(runtime, path, lambda: runtime.hook("load")(path=path, options=options))
+        handle = _at_load(runtime, path, lambda: runtime.hook("load")(path=path, options=options, confined=confined))
         try:
             signatures = _at_load(runtime, path, lambda: runtime.hook("signature")(model=handle))
             if not isinstance(signatures, Signatures):

@@ -303,7 +303,10 @@ def test_options_are_taken(write: Any, options: dict[str, Any]) -> None:
 def test_options_that_are_wrong_are_refused(write: Any, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidOptions, match=problem) as caught:
         mlbuffet.load(write(), options=options)
-    assert caught.value.valid == ("providers", "intra_op_threads", "spinning", "inter_op_threads", "graph_optimization")
+    assert caught.value.valid == (
+        *("providers", "intra_op_threads", "spinning", "inter_op_threads", "graph_optimization"),
+        "custom_op_libraries",
+    )
 
 
 def test_one_thread_is_one_thread(write: Any) -> None:

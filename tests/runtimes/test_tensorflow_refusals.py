@@ -121,7 +121,7 @@ def test_an_option_that_does_not_fit_is_refused_with_those_that_there_are(
         mlbuffet.load(good, options=options, runtimes=runtimes)
     assert refused.value.valid == (
         *("signature", "tags", "intra_op_threads", "inter_op_threads"),
-        *("device", "gpu_memory_growth", "xla"),
+        *("device", "gpu_memory_growth", "xla", "imports"),
     )
 
 

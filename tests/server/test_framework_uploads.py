@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime_extensions import get_library_path
 
 from mlbuffet import Runtimes
 from uploading import RunApp, Uploading, uploading, zipped
@@ -87,3 +88,64 @@ def test_an_onnx_model_is_uploaded_with_and_without_its_weights_beside_it(served
         assert (answer.status_code, answer.json().get("version")) == (201, number + 1), answer.text
         assert np.array_equal(predicted(served, "linear"), np.array(ROWS) @ weights)
     assert onnx.load_from_string(served.client.get("/api/v1/models/linear:1/download").content).graph.name == "g"
+
+
+def operator_of(library: str) -> bytes:
+    """An ONNX model with an operator of a library."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.STRING, [None]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("StringUpper", ["x"], ["y"], domain=library)], "g", [x], [y])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(library, 1)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+UPPER = operator_of("ai.onnx.contrib")
+OPTIONS = b'runtime = "onnx"\n[options]\ncustom_op_libraries = ["own.so"]\n'
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"model.onnx": UPPER, "model.toml": OPTIONS, "own.so": b""},
+        {"it/model.onnx": UPPER, "it/model.toml": OPTIONS, "it/own.so": b""},
+        {"1/model.onnx": UPPER, "model.toml": OPTIONS, "1/own.so": b""},
+        {"upper/1/model.onnx": UPPER, "upper/model.toml": OPTIONS, "upper/1/own.so": b""},
+    ],
+    ids=["beside", "in a folder", "of versions", "of a model"],
+)
+def test_an_upload_gives_no_options(served: Uploading, files: dict[str, bytes]) -> None:
+    library = Path(get_library_path()).read_bytes()
+    archive = zipped({name: content or library for name, content in files.items()})
+    answer = served.push("upper", ("m.zip", archive), options='{"custom_op_libraries": ["own.so"]}', imports="os")
+    assert (answer.status_code, "custom_op_libraries[" in answer.text) == (422, False), answer.text
+    assert served.client.get("/api/v1/models/upper/information").status_code == 404
+    body = {"parameters": {"config": '{"options": {"custom_op_libraries": ["own.so"]}}'}}
+    assert served.client.post("/v2/repository/models/upper/load", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "allowed", "status"),
+    [
+        ("within", "lib/own.so", False, 201),
+        ("above", "../own.so", False, 422),
+        ("elsewhere", get_library_path(), False, 422),
+        ("allowed", get_library_path(), True, 201),
+    ],
+)
+def test_an_upload_is_tried_with_the_options_of_its_model(
+    served: Uploading, monkeypatch: pytest.MonkeyPatch, name: str, named: str, status: int, *, allowed: bool
+) -> None:
+    folder = served.root / name
+    folder.mkdir()
+    (folder / "model.toml").write_text(f'[options]\ncustom_op_libraries = ["{named}"]')
+    if allowed:
+        monkeypatch.setenv("MLBUFFET_ONNX_LIBRARIES", get_library_path())
+    files = {"model.onnx": UPPER, "lib/own.so": Path(get_library_path()).read_bytes()}
+    answer = served.push(name, ("m.zip", zipped(files)))
+    assert answer.status_code == status, answer.text
+    if status == 201:
+        body = {"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["abc"]}]}
+        assert served.client.post(f"/v2/models/{name}/infer", json=body).json()["outputs"][0]["data"] == ["ABC"]
+    else:
+        assert "lies outside of the model's folder" in answer.text
+        assert str(served.root) not in answer.text
+        assert named not in answer.text

@@ -19,6 +19,7 @@ from mlbuffet.server.tensorflow_serving.classify_regress import (
     outputs_of_regressor,
 )
 from mlbuffet.server.tensorflow_serving.datatypes import datatype_of, type_name
+from mlbuffet.server.tensorflow_serving.example_message import encode_example
 from mlbuffet.server.tensorflow_serving.examples import decode_examples
 from mlbuffet.server.tensorflow_serving.metadata import model_metadata
 from mlbuffet.server.tensorflow_serving.requests import PredictCall, decode_predict
@@ -357,6 +358,23 @@ def test_any_bytes_are_a_call_or_invalid_input(body: bytes, dtype: Any) -> None:
 # classify and regress
 
 
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("[1.5, 2]", [1.5, 2.0]),
+        ("[2, 1.5]", [2.0, 1.5]),
+        ("[0, -1, 1e20, 100000000000000000000]", [0.0, -1.0, 1e20, 1e20]),
+        ("[1, 2]", [1, 2]),
+        ("1", [1]),
+        ("[true, 2]", [1, 2]),
+    ],
+)
+@pytest.mark.parametrize("body", ['{{"examples": [{{"x": {}}}]}}', '{{"context": {{"x": {}}}, "examples": [{{}}]}}'])
+def test_numbers_of_which_one_is_a_float_are_floats(body: str, value: str, meant: list[float]) -> None:
+    (example,) = decode_examples(body.format(value).encode(), ONE).examples
+    assert example in (encode_example({"x": meant}), encode_example({"x": meant}) + encode_example({}))
+
+
 def examples_refusal(body: str) -> str:
     with pytest.raises(InvalidInput) as caught:
         decode_examples(body.encode(), ONE)
@@ -379,7 +397,16 @@ def examples_refusal(body: str) -> str:
         ('{"examples": [{}, {"x": [[1]]}]}', "feature 'x' of example 1 holds a list within a list"),
         ('{"examples": [{"x": {"a": 1}}]}', "holds an object"),
         ('{"examples": [{"x": {"b64": "!"}}]}', "'b64' of feature 'x' of example 0 is '!', which is not base64"),
-        ('{"examples": [{"x": [1, 2.5]}]}', "feature 'x' of example 0 mixes 1 and 2.5; its values are of one type"),
+        (
+            '{"examples": [{"x": [1.5, true]}]}',
+            "feature 'x' of example 0 mixes 1.5 and true; its values are of one type",
+        ),
+        ('{"examples": [{"x": [1.5, 2, false]}]}', "mixes 1.5 and 2; its values are of one type"),
+        ('{"examples": [{"x": [1.5, null]}]}', "feature 'x' of example 0 holds null"),
+        ('{"examples": [{"x": [1.5, [2]]}]}', "feature 'x' of example 0 holds a list within a list"),
+        ('{"examples": [{"x": [2.5, "a"]}]}', "mixes 2.5 and text"),
+        ('{"examples": [{"x": [{"b64": "AA=="}, 1]}]}', "mixes bytes and 1"),
+        (f'{{"examples": [{{"x": [1.5, {10**400}]}}]}}', "out of the range of float32"),
         ('{"examples": [{"x": ["a", 1]}]}', "mixes text and 1"),
         ('{"examples": [{"x": 9223372036854775808}]}', "out of the range of int64"),
         ('{"examples": [{"x": 1e39}]}', "out of the range of float32"),

@@ -21,6 +21,7 @@ from ovmsclient.tfs_compat.base.errors import InvalidInputError, ModelNotFoundEr
 
 import mlbuffet
 from mlbuffet import Runtimes
+from mlbuffet.server.log_format import HumanFormatter
 from mlbuffet.server.tensorflow_serving.example_message import encode_example
 from mlbuffet_tensorflow._tensorflow import tf
 
@@ -97,6 +98,11 @@ class Second(tf.Module):  # type: ignore[misc]  # tensorflow has no types
     def scalar(self, x: Any) -> dict[str, Any]:
         return {"y": x * 2.0, "rows": tf.fill([3], x)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
+    def checked(self, x: Any) -> dict[str, Any]:
+        tf.debugging.assert_non_negative(x, message='x is in "km/h",\nand >= 0')
+        return {"y": tf.sqrt(x)}
+
 
 def save_linear(path: Path) -> None:
     """The ONNX model y = x @ w."""
@@ -125,7 +131,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     three = {"serving_default": "predict x y", "tensorflow/serving/regress": "regress examples y"}
     save_half_plus(root / "saved_model_half_plus_three" / "00000123", 3.0, 4.0, three)
     second = Second()
-    names = ("image", "named", "classify", "regress", "dense", "scalar")
+    names = ("image", "named", "classify", "regress", "dense", "scalar", "checked")
     tf.saved_model.save(second, str(root / "second" / "1"), {name: getattr(second, name) for name in names})
     save_linear(root / "linear.onnx")
     return root
@@ -266,9 +272,19 @@ def test_signatures_without_a_method_classify_and_regress(client: httpx.Client) 
             "takes 'inputs' alone, serialized tf.Examples",
         ),
         ("linear:regress", {}, 400, "signature 'serving_default' cannot regress"),
-        ("default:regress", {"signature_name": "regress_x_to_y", "examples": [{"x": "a"}]}, 400, "cannot be parsed"),
-        ("default:regress", {"signature_name": "regress_x_to_y", "examples": [{"x": 1}]}, 400, "cannot be parsed"),
-        ("default:regress", {"signature_name": "regress_x_to_y", "examples": [{"w": 1.0}]}, 400, "lacks a feature"),
+        (
+            "default:regress",
+            {"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}, {"x": "a"}]},
+            400,
+            "the feature 'x' of the tf.Example 1 of the inputs came as string, and the model takes float",
+        ),
+        (
+            "default:regress",
+            {"signature_name": "regress_x_to_y", "examples": [{"w": 1.0}]},
+            400,
+            "lacks the feature 'x'",
+        ),
+        ("default:regress", {"signature_name": "regress_x_to_y", "examples": [{"x": [1.5, 2]}]}, 400, "has 2 values"),
     ],
 )
 def test_examples_that_a_signature_does_not_take_are_refused(
@@ -310,6 +326,47 @@ def test_what_tensorflow_cannot_take_is_400_and_a_control_request_works(
     assert answer.status_code == status, answer.text
     assert message in answer.text.replace('\\"', '"')
     assert post(client, "default:predict", instances=[1.0]) == {"predictions": [2.5]}
+
+
+CHECKED_BY_V2 = {
+    "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [-1]}],
+    "parameters": {"signature_name": "checked"},
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("/v1/models/second:predict", {"signature_name": "checked", "instances": [-1.0]}),
+        ("/v2/models/second/infer", CHECKED_BY_V2),
+    ],
+)
+def test_why_a_model_refuses_its_input_is_told_to_the_client_and_with_its_request_to_the_log(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, address: str, body: dict[str, Any]
+) -> None:
+    caplog.handler.setFormatter(HumanFormatter())
+    answer = client.post(address, json=body, headers={"X-Request-Id": "of-mine"})
+    refused = 'the inputs do not hold what the model itself checks: x is in "km/h",\nand >= 0'
+    assert (answer.status_code, answer.json()) == (400, {"error": refused})
+    (line,) = caplog.text.splitlines()
+    assert line.startswith(f"WARNING mlbuffet.server.errors: POST {address}: the inputs do not hold")
+    assert "Condition x >= 0" in line
+    assert line.endswith("[request of-mine]")
+
+
+def test_what_a_client_sent_is_no_line_or_colour_of_the_log(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setFormatter(HumanFormatter())
+    name = "\x1b[31mERROR \u202e"
+    examples = [{"x": 1.0}, {name: 1.0, "x": "a\nb" + name}]
+    status, error = post(client, "default:regress", signature_name="regress_x_to_y", examples=examples)
+    assert (status, "'x' of the tf.Example 1" in error) == (400, True)
+    serialized = [{"b64": b64encode(b"\xff" + name.encode()).decode()}]
+    status, error = post(client, "second:predict", signature_name="regress", instances=serialized)
+    assert (status, error) == (400, "a serialized tf.Example among the inputs cannot be parsed")
+    assert len(caplog.text.splitlines()) == 2
+    assert caplog.text.replace("\n", "").isprintable()
 
 
 def test_a_scalar_output_is_a_column(client: httpx.Client) -> None:

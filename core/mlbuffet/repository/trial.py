@@ -84,7 +84,8 @@ def run_child() -> None:
 def _failure(task: _Task, runtimes: Runtimes) -> dict[str, str | None]:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
-        model = load(task.path, runtime=task.runtime, options=task.configuration.options, runtimes=runtimes)
+        options = task.configuration.options
+        model = load(task.path, runtime=task.runtime, options=options, runtimes=runtimes, confined=True)
         prepared(model, task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}

@@ -262,7 +262,8 @@ class ModelVersion:
         chosen = self.configuration.runtime or runtime
 
         def loaded() -> Model:
-            return load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+            options = self.configuration.options
+            return load(self.path, runtime=chosen, options=options, runtimes=runtimes, confined=True)
 
         if self.configuration.cache is None:
             model = loaded()

@@ -26,7 +26,7 @@ def prepared(model: Model, configuration: Configuration) -> Model:
             for _ in range(warmup.repeat):
                 model.predict(inputs, signature=signature)
         except InvalidInput as error:
-            raise _failed(model, f"'warmup': {error}") from error
+            raise _failed(model, f"'warmup': {error.public}", error.detail) from error
         except MLBuffetError as error:
             raise _failed(model, "its warm-up failed", str(error)) from error
     return model

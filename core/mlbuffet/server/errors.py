@@ -58,6 +58,7 @@ STATUS: dict[type[MLBuffetError], int] = {
 CLIENT_CLOSED_REQUEST = 499  # nginx's, which HTTP has no word for
 RETRY_SECONDS = 1
 LONGEST_MESSAGE = 1000
+LONGEST_LINE = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     """
     assert isinstance(error, MLBuffetError)
     status = STATUS.get(type(error)) or next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    if status in (500, 507):
-        line = " ".join(f"{request.method} {request.url.path}: {error}".split())  # texts of frameworks have many
+    if status in (500, 507) or (isinstance(error, InvalidInput) and error.detail):
+        line = _one_line(f"{request.method} {request.url.path}: {error}")
         logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
     seconds = error.retry_after if isinstance(error, ModelNotReady) else RETRY_SECONDS
     return error_response(status, error.public, seconds)
@@ -108,12 +109,19 @@ def error_response(status: int, message: str, retry_after: float | None = RETRY_
     headers = None
     if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
         headers = {"Retry-After": str(math.ceil(retry_after))}
-    return Response(orjson.dumps(ErrorAnswer(error=_short(message))), status, headers, media_type="application/json")
+    answer = ErrorAnswer(error=_short(message, LONGEST_MESSAGE))
+    return Response(orjson.dumps(answer), status, headers, media_type="application/json")
 
 
-def _short(message: str) -> str:
-    """``message``, which may repeat what a client sent, without its middle where it is long."""
-    if len(message) <= LONGEST_MESSAGE:
+def _one_line(text: str) -> str:
+    """``text`` fit for a log: texts of frameworks have many lines, and may repeat what a client sent."""
+    words = _short(" ".join(text.split()), LONGEST_LINE)
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words)
+
+
+def _short(message: str, most: int) -> str:
+    """``message``, which may repeat what a client sent, without its middle where it is longer than ``most``."""
+    if len(message) <= most:
         return message
-    half = LONGEST_MESSAGE // 2
+    half = most // 2
     return f"{message[:half]} ... {message[-half:]}"

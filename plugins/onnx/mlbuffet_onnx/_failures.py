@@ -52,7 +52,9 @@ _LOAD_REASONS = {
         "there is no operator {operator} in opset {version}; export the model again, for the opset it was written for"
     ),
     r"No opset import for domain '(?P<domain>.*)'|Fatal error: (?P<operator>\S+)\(-?\d+\) is not a registered": (
-        "it uses an operator that {this} does not bring; export the model with operators of the ONNX standard"
+        "it uses an operator that {this} does not bring; export the model with operators of the ONNX standard, or name "
+        "the library that brings it with the option custom_op_libraries (in the table [options] of its model.toml, "
+        "with --option, or options=)"
     ),
     r"MLDataType for: (?P<type>.*) is not currently registered": (
         "it has a {type}, a type that {this} cannot hold; export it with another"
@@ -107,5 +109,6 @@ def _refused(error: Exception, inputs: Tensors) -> InvalidInput | None:
     came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     return InvalidInput(
         f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "
-        "a value is out of its range, or sizes do not go together"
+        "a value is out of its range, or sizes do not go together",
+        detail=str(error),
     )

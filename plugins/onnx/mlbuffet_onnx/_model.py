@@ -8,6 +8,7 @@ import onnxruntime
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, shape_text
 from mlbuffet_onnx._failures import ERRORS, run_failure
 from mlbuffet_onnx._graph import Graph, read_graph
+from mlbuffet_onnx._libraries import find_libraries
 from mlbuffet_onnx._options import Options
 from mlbuffet_onnx._ports import input_port, output_port
 from mlbuffet_onnx._session import create_session, runner
@@ -20,8 +21,9 @@ _SHOWN = 5
 class OnnxModel:
     """The handle of the model in ``file``. Creating it raises `InvalidOptions` or `LoadFailed`."""
 
-    def __init__(self, file: Path, options: Options) -> None:
-        session = create_session(file, options)
+    def __init__(self, file: Path, options: Options, *, confined: bool) -> None:
+        libraries = find_libraries(options.custom_op_libraries, file.parent, confined=confined)
+        session = create_session(file, options, libraries)
         graph = read_graph(file)
         inputs = [input_port(node, graph) for node in session.get_inputs()]
         outputs = [output_port(node, graph) for node in session.get_outputs()]

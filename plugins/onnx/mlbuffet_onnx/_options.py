@@ -27,6 +27,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Threads for operators side by side, if more than 1; 0 and 1: one operator after the other."""
     graph_optimization: Optimization = "all"
     """How far the graph is rewritten for speed before it runs."""
+    custom_op_libraries: tuple[str, ...] = ()
+    """Shared libraries with operators of their own, as paths from the model's folder."""
 
 
 VALID_OPTIONS = Options.__struct_fields__

@@ -1,6 +1,7 @@
 """A session of onnxruntime: created, and run the shortest way that the types of the model allow."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+import ctypes
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from mlbuffet.errors import InvalidOptions
+from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Tensors
 from mlbuffet_onnx._failures import ERRORS, load_failure
 from mlbuffet_onnx._options import VALID_OPTIONS, Options
@@ -37,8 +38,11 @@ _OPTIMIZATION = {
 }
 
 
-def create_session(file: Path, options: Options) -> onnxruntime.InferenceSession:
-    """The model in ``file``, ready to run. Raises `InvalidOptions`, `LoadFailed` or an error of onnxruntime."""
+def create_session(file: Path, options: Options, libraries: Iterable[Path] = ()) -> onnxruntime.InferenceSession:
+    """The model in ``file`` with the operators of ``libraries``, ready to run.
+
+    Raises `InvalidOptions`, `LoadFailed` or an error of onnxruntime.
+    """
     _check_providers(options)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.intra_op_threads
@@ -52,12 +56,27 @@ def create_session(file: Path, options: Options) -> onnxruntime.InferenceSession
         with stderr_to_logging() as is_logged:
             # what is an error is in the exception as well
             settings.log_severity_level = _ERROR if is_logged else _NOTHING
+            for library in libraries:
+                _register(settings, library)
             # without the fallback, which prints to stdout and answers from another provider than the one asked for
             return onnxruntime.InferenceSession(str(file), settings, options.providers, enable_fallback=0)
     except ERRORS as error:
         if failure := load_failure(error):
             raise failure from error
         raise
+
+
+def _register(settings: onnxruntime.SessionOptions, library: Path) -> None:
+    try:
+        # onnxruntime unloads a library with its last session, and one that is loaded again then may crash: it stays
+        ctypes.CDLL(str(library))
+        settings.register_custom_ops_library(str(library))
+    except (OSError, *ERRORS) as error:
+        reason = (
+            "a library of custom_op_libraries cannot be loaded: it has no operators for onnxruntime, or was built for "
+            "another onnxruntime or another machine"
+        )
+        raise LoadFailed(reason, detail=str(error)) from error
 
 
 def runner(session: onnxruntime.InferenceSession, inputs: Sequence[Port], outputs: Sequence[Port]) -> Run:

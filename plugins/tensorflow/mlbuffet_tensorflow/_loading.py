@@ -10,6 +10,7 @@ from mlbuffet.tensors import DEFAULT_SIGNATURE
 from mlbuffet_tensorflow._archive import unpack
 from mlbuffet_tensorflow._artifact import Kind, kind_to_load
 from mlbuffet_tensorflow._functions import families_of, functions_of, traces
+from mlbuffet_tensorflow._imports import import_modules
 from mlbuffet_tensorflow._keras_file import keras_function, load_keras, save_keras
 from mlbuffet_tensorflow._opening import opened
 from mlbuffet_tensorflow._options import Options, invalid_options
@@ -25,6 +26,7 @@ from mlbuffet_tensorflow._written import save_module, write
 def load_artifact(path: Path, options: Options) -> SessionModel:
     """The model at ``path``. Raises `LoadFailed`, or `InvalidOptions` for what the file does not have."""
     with quiet(), ExitStack() as files:
+        import_modules(options.imports)
         model = _load(path, options, files)
         if model.reads_files:
             model.files = files.pop_all()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mlbuffet_tensorflow._checks import Checks
 from mlbuffet_tensorflow._graph import Graph
 from mlbuffet_tensorflow._options import Options, invalid_options
 from mlbuffet_tensorflow._refusals import NotRestored
@@ -21,7 +22,8 @@ def opened(path: Path, meta_graph: MetaGraph, served: Served, options: Options) 
         fetches = [tensor for wirings in served.variants.values() for wiring in wirings for tensor in wiring.fetches]
         if missing := _without_value(session, meta_graph, fetches):
             raise NotRestored(missing)
-        return SessionModel(session, served, options, reads_files=bool(meta_graph.asset_file_def))
+        checks = Checks(meta_graph.graph_def)
+        return SessionModel(session, served, options, checks, reads_files=bool(meta_graph.asset_file_def))
     except BaseException:
         close_session(session)
         raise

@@ -29,14 +29,20 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Whether TensorFlow takes a GPU's memory bit by bit. False: nearly all at once. Of the process, as the pool."""
     xla: bool = False
     """Whether XLA compiles what it can of a graph, which makes the first call for each shape take seconds."""
+    imports: tuple[str, ...] = ()
+    """Python modules that are imported before the model is loaded, for the operations that they bring."""
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:
     """``options`` as values, or `InvalidOptions`."""
     try:
-        return msgspec.convert(dict(options), Options)
+        parsed = msgspec.convert(dict(options), Options)
     except msgspec.ValidationError as error:
         raise invalid_options(str(error)) from error
+    for name in parsed.imports:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise invalid_options(f"imports holds {name!r}, which is no name of a Python module, as tensorflow_text is")
+    return parsed
 
 
 def invalid_options(problem: str) -> InvalidOptions:

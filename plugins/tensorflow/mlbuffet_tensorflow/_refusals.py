@@ -10,8 +10,9 @@ from mlbuffet_tensorflow._tensorflow import tf
 _AT_LOAD = (
     (
         r"Op type not registered '([^']+)'",
-        "it needs the operation {0!r}, which TensorFlow {version} does not have by itself; save the model without it, "
-        "or import the Python package that brings it before the model is loaded",
+        "it needs the operation {0!r}, which TensorFlow {version} does not have by itself; name the Python module that "
+        'brings it with the option imports, such as imports = ["tensorflow_text"] (in the table [options] of its '
+        "model.toml, with --option, or options=), or save the model without the operation",
     ),
     (
         r"not a valid checkpoint|variables\.(?:data|index)\S*; No such file",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_tensorflow._blame import invalid_input
+from mlbuffet_tensorflow._checks import Checks
 from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._signatures import Wiring
 from mlbuffet_tensorflow._tensorflow import config_pb2, dismantle_graph, tf
@@ -51,10 +52,11 @@ class Served:
 class SessionModel:
     """The handle of a loaded SavedModel. Calls may come from several threads; they run without the GIL."""
 
-    def __init__(self, session: Any, served: Served, options: Options, *, reads_files: bool) -> None:
+    def __init__(self, session: Any, served: Served, options: Options, checks: Checks, *, reads_files: bool) -> None:
         self.signatures = served.signatures
         self._session = session
         self._variants = served.variants
+        self._checks = checks
         self._pool = _POOL_OF_THE_SESSION if options.inter_op_threads > 1 else _CALLING_THREAD
         self.files = ExitStack()
         """What is to be removed with the model."""
@@ -71,9 +73,12 @@ class SessionModel:
         try:
             return call(inputs)
         except tf.errors.InvalidArgumentError as error:
-            if refusal := invalid_input(error.message):
+            if refusal := invalid_input(error.message, self._checks):
                 raise refusal from error
             raise
+        except UnicodeDecodeError as error:  # of TensorFlow's message, which repeats bytes that the caller sent
+            message = error.object.decode(errors="backslashreplace")
+            raise invalid_input(message, self._checks) or tf.errors.UnknownError(None, None, message) from error
 
     def close(self) -> None:
         """Give back weights, tables and threads."""

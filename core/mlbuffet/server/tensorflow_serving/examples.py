@@ -73,11 +73,17 @@ def _features(example: Any, where: str) -> dict[str, Feature]:
 
 
 def _feature(value: Any, where: str) -> Feature:
-    """The values of a feature, all of the type of the first: bytes, floats or integers, as which bools count."""
-    values = [_element(item, where) for item in (value if isinstance(value, list) else [value])]
-    for item in values:
-        if type(item) is not type(values[0]):
-            raise InvalidInput(f"{where} mixes {_shown(values[0])} and {_shown(item)}; its values are of one type")
+    """The values of a feature, all of one type: bytes, floats or integers, as which bools count.
+
+    Where one number is a float, all are: JavaScript writes 2.0 as 2.
+    """
+    items = value if isinstance(value, list) else [value]
+    if {type(item) for item in items} == {int, float}:
+        items = [_as_float(item, where) for item in items]
+    values = [_element(item, where) for item in items]
+    for item, element in zip(items, values, strict=True):
+        if type(element) is not type(values[0]):
+            raise InvalidInput(f"{where} mixes {_shown(items[0])} and {_shown(item)}; its values are of one type")
     return values
 
 
@@ -92,17 +98,30 @@ def _element(value: Any, where: str) -> Any:
         case int() if -(2**63) <= value < 2**63:
             return int(value)
         case float() | int():
-            kind = "float32" if isinstance(value, float) else "int64"
-            raise InvalidInput(f"{where} holds a number that is out of the range of {kind}")
+            raise _out_of_range(where, "float32" if isinstance(value, float) else "int64")
     raise InvalidInput(f"{where} holds {_shown(value)}; it takes numbers, text, true, false, and lists of them")
+
+
+def _as_float(number: float, where: str) -> float:
+    if isinstance(number, int) and abs(number) >= _ABOVE_FLOATS:
+        raise _out_of_range(where, "float32")
+    return float(number)
+
+
+def _out_of_range(where: str, kind: str) -> InvalidInput:
+    return InvalidInput(f"{where} holds a number that is out of the range of {kind}")
 
 
 def _shown(value: Any) -> str:
     match value:
         case None:
             return "null"
+        case bool():
+            return str(value).lower()
         case bytes() | str():
             return "text"
+        case dict() if is_base64(value):
+            return "bytes"
         case list():
             return "a list within a list"
         case dict():

@@ -1,0 +1,27 @@
+"""Python modules that bring operations, imported before a model is loaded that needs them."""
+
+from collections.abc import Iterable
+from importlib import import_module
+
+from mlbuffet.errors import LoadFailed
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import ``names``, which runs their code. Raises `LoadFailed`."""
+    for name in names:
+        try:
+            import_module(name)
+        except (Exception, SystemExit) as error:  # a stranger's module may fail in any way
+            raise _failed(name, error) from error
+
+
+def _failed(name: str, error: BaseException) -> LoadFailed:
+    package = name.partition(".")[0]
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    said = f"the option imports names the module {name!r}"
+    if missing == package:
+        install = f"pip install {package.replace('_', '-')}"
+        return LoadFailed(f"{said}, which is not installed here; install its package, most likely with: {install}")
+    if missing is not None and f"{name}.".startswith(f"{missing}."):
+        return LoadFailed(f"{said}, which the package {package!r} that is installed here does not have")
+    return LoadFailed(f"{said}, which fails when it is imported", detail=f"{type(error).__name__}: {error}")
