@@ -26,7 +26,7 @@ def exchange(host: str, port: int, data: bytes) -> tuple[int, dict[str, str], by
 
 
 def post(path: str, body: bytes, headers: Headers | None = None, method: str = "POST") -> bytes:
-    lines = {"Host": "x", "Content-Length": len(body), **(headers or {})}
+    lines = {"Host": "localhost", "Content-Length": len(body), **(headers or {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 

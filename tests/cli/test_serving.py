@@ -166,7 +166,9 @@ def test_a_call_that_never_ends_does_not_hold_the_server(environment: dict[str, 
     port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", read_until(process, "serving on"))[0])
     with socket.create_connection(("127.0.0.1", port)) as connection:
         body = b'{"inputs": 600}'
-        connection.sendall(b"POST /v1/models/a:predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        connection.sendall(
+            b"POST /v1/models/a:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         assert "a call to a model did not end in time, and is given up" in process.communicate(timeout=4)[1]
@@ -353,3 +355,34 @@ def test_a_file_without_a_token_is_told_in_one_line(
     _, err = process.communicate(timeout=10)
     assert process.returncode == 2
     assert (err.count("\n"), message in err) == (1, True)
+
+
+@pytest.mark.parametrize(("flags", "client"), [([], "127.0.0.1"), (["--trusted-proxy", "127.0.0.0/8"], "192.0.2.7")])
+def test_a_forwarded_address_is_believed_from_a_trusted_proxy_alone(
+    environment: dict[str, str], models: Path, flags: list[str], client: str
+) -> None:
+    process = serve(environment, models, "--access-log", *flags)
+    url = address_of(process)
+    httpx.get(f"{url}/v2", headers={"X-Forwarded-For": "192.0.2.7"})
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert f"{client} GET /v2 200" in err
+
+
+def test_a_trusted_proxy_is_an_address_or_a_network(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--trusted-proxy", "proxy.example")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert "'proxy.example' does not appear to be an IPv4 or IPv6 network; write an address" in err
+
+
+def test_a_read_only_server_takes_no_push(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--read-only")
+    command = [sys.executable, "-m", "mlbuffet", "push", "new", str(models / "good.half")]
+    command += ["--url", address_of(process)]
+    pushed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert pushed.returncode == 1
+    assert "this server is read-only (--read-only)" in pushed.stderr
+    assert sorted(path.name for path in models.iterdir()) == ["bad.half", "good.half"]

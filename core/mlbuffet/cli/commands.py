@@ -10,6 +10,7 @@ import typer
 
 from mlbuffet.cli import changes
 from mlbuffet.cli.logs import end_with, set_up_logging
+from mlbuffet.cli.networks import parse_network
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
@@ -84,6 +85,20 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="The token that clients show who change models.", show_default=False),
     ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Let clients change nothing, with a token neither.")
+    ] = False,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy, or a network, whose X-Forwarded-For is believed; may be given several times.",
+            parser=parse_network,
+        ),
+    ] = None,
+    strict_readiness: Annotated[
+        bool, typer.Option("--strict-readiness", help="Be ready only while every model is that is to be served.")
+    ] = False,
     request_timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
@@ -143,6 +158,9 @@ def serve(
         grace=grace,
         workers=workers,
         admin_token=read_token(admin_token_file) if admin_token_file else None,
+        read_only=read_only,
+        trusted_proxies=tuple(trusted_proxy or ()),
+        strict_readiness=strict_readiness,
         access_log=access_log,
     )
     served = Served(
@@ -153,7 +171,7 @@ def serve(
         cache=CacheBounds(memory=cache_memory, redis=cache_redis),
         batching=batching,
         limits=Limits(max_concurrency, max_queue),
-        changeable=admin_token_file is not None,
+        changeable=admin_token_file is not None and not read_only,
     )
     with listen_on(host, port) as listener:
         status = serve_models(served, settings, listener, lines, as_json=as_json)

@@ -170,7 +170,8 @@ def _serve(
         if watcher is not None:
             watcher.start()
 
-    publisher = Publisher(sources.writable, catalog, repository) if sources.writable else None
+    writable = None if settings.read_only else sources.writable
+    publisher = Publisher(writable, catalog, repository) if writable else None
     app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
     server = Server(app, settings)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -1,12 +1,12 @@
 """Who may change what is served."""
 
 import hmac
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from mlbuffet.server.loopback import is_loopback_name, not_local
 from mlbuffet.server.settings import ServerSettings
 
 
@@ -20,6 +20,8 @@ def check_change(request: Request, settings: ServerSettings) -> None:
     name the address of this machine (DNS rebinding), so that without a token only names that are this machine for
     certain are taken.
     """
+    if settings.read_only:
+        raise HTTPException(403, "this server is read-only (--read-only): clients change nothing that it serves")
     if settings.workers > 1:
         raise HTTPException(
             403, f"this server has {settings.workers} processes, and a request reaches one: change its folder (--watch)"
@@ -34,6 +36,12 @@ def check_change(request: Request, settings: ServerSettings) -> None:
             403,
             "this server does not let clients change what is served: it listens on more than this machine, and was "
             "started without --admin-token-file",
+        )
+    elif reason := not_local(request.scope["headers"]):
+        raise HTTPException(
+            403,
+            f"without a token, only programs on this machine may change what is served, and this request may be "
+            f"another's: {reason}; start the server with --admin-token-file, and send the token",
         )
 
 
@@ -56,7 +64,6 @@ def _is_own(origin: str, host: str, settings: ServerSettings) -> bool:
     try:
         site = urlsplit(origin)
         name = site.hostname or ""
-        is_certain = settings.admin_token is not None or name == "localhost" or ip_address(name).is_loopback
-        return site.netloc == host and is_certain
+        return site.netloc == host and (settings.admin_token is not None or is_loopback_name(name))
     except ValueError:
         return False

@@ -49,8 +49,9 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: Starlette, settings: ServerSettings | None = None) -> None:
+        chosen = settings or ServerSettings()
         self._app = app
-        self._grace = (settings or ServerSettings()).grace
+        self._grace = chosen.grace
         self._drain = min(DRAIN_SECONDS, self._grace / 4)
         self._stop_at = math.inf
         super().__init__(
@@ -60,6 +61,8 @@ class Server(uvicorn.Server):
                 http=PromptHttpToolsProtocol,
                 log_config=None,
                 access_log=False,
+                proxy_headers=bool(chosen.trusted_proxies),  # uvicorn would believe every proxy on this machine
+                forwarded_allow_ips=list(chosen.trusted_proxies),
                 timeout_graceful_shutdown=self._grace - 2 * self._drain,  # type: ignore[arg-type]  # it takes fractions too
             )
         )

@@ -31,5 +31,11 @@ class ServerSettings:
     """Whether clients may change what is served; without a token everyone who reaches the server may then."""
     admin_token: str | None = None
     """What a client has to show (``Authorization: Bearer``) that changes what is served."""
+    read_only: bool = False
+    """Whether clients may change nothing, with a token neither."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed."""
+    strict_readiness: bool = False
+    """Whether the server is ready only while every model is that is to be served."""
     access_log: bool = False
     """Whether each request is logged, by the logger ``mlbuffet.access``."""

@@ -141,11 +141,13 @@ class OpenInference:
         return _json(Live(live=True))
 
     async def ready(self, request: Request) -> Response:
-        """200 once the loading of every model has been attempted."""
+        """200 once the loading of every model has been attempted, or in strict readiness was successful."""
         if request.app.state.draining:
             return error_response(503, "the server is being stopped")
         if not self._repository.attempted:
             return error_response(503, "models are being loaded")
+        if self._settings.strict_readiness and (names := self._repository.unready()):
+            return error_response(503, f"models are not ready: {', '.join(names)}")
         return _json(Ready(ready=True, live=True))
 
     async def models(self, request: Request) -> Response:

@@ -1,0 +1,56 @@
+"""Requests that came straight from a program of this machine: through no proxy, and for no other site's name."""
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
+
+_FORWARDING = (
+    b"forwarded",  # RFC 7239
+    b"via",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-original-forwarded-for",
+    b"x-envoy-external-address",
+    b"true-client-ip",
+    b"cf-connecting-ip",
+    b"fastly-client-ip",
+)
+_FORWARDING_PREFIX = b"x-forwarded"
+
+
+def not_local(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Why a request that came on loopback may be somebody else's; ``None`` where nothing says so.
+
+    A proxy that adds no header and keeps its own name for the server in Host cannot be told from a program here.
+    """
+    headers = list(headers)
+    if forwarded := next((name for name, _ in headers if _is_forwarding(name)), None):
+        return f"it came through a proxy, which its header {forwarded.decode('latin-1').title()} says"
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    if len(hosts) != 1:
+        return "it has no header Host that says that it is for this machine"
+    if not is_loopback_name(_name(hosts[0])):
+        return f"its header Host is {hosts[0]!r}, which is not this machine for certain (such as localhost)"
+    return None
+
+
+def is_loopback_name(name: str) -> bool:
+    """Whether ``name``, of a site or a host, is this machine whoever resolves it (RFC 6761, 6.3)."""
+    plain = name.lower().removesuffix(".")
+    if plain == "localhost" or plain.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(plain.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _is_forwarding(name: bytes) -> bool:
+    return name in _FORWARDING or name.startswith(_FORWARDING_PREFIX)
+
+
+def _name(host: str) -> str:
+    """The host without its port, and an address of IPv6 without brackets."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
