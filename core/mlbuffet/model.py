@@ -1,7 +1,6 @@
 """A loaded model: a runtime, its handle and its signatures."""
 
 import logging
-import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.artifact import check_artifact
+from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, PredictFailed
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
@@ -19,26 +18,17 @@ from mlbuffet.tensors import Signature, Signatures
 logger = logging.getLogger(__name__)
 
 
-def load(
-    path: str | os.PathLike[str],
-    *,
-    runtime: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    runtimes: Runtimes | None = None,
-) -> "Model":
-    """Load the artifact at ``path``, a file or a folder.
-
-    ``runtime`` names the runtime to use; without it the one that accepts the artifact is chosen. ``options`` are that
-    runtime's own. ``runtimes`` are the runtimes to choose from; without it those installed.
+def load_artifact(path: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any]) -> "Model":
+    """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
 
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
-    artifact = Path(path)
-    check_artifact(artifact)
-    if runtimes is None:
-        runtimes = Runtimes()
-        runtimes.discover()
-    return Model.load(runtimes.select(artifact, runtime), artifact, options or {})
+    check_artifact(path)
+    try:
+        return Model.load(runtimes.select(path, runtime), path, options)
+    except LoadFailed:
+        check_files(path)  # what is deeper in the folder is a reason that a runtime may not know
+        raise
 
 
 class Model:

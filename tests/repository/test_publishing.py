@@ -391,8 +391,8 @@ def test_what_lies_elsewhere_is_not_changed(
     one = shelf()
     changes: list[Callable[[], object]] = [
         lambda: one.push("iris"),
-        lambda: one.publisher.choose(target, 1),
-        lambda: one.publisher.remove(target),
+        lambda: one.publisher.choose("iris", 1),
+        lambda: one.publisher.remove("iris"),
     ]
     for change in changes:
         with pytest.raises(NotChangeable, match="outside the folder"):

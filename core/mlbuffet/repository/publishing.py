@@ -11,7 +11,8 @@ from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChang
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import MODEL_NAME, StoredModel, find_artifact, find_model
+from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
+from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.pointer import read_pointer, write_pointer
 from mlbuffet.repository.provenance import Provenance
 from mlbuffet.repository.reading import Readers
@@ -261,7 +262,7 @@ class Publisher:
 
 
 def _elsewhere(name: str) -> NotChangeable:
-    return NotChangeable(f"the model {name!r} lies outside the folder that clients may change")
+    return NotChangeable(f"the model {name!r} is a link, or lies outside the folder that clients may change")
 
 
 @contextmanager

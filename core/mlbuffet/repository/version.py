@@ -11,7 +11,7 @@ from types import TracebackType
 
 from mlbuffet.caching import PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, reason_of
-from mlbuffet.model import Model, load
+from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
@@ -225,7 +225,7 @@ class ModelVersion:
         chosen = self.configuration.runtime or runtime
 
         def loaded() -> Model:
-            return load(self.path, runtime=chosen, options=self.configuration.options, runtimes=runtimes)
+            return load_artifact(self.path, runtimes, chosen, self.configuration.options)
 
         if self.configuration.cache is None:
             model = loaded()

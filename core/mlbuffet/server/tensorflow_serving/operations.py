@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 from starlette.routing import Route
 
-from mlbuffet.repository.layout import MODEL_NAME
+from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.server.openapi import Operation, Protocol
 from mlbuffet.server.tensorflow_serving import answers
 from mlbuffet.server.tensorflow_serving.endpoints import TensorFlowServing
