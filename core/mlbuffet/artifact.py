@@ -1,5 +1,6 @@
 """What must hold of an artifact's path before a runtime is asked about it, and what lies in a folder."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,17 @@ def is_file(path: Path) -> bool:
     with suppress(OSError):
         return path.is_file()
     return False
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Whether ``path`` is a link to nothing, or to a folder that it lies in."""
+    if not path.is_symlink():
+        return False
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
+    return path.resolve() in path.parent.resolve().joinpath(path.name).parents
 
 
 def visible(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mlbuffet.artifact import is_folder
+from mlbuffet.artifact import is_folder, leads_nowhere
 from mlbuffet.errors import InvalidInput
 
 LARGEST = 2**63 - 1
@@ -32,4 +32,8 @@ def version_in_address(text: str, besides: str = "") -> int:
 def numbered_folders(folder: Path) -> list[tuple[int, Path]]:
     """The folders of versions in ``folder``, in the order of their numbers. Raises ``OSError``."""
     numbers = ((version_number(child.name), child) for child in folder.iterdir())
-    return sorted((number, child) for number, child in numbers if number is not None and is_folder(child))
+    return sorted(
+        (number, child)
+        for number, child in numbers
+        if number is not None and is_folder(child) and not leads_nowhere(child)
+    )

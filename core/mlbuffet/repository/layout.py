@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbuffet.artifact import check_artifact, check_path, is_file, is_folder, readable, visible
+from mlbuffet.artifact import check_artifact, check_path, is_file, is_folder, leads_nowhere, readable, visible
 from mlbuffet.contents import recognized, stand_in
 from mlbuffet.errors import (
     ArtifactUnreadable,
@@ -37,6 +37,7 @@ from mlbuffet.version_numbers import LARGEST, numbered_folders
 
 DEFAULTS = Configuration()
 _VERSIONS = f"versions are folders named by whole numbers from 0 to {LARGEST}"
+_NOWHERE = "it is a link that leads nowhere, or back to where it lies"
 _DEPTH = 2
 """How deep in the folder of a version its artifact may lie."""
 
@@ -188,7 +189,9 @@ class _Finder:
             except InvalidModelName as error:
                 self._ignore(child, str(error))
                 continue
-            if is_folder(child):
+            if leads_nowhere(child):
+                self._ignore(child, _NOWHERE)
+            elif is_folder(child):
                 names.add(name)
                 yield from self._readable_model(child)
             elif self._accepts(child):
@@ -208,8 +211,7 @@ class _Finder:
         elif self._knows(file):
             yield _single(file.stem, file)
         else:
-            nowhere = "it is a link that leads nowhere" if file.is_symlink() and not file.exists() else None
-            self._ignore(file, nowhere or stand_in(file) or recognized(file) or "no runtime accepts it")
+            self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
@@ -264,7 +266,7 @@ class _Finder:
     def _warn_of_strays(self, folder: Path, versions: set[Path]) -> None:
         for child in _visible(folder):
             if child not in versions:
-                self._ignore(child, f"it is no version; {_VERSIONS}")
+                self._ignore(child, _NOWHERE if leads_nowhere(child) else f"it is no version; {_VERSIONS}")
 
     def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
         """Of folders that somebody may take for versions, in a folder that is no artifact itself."""

@@ -67,8 +67,8 @@ def unservable(path: Path) -> str | None:
     if not _is_named_so(file) or begins_as_model(header) or _OTHER_FORMATS.match(header):
         return None
     return (
-        f"the .onnx file is {'damaged' if header else 'empty'}: it does not begin as an ONNX model does; copy it again, "
-        "or export the model again"
+        f"the .onnx file is {'damaged' if header else 'empty'}: it does not begin as an ONNX model does; copy it "
+        "again, or export the model again"
     )
 
 
