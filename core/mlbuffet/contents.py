@@ -2,6 +2,7 @@
 
 import zipfile
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 _HEAD = 512
@@ -11,14 +12,14 @@ _EXPORT = "save the model again in a format of an installed runtime (`mlbuffet r
 
 
 def stand_in(path: Path) -> str | None:
-    """What came instead of the file ``path``, or of a file in the folder ``path``; ``None`` where that is not known."""
+    """What came instead of the file ``path`` or one that is named after it, or of a file in the folder ``path``.
+
+    ``None`` where nothing of the kind is known.
+    """
     with suppress(OSError):  # what cannot be read is told by others
-        if path.is_file():
-            reason = _stand_in(_head(path))
-            return reason and f"it is {reason}"
-        for file in sorted(path.iterdir()):
+        for file in sorted(path.rglob("*") if path.is_dir() else path.parent.glob(f"{escape(path.name)}*")):
             if file.is_file() and (reason := _stand_in(_head(file))):
-                return f"its file {file.name!r} is {reason}"
+                return f"it is {reason}" if file == path else f"its file {file.name!r} is {reason}"
     return None
 
 

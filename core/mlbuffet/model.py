@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact, check_files
+from mlbuffet.contents import stand_in
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, PredictFailed
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
@@ -26,8 +27,10 @@ def load_artifact(path: Path, runtimes: Runtimes, runtime: str | None, options: 
     check_artifact(path)
     try:
         return Model.load(runtimes.select(path, runtime), path, options)
-    except LoadFailed:
-        check_files(path)  # what is deeper in the folder is a reason that a runtime may not know
+    except LoadFailed as error:  # runtimes need not know what else may be wrong with files
+        check_files(path)
+        if reason := stand_in(path):
+            raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
         raise
 
 

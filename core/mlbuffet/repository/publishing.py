@@ -21,6 +21,7 @@ from mlbuffet.repository.trial import PATIENCE, try_out
 from mlbuffet.repository.uploads import Upload
 from mlbuffet.repository.version import State
 from mlbuffet.repository.workshop import Workshop
+from mlbuffet.version_numbers import LARGEST
 
 TRIALS = 2
 """How many versions are tried at once: each takes the memory of a process with a framework."""
@@ -153,6 +154,8 @@ class Publisher:
         """Rename a version into place, under a number that another process has not taken meanwhile."""
         folder = self._root / name
         while True:
+            if number > LARGEST:
+                raise NotChangeable(f"the model {name!r} has the largest number that a version can have: {LARGEST}")
             self._make_folder(folder)
             try:
                 with self._catalog.changing():

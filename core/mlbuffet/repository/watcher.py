@@ -1,8 +1,8 @@
 """A thread that sees what changes on disk, and tells the repository once it is at rest."""
 
 import logging
+import os
 import time
-from pathlib import Path
 from threading import Event, Thread
 
 from watchfiles import watch
@@ -74,8 +74,8 @@ class Watcher:
             self._complain(f"no events from the file system, which is looked at every {self._poll:g} s: {error}")
         return False
 
-    def _places(self) -> list[Path]:
-        return [path.resolve() for path in self._paths]
+    def _places(self) -> list[str]:
+        return [os.path.realpath(path) for path in self._paths]
 
     def _look_if_due(self, *, changed: bool) -> None:
         if changed or self._catalog.waiting or time.monotonic() - self._looked >= self._poll:
