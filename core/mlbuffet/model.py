@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.contents import stand_in
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, PredictFailed
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
 
@@ -27,9 +27,9 @@ def load_artifact(path: Path, runtimes: Runtimes, runtime: str | None, options: 
     check_artifact(path)
     try:
         return Model.load(runtimes.select(path, runtime), path, options)
-    except LoadFailed as error:  # runtimes need not know what else may be wrong with files
+    except (LoadFailed, NoRuntime) as error:  # runtimes need not know what else may be wrong with files
         check_files(path)
-        if reason := stand_in(path):
+        if isinstance(error, LoadFailed) and (reason := stand_in(path)):
             raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
         raise
 
