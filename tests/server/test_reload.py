@@ -234,8 +234,13 @@ def test_a_link_that_moves_is_followed_without_a_request_that_fails(
         (root / "m").symlink_to("../..data/m")
     with reloading(root, run_app, poll=0.2) as served:
         answers = [infer(served)]
+
+        def changed() -> bool:
+            answers.append(infer(served))
+            return answers[-1] == (200, 12)
+
         (tmp_path / ".new").symlink_to("..3c4d")
         (tmp_path / ".new").rename(link)
-        served.wait_for(lambda: answers.append(infer(served)) or answers[-1] == (200, 12))
+        served.wait_for(changed)
         assert set(answers) == {(200, 11), (200, 12)}
         assert served.states("m") == {"1": "READY"}
