@@ -90,10 +90,13 @@ def test_a_file_that_is_only_explained_stands_in_nobodys_way(installed: Runtimes
 
     write(tmp_path / "m.onnx", b"\x08\x08\x3a\x00")
     write(tmp_path / "m.tflite", TFLITE)
+    write(tmp_path / "o.ort", ORT)
+    write(tmp_path / "o.tflite", TFLITE)
     write(tmp_path / "n/1/m.onnx", b"\x08\x08\x3a\x00")
     write(tmp_path / "n/1/m.ort", ORT)
     found = find_models(tmp_path, installed)
-    assert [(model.name, model.versions[0].path.name) for model in found] == [("m", "m.onnx"), ("n", "1")]
+    places = [(model.name, model.versions[0].path.name, model.error) for model in found]
+    assert places == [("m", "m.onnx", None), ("n", "1", None), ("o", "o.ort", None)]
 
 
 def write(path: Path, content: bytes) -> Path:

@@ -142,7 +142,7 @@ class _Finder:
         check_path(path)
         asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
-            return [_single(name_of(path), path)]
+            return _single(name_of(path), path)
         with readable(path):
             if self.is_one_model(path):
                 return self.model(path, name_of(path))
@@ -196,7 +196,7 @@ class _Finder:
                 yield from self._readable_model(child)
             elif self._accepts(child):
                 names.add(name)
-                yield _single(name, child)
+                yield from _single(name, child)
             else:
                 others.append(child)
         for child in others:
@@ -207,9 +207,11 @@ class _Finder:
         if file.stem in names:
             self._ignore(file, "no runtime accepts it, and another model has its name")
         elif error := _unreadable(file):
+            names.add(file.stem)
             yield _failing(file.stem, file, error)
         elif self._knows(file):
-            yield _single(file.stem, file)
+            names.add(file.stem)
+            yield from _single(file.stem, file)
         else:
             self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
 
@@ -283,8 +285,10 @@ class _Finder:
         self._warn(f"ignored {_shown(path)}: {problem}")
 
 
-def _single(name: str, path: Path) -> StoredModel:
-    return StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))
+def _single(name: str, path: Path) -> list[StoredModel]:
+    with suppress(FileNotFoundError):  # it was removed a moment ago
+        return [StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))]
+    return []
 
 
 def _failing(name: str, path: Path, error: MLBuffetError) -> StoredModel:

@@ -26,9 +26,11 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     if place == folder:
         check_artifact(folder)
     configuration = stored.configuration
+    if runtime is not None and configuration.runtime not in (None, runtime):
+        configuration = Configuration()  # what it says is meant for another runtime
     chosen = runtime or configuration.runtime
     artifact = find_artifact(place, runtimes, chosen)
-    model = load_artifact(artifact, runtimes, chosen, {**_options(configuration, runtime), **options})
+    model = load_artifact(artifact, runtimes, chosen, {**configuration.options, **options})
     try:
         return with_default_signature(model, configuration)
     except MLBuffetError:
@@ -46,8 +48,3 @@ def _default(folder: Path, stored: StoredModel) -> Path:
         raise InvalidConfiguration(folder / FILE_NAME, f"versions: none of those there are is selected: {numbers}")
     number = stored.default if stored.default in served else max(served)
     return served[number].place or folder
-
-
-def _options(configuration: Configuration, runtime: str | None) -> Mapping[str, Any]:
-    """Those of ``model.toml``, unless it means them for another runtime."""
-    return configuration.options if configuration.runtime in (None, runtime or configuration.runtime) else {}
