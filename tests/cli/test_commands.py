@@ -162,7 +162,7 @@ def test_a_signature_and_a_runtime_can_be_named(run: Run, half: Path, tmp_path: 
 def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run, tmp_path: Path) -> None:
     toml = 'runtime = "half"\nsignature = "both"'
     root = write_models(
-        tmp_path / "m", {"0/x.half": "half", "3/x.half": "half", "3/x.echo": "FP32", "model.toml": toml}
+        tmp_path / "m", {"0/x.half": "half", "3/x.half": "half", "3/x.echo": "float32", "model.toml": toml}
     )
     (root / ".default").write_text("3")
     assert json.loads(run("inspect", root, "--json").out)["default"] == "both"
