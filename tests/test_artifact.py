@@ -1,15 +1,19 @@
 """A path is looked at before a runtime is asked, so that what is missing or locked is told as that."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 import mlbuffet
-from mlbuffet import ArtifactNotFound, ArtifactUnreadable, Runtimes
+from mlbuffet import ArtifactNotFound, ArtifactUnreadable, Runtimes, hookimpl
+from mlbuffet.repository import ModelRepository, Sources
+from small_runtimes import HalfPlusTwo, repository_of, write_models
 
 
 @contextmanager
@@ -46,3 +50,74 @@ def test_what_may_not_be_read(locked: str, runtimes: Runtimes) -> None:
         with ordinary_user(), pytest.raises(ArtifactUnreadable, match=f"/{locked}' cannot be read: permission denied"):
             mlbuffet.load(folder, runtimes=runtimes)
         Path(name, locked).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("locked", "asked"),
+    [
+        ("m.half", "m.half"),
+        ("models/m.half", "models"),
+        ("models/m", "models"),
+        ("models/m", "models/m"),
+        ("models/m/1", "models/m"),
+        ("models/m/1/x.half", "models"),
+        ("models/m/1/x.half", "models/m/1"),
+    ],
+)
+def test_what_may_not_be_read_is_told_as_that_where_models_are_served(
+    locked: str, asked: str, runtimes: Runtimes
+) -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        write_models(Path(name), {"m.half": "half", "models/m/1/x.half": "half"})
+        if locked == "models/m.half":
+            shutil.rmtree(Path(name, "models/m"))
+            write_models(Path(name), {locked: "half"})
+        Path(name, locked).chmod(0)
+        with ordinary_user():
+            try:
+                models = Sources([Path(name, asked)], runtimes).find()
+                repository = ModelRepository(runtimes)
+                repository.update(models)
+                repository.load_all()
+                error = repository.get(models[0].name).error
+                repository.close()
+            except ArtifactUnreadable as unreadable:
+                error = unreadable
+        Path(name, locked).chmod(0o755)
+    assert isinstance(error, ArtifactUnreadable)
+    assert f"/{locked}' cannot be read: permission denied" in str(error)
+
+
+def test_a_served_model_that_may_not_be_read_any_more_stays(runtimes: Runtimes) -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        root = write_models(Path(name), {"m/1/x.half": "half", "n/1/x.half": "half"})
+        repository = repository_of(root, runtimes)
+        repository.load_all()
+        (root / "m").chmod(0)
+        with ordinary_user():
+            repository.update(Sources([root], runtimes).find())
+        (root / "m").chmod(0o755)
+        assert [(one.name, one.state.value) for one in repository] == [("m", "READY"), ("n", "READY")]
+        repository.close()
+
+
+def test_a_file_deep_in_a_folder_that_may_not_be_read_is_why_it_fails(runtimes: Runtimes) -> None:
+    class Deep(HalfPlusTwo):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".deep"
+
+        @hookimpl
+        def load(self, path: Path, options: Mapping[str, Any]) -> float:
+            (path / "variables/part").read_text()
+            return 2.0
+
+    runtimes.register(Deep(), name="deep")
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        part = write_models(Path(name), {"m.deep/variables/part": ""}) / "m.deep/variables/part"
+        part.chmod(0)
+        with ordinary_user(), pytest.raises(ArtifactUnreadable, match="/variables/part' cannot be read"):
+            mlbuffet.load(Path(name, "m.deep"), runtimes=runtimes)

@@ -20,13 +20,15 @@ from mlbuffet.errors import (
     NoModelLoaded,
     NoModels,
     NoRuntime,
+    NotOneArtifact,
     PredictFailed,
     RemoteFailed,
     UnknownRuntime,
     UnknownSignature,
 )
 from mlbuffet.hookspecs import hookimpl
-from mlbuffet.model import Model, load
+from mlbuffet.loading import load
+from mlbuffet.model import Model
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 
@@ -52,6 +54,7 @@ __all__ = [
     "NoModelLoaded",
     "NoModels",
     "NoRuntime",
+    "NotOneArtifact",
     "PredictFailed",
     "RemoteFailed",
     "Runtime",

@@ -1,8 +1,9 @@
-"""What must hold of an artifact's path before a runtime is asked about it."""
+"""What must hold of an artifact's path before a runtime is asked about it, and what lies in a folder."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlbuffet.errors import ArtifactNotFound, ArtifactUnreadable
@@ -10,7 +11,7 @@ from mlbuffet.errors import ArtifactNotFound, ArtifactUnreadable
 
 def check_path(path: Path) -> None:
     """Raises `ArtifactNotFound`, or `ArtifactUnreadable` for a path that cannot be looked at."""
-    with _told(path):
+    with readable(path):
         path.stat()
 
 
@@ -20,19 +21,62 @@ def check_artifact(path: Path) -> None:
     A runtime takes what it cannot read for what is not its own, and the reason would be lost.
     """
     check_path(path)
-    with _told(path):
+    with readable(path):
         for each in path.iterdir() if path.is_dir() else [path]:
-            if each.is_dir():
-                os.scandir(each).close()
-            elif each.is_file():
-                each.open("rb").close()
+            _open(each)
+
+
+def check_files(folder: Path) -> None:
+    """Raises `ArtifactUnreadable` for a file or folder, however deep in ``folder``, without permission."""
+    with readable(folder):
+        for parent, folders, names in os.walk(folder):
+            for name in (*folders, *names):
+                _open(Path(parent, name))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder, or a link to one; what may not be looked at is none."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is a file, or a link to one; what may not be looked at is none."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Whether ``path`` is a link to nothing, or to a folder that it lies in."""
+    if not path.is_symlink():
+        return False
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
+    return path.resolve() in path.parent.resolve().joinpath(path.name).parents
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder, without names that begin with a dot. Raises ``OSError``."""
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Raises `ArtifactNotFound` or `ArtifactUnreadable` where the system says so of ``path`` or of what is in it."""
     try:
         yield
     except FileNotFoundError:
         raise ArtifactNotFound(path) from None
     except OSError as error:
         raise ArtifactUnreadable(Path(error.filename or path), (error.strerror or str(error)).lower()) from error
+
+
+def _open(path: Path) -> None:
+    if path.is_dir():
+        os.scandir(path).close()
+    elif path.is_file():
+        path.open("rb").close()

@@ -7,7 +7,8 @@
     ├── ArtifactNotFound        there is nothing at the path
     ├── ArtifactUnreadable      this user may not read what is at the path
     ├── NoRuntime               no runtime accepts the artifact
-    │   └── UnknownRuntime      the runtime named is not installed
+    │   ├── UnknownRuntime      the runtime named is not installed
+    │   └── NotOneArtifact      the folder holds versions, models or artifacts, and is none itself
     ├── AmbiguousRuntime        several runtimes accept the artifact
     ├── InvalidHook             a plugin implements a hook that is not, or with other arguments
     ├── IncompleteRuntime       a plugin does not implement every hook of a runtime
@@ -154,24 +155,33 @@ class ArtifactUnreadable(MLBuffetError):
 
 
 class NoRuntime(MLBuffetError):
-    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that could not be asked."""
+    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that could not be asked.
 
-    def __init__(self, path: Path, asked: Iterable[str], broken: Mapping[str, Exception]) -> None:
+    ``reason`` says what it is instead, where that is known.
+    """
+
+    def __init__(
+        self, path: Path, asked: Iterable[str], broken: Mapping[str, Exception], reason: str | None = None
+    ) -> None:
         self.path = path
         self.asked = tuple(asked)
         self.broken = dict(broken)
-        super().__init__(path, self.asked, self.broken)
+        self.reason = reason
+        super().__init__(path, self.asked, self.broken, reason)
 
     def __str__(self) -> str:
+        asked = f"asked: {_listed(self.asked)}{_reasons(self.broken)}"
+        if self.reason:
+            return f"no installed runtime accepts '{self.path}': {self.reason} ({asked})"
         return (
-            f"no installed runtime accepts '{self.path}'; asked: {_listed(self.asked)}{_reasons(self.broken)}. "
-            "Install the package of a runtime that reads it; or name the runtime (--runtime, runtime=) that "
-            "should have, to be told what is wrong with a file that may be damaged"
+            f"no installed runtime accepts '{self.path}'; {asked}. "
+            "Install the package of a runtime that reads it; or name the runtime that should have "
+            f"({_by_name('...')}), to be told what is wrong with a file that may be damaged"
         )
 
     @property
     def public(self) -> str:
-        return "no installed runtime accepts the model"
+        return "no installed runtime accepts the model" + (f": {self.reason}" if self.reason else "")
 
 
 class UnknownRuntime(NoRuntime):
@@ -196,6 +206,32 @@ class UnknownRuntime(NoRuntime):
         return f"the runtime {self.name!r} is not installed"
 
 
+class NotOneArtifact(NoRuntime):
+    """The folder ``path`` is no artifact itself; ``inside`` are those in it, and the folders that hold some."""
+
+    def __init__(
+        self, path: Path, inside: Iterable[Path], asked: Iterable[str], broken: Mapping[str, Exception]
+    ) -> None:
+        self.path = path
+        self.inside = tuple(inside)
+        self.asked = tuple(asked)
+        self.broken = dict(broken)
+        MLBuffetError.__init__(self, path, self.inside, self.asked, self.broken)
+
+    def __str__(self) -> str:
+        names = _listed(repr(one.name) for one in self.inside)
+        return (
+            f"'{self.path}' is a folder and no artifact; it holds {names}. Name one of them, such as "
+            f"'{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such as 1"
+        )
+
+    @property
+    def public(self) -> str:
+        return (
+            "the model's folder is no artifact; it must be one, hold one, or hold folders of versions named 1, 2, 3..."
+        )
+
+
 class AmbiguousRuntime(MLBuffetError):
     """Several runtimes accept ``path``, and only a person can say which is meant."""
 
@@ -205,9 +241,8 @@ class AmbiguousRuntime(MLBuffetError):
         super().__init__(path, self.accepting)
 
     def __str__(self) -> str:
-        return (
-            f"several runtimes accept '{self.path}': {_listed(self.accepting)}. Choose one by its name: "
-            f"runtime={self.accepting[0]!r} in Python, --runtime {self.accepting[0]} on the command line"
+        return f"several runtimes accept '{self.path}': {_listed(self.accepting)}. Choose one by its name: " + _by_name(
+            self.accepting[0]
         )
 
     @property
@@ -496,6 +531,11 @@ class RequestFailed(MLBuffetError):
 
     def __str__(self) -> str:
         return f"the server at {self.url}: {self.problem}"
+
+
+def _by_name(runtime: str) -> str:
+    """How a runtime is chosen, in Python, on the command line and for one model."""
+    return f"runtime={runtime!r} in Python, --runtime {runtime} on the command line, runtime={runtime!r} in model.toml"
 
 
 def _reasons(broken: Mapping[str, Exception]) -> str:

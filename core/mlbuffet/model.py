@@ -1,7 +1,6 @@
 """A loaded model: a runtime, its handle and its signatures."""
 
 import logging
-import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,34 +10,31 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.artifact import check_artifact
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, PredictFailed
-from mlbuffet.runtimes import Runtime, Runtimes, installed_runtimes
+from mlbuffet.artifact import check_artifact, check_files
+from mlbuffet.contents import stand_in
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
+from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
 
 logger = logging.getLogger(__name__)
 
 
-def load(
-    path: str | os.PathLike[str],
-    *,
-    runtime: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    runtimes: Runtimes | None = None,
-    confined: bool = False,
+def load_artifact(
+    path: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any], *, confined: bool = False
 ) -> "Model":
-    """Load the artifact at ``path``, a file or a folder.
+    """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
 
-    ``runtime`` names the runtime to use; without it the one that accepts the artifact is chosen. ``options`` are that
-    runtime's own; with ``confined`` what they name must lie with the model, as where they come from a ``model.toml``.
-    ``runtimes`` are the runtimes to choose from; without it those installed.
-
+    With ``confined`` what the options name must lie with the model, as where they come from a ``model.toml``.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
-    artifact = Path(path)
-    check_artifact(artifact)
-    chosen = (installed_runtimes() if runtimes is None else runtimes).select(artifact, runtime)
-    return Model.load(chosen, artifact, options or {}, confined=confined)
+    check_artifact(path)
+    try:
+        return Model.load(runtimes.select(path, runtime), path, options, confined=confined)
+    except (LoadFailed, NoRuntime) as error:  # runtimes need not know what else may be wrong with files
+        check_files(path)
+        if isinstance(error, LoadFailed) and (reason := stand_in(path)):
+            raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
+        raise
 
 
 class Model:

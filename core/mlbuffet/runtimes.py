@@ -5,6 +5,7 @@ import logging
 import sys
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any
 
 import pluggy
 
+from mlbuffet.artifact import visible
+from mlbuffet.contents import recognized, stand_in
 from mlbuffet.errors import (
     AmbiguousRuntime,
     DuplicateRuntime,
     IncompleteRuntime,
     InvalidHook,
     LoadFailed,
+    MLBuffetError,
     NoRuntime,
+    NotOneArtifact,
     UnknownRuntime,
     reason_of,
 )
@@ -124,8 +129,8 @@ class Runtimes:
     def select(self, path: Path, runtime: str | None = None) -> Runtime:
         """The runtime for ``path``: the one named, without asking it, else the only one that accepts the path.
 
-        Raises `UnknownRuntime`, `NoRuntime` or `AmbiguousRuntime`, or `LoadFailed` where none accepts the path and one
-        knows what it is and why it cannot be served.
+        Raises `UnknownRuntime`, `NoRuntime`, `NotOneArtifact` or `AmbiguousRuntime`, or `LoadFailed` where none accepts
+        the path and it is known what it is and why it cannot be served.
         """
         if runtime is not None:
             if runtime not in self._runtimes:
@@ -135,12 +140,26 @@ class Runtimes:
             case [chosen]:
                 return chosen
             case []:
-                for candidate in self:
-                    if reason := candidate.explain(path):
-                        raise LoadFailed(reason, path=path, runtime=candidate.name)
-                raise NoRuntime(path, self._runtimes, self.broken)
+                raise self._refusal(path)
             case several:
                 raise AmbiguousRuntime(path, [candidate.name for candidate in several])
+
+    def _refusal(self, path: Path) -> MLBuffetError:
+        """Why ``path``, which no runtime accepts, cannot be loaded."""
+        if reason := stand_in(path):
+            return NoRuntime(path, self._runtimes, self.broken, reason)
+        for candidate in self:
+            if reason := candidate.explain(path):
+                return LoadFailed(reason, path=path, runtime=candidate.name)
+        if inside := [child for child in _inside(path) if self._holds_artifact(child)]:
+            return NotOneArtifact(path, inside, self._runtimes, self.broken)
+        return NoRuntime(path, self._runtimes, self.broken, recognized(path))
+
+    def _holds_artifact(self, path: Path, depth: int = 2) -> bool:
+        """Whether ``path`` is an artifact, or a folder with one in it: a folder of versions, or of models."""
+        if any(one.accepts(path) or one.explain(path) for one in self):
+            return True
+        return bool(depth) and any(self._holds_artifact(child, depth - 1) for child in _inside(path))
 
     def __getitem__(self, name: str) -> Runtime:
         return self._runtimes[name]
@@ -239,6 +258,13 @@ def _changed_at(place: str) -> int:
         return Path(place).stat().st_mtime_ns
     except (OSError, ValueError):
         return 0
+
+
+def _inside(path: Path) -> list[Path]:
+    """What lies in a folder that may be looked into."""
+    with suppress(OSError):
+        return visible(path) if path.is_dir() else []
+    return []
 
 
 def address_of(plugin: object) -> str:

@@ -19,7 +19,7 @@ from mlbuffet.cli.commands import app
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.repository.configuration import read_configuration
 from mlbuffet.runtimes import _found_in
-from small_runtimes import Echo, HalfPlusTwo
+from small_runtimes import Echo, HalfPlusTwo, write_models
 
 
 @dataclass
@@ -175,6 +175,19 @@ def test_a_signature_and_a_runtime_can_be_named(run: Run, half: Path, tmp_path: 
     assert json.loads(run("inspect", other, "--runtime", "half", "--json").out)["runtime"] == "half"
 
 
+def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run, tmp_path: Path) -> None:
+    toml = 'runtime = "half"\nsignature = "both"'
+    root = write_models(
+        tmp_path / "m", {"0/x.half": "half", "3/x.half": "half", "3/x.echo": "float32", "model.toml": toml}
+    )
+    (root / ".default").write_text("3")
+    assert json.loads(run("inspect", root, "--json").out)["default"] == "both"
+    assert json.loads(run("predict", root, "--inputs", "-", stdin=b'{"x": [2]}').out) == {"y": [3.0], "z": [4.0]}
+    assert run("verify", root, "--against", root / "0/x.half", "--signature", "both").status == 0
+    echo = json.loads(run("inspect", root, "--runtime", "echo", "--json").out)  # for which model.toml is not meant
+    assert (echo["runtime"], echo["default"], echo["path"]) == ("echo", None, str(root / "3/x.echo"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -184,7 +197,8 @@ def test_a_signature_and_a_runtime_can_be_named(run: Run, half: Path, tmp_path: 
         (["predict", "{half}", "--inputs", "{tmp}/no.json"], 2, "No such file or directory"),
         (["predict", "{half}", "--inptus", "-"], 2, "No such option: --inptus"),
         (["predict", "{tmp}/no.half", "--inputs", "-"], 1, "there is no file or folder at"),
-        (["predict", "{tmp}", "--inputs", "-"], 1, "no installed runtime accepts"),
+        (["predict", "{tmp}", "--inputs", "-"], 1, "it holds 'corrupt.half', 'half.half'. Name one of them"),
+        (["inspect", "{empty}"], 1, "no installed runtime accepts"),
         (["predict", "{half}", "--inputs", "-", "--signature", "no"], 1, "name one of: serving_default, both"),
         (
             ["predict", "{half}", "--inputs", "-", "--runtime", "no"],

@@ -73,7 +73,7 @@ def test_the_versions_that_are_selected_are_served(
         ("runtime = 3", "runtime: expected 'str | null', got 'int'"),
         ("[warmup]\nrepeat = 'often'", "warmup.repeat: expected 'int', got 'str'"),
         ('versions = "newest"', 'versions: invalid enum value \'newest\'; write versions = "all", "latest"'),
-        ("versions = [0]", "versions[0]: expected 'int' >= 1; write versions ="),
+        ("versions = [-1]", "versions[0]: expected 'int' >= 0; write versions ="),
         ("versions = {latest = 0}", "versions.latest: expected 'int' >= 1"),
         ('labels = {"a b" = 1}', "a name in labels: expected 'str' matching regex"),
         ('labels = {a = "1"}', "labels: expected 'int', got 'str'"),

@@ -62,9 +62,9 @@ def test_a_runtime_may_accept_the_folder_itself(found: Callable[..., Found]) -> 
 def test_hidden_files_are_passed_over_and_strays_are_logged(
     found: Callable[..., Found], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert found("a.half", ".hidden.half", ".git/x.half", "readme.txt", "bad name.half", "0/x.half") == [
-        ("0", 1, "0/x.half"),
+    assert found("a.half", ".hidden.half", ".git/x.half", "readme.txt", "bad name.half", "v1/x.half") == [
         ("a", 1, "a.half"),
+        ("v1", 1, "v1/x.half"),
     ]
     assert "readme.txt': no runtime accepts it" in caplog.text
     assert "'bad name' cannot be a model's name" in caplog.text

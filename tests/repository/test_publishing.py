@@ -15,6 +15,7 @@ from mlbuffet.errors import InvalidConfiguration, LoadFailed, NotChangeable, Sto
 from mlbuffet.repository import Provenance, Publisher, State
 from mlbuffet.repository.disk import Disk
 from mlbuffet.repository.workshop import HALL, Workshop
+from mlbuffet.version_numbers import LARGEST
 from uploading import leftovers, repository_of, some_runtimes, visible, zipped
 
 
@@ -391,8 +392,8 @@ def test_what_lies_elsewhere_is_not_changed(
     one = shelf()
     changes: list[Callable[[], object]] = [
         lambda: one.push("iris"),
-        lambda: one.publisher.choose(target, 1),
-        lambda: one.publisher.remove(target),
+        lambda: one.publisher.choose("iris", 1),
+        lambda: one.publisher.remove("iris"),
     ]
     for change in changes:
         with pytest.raises(NotChangeable, match="outside the folder"):
@@ -411,3 +412,41 @@ def test_what_was_written_in_part_is_written_on(tmp_path: Path) -> None:
         received = os.read(reading, 2**18)
     os.close(reading)
     assert received == data
+
+
+def test_a_version_that_is_a_link_is_removed_without_what_it_leads_to(
+    tmp_path: Path, models: Path, shelf: Callable[..., Shelf]
+) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/x.half").write_text("half")
+    (models / "iris/3").symlink_to(tmp_path / "kept")
+    one = shelf()
+    assert one.publisher.remove("iris") == 3
+    assert not (models / "iris/3").is_symlink()
+    assert (tmp_path / "kept/x.half").exists()
+
+
+def test_a_folder_of_models_may_be_a_link(tmp_path: Path, models: Path, shelf: Callable[..., Shelf]) -> None:
+    models.rename(tmp_path / "real")
+    models.symlink_to("real")
+    one = shelf()
+    assert (one.push("iris"), one.push("new")) == (3, 1)
+    one.publisher.choose("iris", 1)
+    assert one.publisher.remove("iris") == 1
+    assert (tmp_path / "real/iris/3/model.half").exists()
+    assert (tmp_path / "real/new/1/model.half").exists()
+
+
+def test_version_0_is_chosen_and_removed_and_no_number_follows_the_largest(
+    models: Path, shelf: Callable[..., Shelf]
+) -> None:
+    (models / "iris/1").rename(models / "iris/0")
+    (models / "chosen/3").rename(models / f"chosen/{LARGEST}")
+    one = shelf()
+    one.publisher.choose("iris", 0)
+    assert one.repository.get("iris").version == 0
+    assert one.publisher.remove("iris") == 0
+    assert one.repository.get("iris").version == 2
+    with pytest.raises(NotChangeable, match="has the largest number that a version can have"):
+        one.push("chosen")
+    assert sorted(path.name for path in (models / "chosen").iterdir()) == [".default", "1", "2", str(LARGEST)]

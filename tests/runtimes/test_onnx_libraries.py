@@ -9,8 +9,9 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime_extensions import get_library_path
 
-import mlbuffet
 from mlbuffet import InvalidOptions, LoadFailed, Model
+from mlbuffet.model import load_artifact
+from mlbuffet.runtimes import installed_runtimes
 
 LIBRARY = Path(get_library_path())
 ALLOWED = "MLBUFFET_ONNX_LIBRARIES"
@@ -40,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(path: Path, *libraries: Any, confined: bool = True) -> Model:
-    return mlbuffet.load(path, options={"custom_op_libraries": libraries}, confined=confined)
+    return load_artifact(path, installed_runtimes(), None, {"custom_op_libraries": libraries}, confined=confined)
 
 
 def uppers(model: Model) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from gated import Gated, runtimes_with
 from mlbuffet import Model, Runtimes, Signature, Signatures, Tensors, hookimpl
-from mlbuffet.model import load
+from mlbuffet.loading import load
 from mlbuffet.scheduling import Scheduling, scheduler
 from scheduled import Clock, Leases
 

@@ -216,3 +216,31 @@ def test_many_threads_that_load_and_unload_one_model_get_documented_answers(serv
     assert served.client.post("/v2/repository/models/m/unload").status_code == 200
     assert infer(served)[0] == 503
     assert served.runtime.loads["m"] == served.runtime.unloads
+
+
+@pytest.mark.parametrize("moved", ["..data", "current"])
+def test_a_link_that_moves_is_followed_without_a_request_that_fails(
+    tmp_path: Path, run_app: RunApp, moved: str
+) -> None:
+    """``..data`` is how Kubernetes changes a ConfigMap, and a root that is a link how git-sync changes a repository."""
+    for name, text in (("1a2b", "1"), ("3c4d", "2")):
+        write_whole(tmp_path / f"..{name}/m/1/x.add", text)
+        os.utime(tmp_path / f"..{name}/m/1/x.add", (0, 0))
+    link = tmp_path / moved
+    link.symlink_to("..1a2b")
+    root = link
+    if moved == "..data":
+        (root := tmp_path / "models").mkdir()
+        (root / "m").symlink_to("../..data/m")
+    with reloading(root, run_app, poll=0.2) as served:
+        answers = [infer(served)]
+
+        def changed() -> bool:
+            answers.append(infer(served))
+            return answers[-1] == (200, 12)
+
+        (tmp_path / ".new").symlink_to("..3c4d")
+        (tmp_path / ".new").rename(link)
+        served.wait_for(changed)
+        assert set(answers) == {(200, 11), (200, 12)}
+        assert served.states("m") == {"1": "READY"}

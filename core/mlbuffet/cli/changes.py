@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlbuffet.cli.tokens import read_token
+from mlbuffet.version_numbers import LARGEST
 
 if TYPE_CHECKING:
     from mlbuffet.cli.client import Client
@@ -50,7 +51,9 @@ def push(
 
 def default(
     name: ModelName,
-    version: Annotated[int, typer.Argument(metavar="VERSION", help="Its number.", min=1, show_default=False)],
+    version: Annotated[
+        int, typer.Argument(metavar="VERSION", help="Its number.", min=0, max=LARGEST, show_default=False)
+    ],
     *,
     url: Url = LOCAL,
     token_file: TokenFile = None,

@@ -14,7 +14,7 @@ from mlbuffet.cli.networks import parse_network
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.model import load
+from mlbuffet.loading import load
 from mlbuffet.runtimes import Runtimes
 
 app = typer.Typer(

@@ -9,19 +9,20 @@ from msgspec import Meta
 
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.scheduling import Batching, Limits
+from mlbuffet.version_numbers import LARGEST
 
 FILE_NAME = "model.toml"
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _VERSIONS = 'write versions = "all", "latest", {latest = 2} or [1, 3]'
 
-Number = Annotated[int, Meta(ge=1, le=10**18 - 1)]
+Number = Annotated[int, Meta(ge=0, le=LARGEST)]
 Label = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
 class Latest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """So many of the newest versions."""
 
-    latest: Number
+    latest: Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 class WarmUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,7 +32,7 @@ class Disk:
 
     def sync(self, path: Path) -> None:
         """Wait until the content of a file, or the names in a folder, would be there after a crash."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | (0 if path.is_dir() else os.O_NOFOLLOW))  # a folder may be a link
         try:
             os.fsync(descriptor)
         finally:

@@ -1,18 +1,23 @@
 """What a file or folder looks like from outside, so that a change is seen without reading it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from mlbuffet.artifact import is_folder
 from mlbuffet.repository.configuration import FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Two are equal where nothing was written in between."""
+    """Two are equal where nothing was written in between, and every link leads where it did."""
 
     entries: frozenset[tuple[str, int, int, int]]
     """Each file: its path, size, and when its content and its inode changed, in nanoseconds."""
+    targets: frozenset[tuple[str, str]]
+    """Where the place itself lies, and each file that is reached by a link in it."""
     renamed: bool = field(compare=False)
     """Whether it was renamed into place, with all that is in it: then it is whole."""
 
@@ -22,30 +27,60 @@ class Fingerprint:
         return sum(size for _, size, _, _ in self.entries)
 
 
+class _File(NamedTuple):
+    name: str
+    """Its path below the folder."""
+    status: os.stat_result
+    target: str
+    """Where it lies if a link leads to it, else nothing."""
+
+
 def fingerprint(place: Path, model_folder: Path | None = None) -> Fingerprint:
     """The fingerprint of a file, or of a folder without ``model.toml`` and names that begin with a dot.
 
-    What was renamed into place may be ``place``, or ``model_folder`` around it.
+    Links are followed, but for those that lead nowhere or back to where they lie. What was renamed into place may be
+    ``place``, or ``model_folder`` around it.
     """
+    real = os.path.realpath(place)
     top = place.stat()
-    entries = frozenset(_entries(place)) if place.is_dir() else frozenset([_entry("", top)])
+    files = list(_below(place, "", (real,))) if place.is_dir() else [_File("", top, "")]
+    entries = frozenset(_entry(file.name, file.status) for file in files)
+    targets = frozenset((file.name, file.target) for file in files if file.target) | {("", real)}
     newest = max((changed for *_, changed in entries), default=0)
-    tops = [top] if model_folder is None else [top, model_folder.stat()]
-    # renaming changes the inode alone; what is written changes both times at once
+    tops = [top, place.lstat()] + ([model_folder.stat(), model_folder.lstat()] if model_folder else [])
+    # renaming changes the inode alone, a link's own too; what is written changes both times at once
     renamed = any(one.st_ctime_ns > one.st_mtime_ns and newest <= one.st_ctime_ns for one in tops)
-    return Fingerprint(entries, renamed)
+    return Fingerprint(entries, targets, renamed)
 
 
-def _entries(folder: Path) -> list[tuple[str, int, int, int]]:
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(parent, name)
-            if name.startswith(".") or path == folder / FILE_NAME:
-                continue
-            found.append(_entry(str(path.relative_to(folder)), path.stat()))
-    return found
+def _below(folder: Path, name: str, above: tuple[str, ...], *, linked: bool = False) -> Iterator[_File]:
+    """The files in a folder that is called ``name`` from the place on; ``above`` are it and those around it."""
+    try:
+        children = list(folder.iterdir())
+    except PermissionError:  # loading says so
+        yield _File(name or ".", folder.stat(), "")
+        return
+    for child in children:
+        below = f"{name}/{child.name}".lstrip("/")
+        if child.name.startswith(".") or below == FILE_NAME:
+            continue
+        by_link = linked or child.is_symlink()
+        real = os.path.realpath(child) if by_link else f"{above[-1]}/{child.name}"
+        if is_folder(child):
+            if real not in above:
+                yield from _below(child, below, (*above, real), linked=by_link)
+        elif (status := _status(child)) is not None:
+            yield _File(below, status, real if by_link else "")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """That of a file, or of a link to one that may not be looked at; ``None`` for a link that leads nowhere."""
+    try:
+        return path.stat()
+    except PermissionError:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 def _entry(name: str, status: os.stat_result) -> tuple[str, int, int, int]:

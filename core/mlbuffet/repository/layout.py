@@ -1,22 +1,27 @@
 """Which versions of which models a path holds.
 
     PATH is one artifact            iris.onnx, or a SavedModel's folder: the model is named after it
-    PATH is one model               PATH/<version>/<artifact>, versions being whole numbers from 1
+    PATH is one model               PATH/<version>/<artifact>, versions being whole numbers from 0
     PATH is a folder of models      PATH/<name>/<version>/<artifact>, PATH/<name>/<artifact>, PATH/<name>.<suffix>
 
 This is the layout of TensorFlow Serving and of Triton. A file called ``model.<suffix>`` is the artifact of the folder
 that it lies in, which gives the model its name; ``model.toml`` beside the versions, or the artifact, is the model's
-configuration. Names that begin with a dot are passed over.
+configuration. Names that begin with a dot are passed over. Links count as what they lead to, under their own names.
+
+A folder with any other name than a number is no version. A model without versions is the one artifact in its folder,
+which may lie in the only folder in it: that is version 1.
 """
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbuffet.artifact import check_path
+from mlbuffet.artifact import check_artifact, check_path, is_file, is_folder, leads_nowhere, readable, visible
+from mlbuffet.contents import recognized, stand_in
 from mlbuffet.errors import (
+    ArtifactUnreadable,
     DuplicateModel,
     InvalidConfiguration,
     InvalidModelName,
@@ -25,12 +30,16 @@ from mlbuffet.errors import (
 )
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
+from mlbuffet.repository.names import name_in_folder, name_of
 from mlbuffet.repository.pointer import read_pointer
 from mlbuffet.runtimes import Runtime, Runtimes
+from mlbuffet.version_numbers import LARGEST, numbered_folders
 
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DEFAULTS = Configuration()
-_VERSION = re.compile(r"0*([1-9][0-9]{0,17})")
+_VERSIONS = f"versions are folders named by whole numbers from 0 to {LARGEST}"
+_NOWHERE = "it is a link that leads nowhere, or back to where it lies"
+_DEPTH = 2
+"""How deep in the folder of a version its artifact may lie."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +67,13 @@ class StoredModel:
     default: int | None = None
     """The version that was chosen to answer requests that name none."""
 
+    @property
+    def wanted(self) -> dict[int, StoredVersion]:
+        """The versions that its configuration selects, and the chosen one."""
+        by_number = {stored.version: stored for stored in self.versions}
+        selected = self.configuration.selected(set(by_number))
+        return {number: one for number, one in by_number.items() if number in selected or number == self.default}
+
 
 def find_versions(path: Path, runtimes: Runtimes, runtime: str | None = None) -> list[StoredVersion]:
     """The versions of models at ``path``, by name and version; raises as `find_models` does."""
@@ -78,8 +94,8 @@ def find_models(
 
 
 def find_model(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> StoredModel | None:
-    """The model of a folder of models that lies in ``folder``, if there is one."""
-    found = _Finder(runtimes, runtime, lambda _: None).model(folder) if folder.is_dir() else []
+    """The model that lies in ``folder``, if there is one."""
+    found = _Finder(runtimes, runtime, lambda _: None).model(folder, folder.name) if folder.is_dir() else []
     return found[0] if found else None
 
 
@@ -108,9 +124,10 @@ def _united(one: StoredModel, other: StoredModel) -> StoredModel:
         twin = versions.setdefault(stored.version, stored)
         if twin is not stored:
             error = DuplicateModel(one.name, stored.version, [twin.path, stored.path])
+    default = other.default if one.default is None else one.default
     configured = one if one.configuration != DEFAULTS else other
     found = tuple(versions[number] for number in sorted(versions))
-    return replace(configured, versions=found, error=error, default=one.default or other.default)
+    return replace(configured, versions=found, error=error, default=default)
 
 
 class _Finder:
@@ -125,48 +142,92 @@ class _Finder:
         check_path(path)
         asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
-            return [_single(_model_name(path.stem), path)]
-        if self.is_one_model(path):
-            return self.model(path)
-        found = merged(self._models_in(path))
-        if any(self._knows(stored.path) for model in found for stored in model.versions):
-            return found
-        if self._runtime is not None:
-            return self.model(path)
+            return _single(name_of(path), path)
+        with readable(path):
+            if self.is_one_model(path):
+                return self.model(path, name_of(path))
+            found = merged(self._models_in(path))
+            if any(self._says_more(model) for model in found):
+                return found
+            if self._runtime is not None:
+                return self.model(path, name_of(path))
         raise NoModels(path, [candidate.name for candidate in asked], self._runtimes.broken)
 
     def is_one_model(self, path: Path) -> bool:
-        return bool(_numbered(path)) or (path / FILE_NAME).is_file() or _is_one_model(path, self._knows)
+        """Whether the folder is a model or an artifact; a file in it that is not ``model.*`` is one of several."""
+        if numbered_folders(path) or (path / FILE_NAME).is_file():
+            return True
+        files = [child for child in _visible(path) if is_file(child)]
+        if artifacts := {child.stem for child in files if self._accepts(child)}:
+            return artifacts == {"model"}
+        return self._knows(path) or {child.stem for child in files if self._knows(child)} == {"model"}
+
+    def _asked(self, named: str | None) -> Iterable[Runtime]:
+        name = named or self._runtime
+        if name is None:
+            return self._runtimes
+        return [self._runtimes[name]] if name in self._runtimes else []
+
+    def _accepts(self, candidate: Path, named: str | None = None) -> bool:
+        return any(one.accepts(candidate) for one in self._asked(named))
 
     def _knows(self, candidate: Path, named: str | None = None) -> bool:
         """Whether a runtime accepts it, or says why it cannot be served: loading it will say the same."""
-        name = named or self._runtime
-        asked: Iterable[Runtime] = self._runtimes
-        if name is not None:
-            asked = [self._runtimes[name]] if name in self._runtimes else []
-        return any(one.accepts(candidate) or one.explain(candidate) for one in asked)
+        return any(one.accepts(candidate) or one.explain(candidate) for one in self._asked(named))
+
+    def _says_more(self, model: StoredModel) -> bool:
+        """Whether loading it gives another reason than that no runtime accepts it."""
+        unreadable = any(_unreadable(stored.path) for stored in model.versions)
+        return model.error is not None or unreadable or any(self._knows(stored.path) for stored in model.versions)
 
     def _models_in(self, root: Path) -> Iterator[StoredModel]:
+        names = set()
+        others = []
         for child in _visible(root):
-            if MODEL_NAME.fullmatch(_name_of(child)) is None:
-                self._warn(f"ignored '{child}': {InvalidModelName(_name_of(child))}")
-            elif child.is_dir():
+            try:
+                name = name_in_folder(child)
+            except InvalidModelName as error:
+                self._ignore(child, str(error))
+                continue
+            if leads_nowhere(child):
+                self._ignore(child, _NOWHERE)
+            elif is_folder(child):
+                names.add(name)
                 yield from self._readable_model(child)
-            elif self._knows(child):
-                yield _single(child.stem, child)
+            elif self._accepts(child):
+                names.add(name)
+                yield from _single(name, child)
             else:
-                self._warn(f"ignored '{child}': no runtime accepts it")
+                others.append(child)
+        for child in others:
+            yield from self._other(child, names)
+
+    def _other(self, file: Path, names: set[str]) -> Iterator[StoredModel]:
+        """What no runtime accepts is a model that fails if there is a reason, and no other has its name."""
+        if file.stem in names:
+            self._ignore(file, "no runtime accepts it, and another model has its name")
+        elif error := _unreadable(file):
+            names.add(file.stem)
+            yield _failing(file.stem, file, error)
+        elif self._knows(file):
+            names.add(file.stem)
+            yield from _single(file.stem, file)
+        else:
+            self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
+        """The model in its folder, with an error where the folder may not be looked into."""
         try:
-            return self.model(folder)
-        except PermissionError:
-            self._warn(f"ignored '{folder}': it may not be read")
+            return self.model(folder, folder.name)
+        except FileNotFoundError:  # it was removed a moment ago
             return []
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            return [_failing(folder.name, folder, ArtifactUnreadable(folder, reason))]
 
-    def model(self, folder: Path) -> list[StoredModel]:
+    def model(self, folder: Path, name: str) -> list[StoredModel]:
         """The model in its folder; none where there is no file. Without numbered folders, the artifact is version 1."""
-        name = _model_name(_name_of(folder.resolve()))
+        numbered = numbered_folders(folder)
         configuration = DEFAULTS
         error: MLBuffetError | None = None
         if (folder / FILE_NAME).exists():
@@ -174,60 +235,80 @@ class _Finder:
                 configuration = read_configuration(folder / FILE_NAME)
             except InvalidConfiguration as wrong:
                 error = wrong
-        numbered = _numbered(folder)
         versions: dict[int, StoredVersion] = {}
         for version, child in numbered or [(1, folder)]:
-            stored = self._version(name, version, child, configuration.runtime)
-            if stored and (twin := versions.setdefault(version, stored)) is not stored:
+            seen = fingerprint(child, folder if numbered else None)
+            stored = StoredVersion(name, version, self.artifact_in(child, configuration.runtime), seen, child)
+            if seen.entries and (twin := versions.setdefault(version, stored)) is not stored:
                 error = DuplicateModel(name, version, [twin.path, stored.path])
         if numbered:
             self._warn_of_strays(folder, {child for _, child in numbered})
+        elif versions:
+            self._warn_of_others(folder, versions[1])
         if not versions:
             return []
         return [StoredModel(name, tuple(versions.values()), configuration, error, read_pointer(folder))]
 
-    def _version(self, name: str, version: int, folder: Path, runtime: str | None) -> StoredVersion | None:
-        seen = fingerprint(folder, None if folder.name == name else folder.parent)
-        return StoredVersion(name, version, self.artifact_in(folder, runtime), seen, folder) if seen.entries else None
-
-    def artifact_in(self, folder: Path, runtime: str | None) -> Path:
-        if self._knows(folder, runtime):
-            return folder
-        match [child for child in _visible(folder) if self._knows(child, runtime)]:
-            case [artifact]:
-                return artifact
+    def artifact_in(self, folder: Path, runtime: str | None, depth: int = _DEPTH) -> Path:
+        with suppress(PermissionError):  # loading says so
+            if self._knows(folder, runtime):
+                return folder
+            inside = _visible(folder)
+            for told in (self._accepts, self._knows):
+                match [child for child in inside if told(child, runtime)]:
+                    case [artifact]:
+                        return artifact
+                    case [_, *_]:
+                        return folder
+            match [child for child in inside if is_folder(child)]:
+                case [only] if depth and (found := self.artifact_in(only, runtime, depth - 1)) != only:
+                    return found
         return folder
 
     def _warn_of_strays(self, folder: Path, versions: set[Path]) -> None:
         for child in _visible(folder):
             if child not in versions:
-                self._warn(f"ignored '{child}': it is no version; versions are folders named 1, 2, 3...")
+                self._ignore(child, _NOWHERE if leads_nowhere(child) else f"it is no version; {_VERSIONS}")
+
+    def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
+        """Of folders that somebody may take for versions, in a folder that is no artifact itself."""
+        if version.path == folder and self._knows(folder):
+            return
+        for child in filter(is_folder, _visible(folder)):
+            if version.path.is_relative_to(child):
+                what = f"it is served as version 1 of the model {version.name!r}"
+                self._warn(f"{_shown(child)} is no version, and {what}; {_VERSIONS}")
+            else:
+                self._ignore(child, f"it is no version; {_VERSIONS}")
+
+    def _ignore(self, path: Path, problem: str) -> None:
+        self._warn(f"ignored {_shown(path)}: {problem}")
 
 
-def _single(name: str, path: Path) -> StoredModel:
-    return StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))
+def _single(name: str, path: Path) -> list[StoredModel]:
+    with suppress(FileNotFoundError):  # it was removed a moment ago
+        return [StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))]
+    return []
 
 
-def _numbered(folder: Path) -> list[tuple[int, Path]]:
-    matches = ((_VERSION.fullmatch(child.name), child) for child in _visible(folder) if child.is_dir())
-    return sorted((int(match[1]), child) for match, child in matches if match)
-
-
-def _is_one_model(folder: Path, known: Callable[[Path], bool]) -> bool:
-    """Whether the folder is an artifact, or holds ``model.<suffix>``; an artifact named otherwise is one of several."""
-    artifacts = {child.stem for child in _visible(folder) if child.is_file() and known(child)}
-    return artifacts == {"model"} or (not artifacts and known(folder))
+def _failing(name: str, path: Path, error: MLBuffetError) -> StoredModel:
+    return StoredModel(name, (StoredVersion(name, 1, path),), error=error)
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith(".") and child.name != FILE_NAME)
+    return [child for child in visible(folder) if child.name != FILE_NAME]
 
 
-def _name_of(path: Path) -> str:
-    return path.stem if path.is_file() else path.name
+def _unreadable(path: Path) -> ArtifactUnreadable | None:
+    try:
+        check_artifact(path)
+    except ArtifactUnreadable as error:
+        return error
+    except MLBuffetError:  # there is nothing
+        pass
+    return None
 
 
-def _model_name(name: str) -> str:
-    if MODEL_NAME.fullmatch(name) is None:
-        raise InvalidModelName(name)
-    return name
+def _shown(path: Path) -> str:
+    """A path in a line of the log, whatever its name is made of."""
+    return repr(str(path))

@@ -1,20 +1,18 @@
 """The small file beside a model's versions that says which of them is the default."""
 
-import re
 from contextlib import suppress
 from pathlib import Path
 
 from mlbuffet.repository.disk import Disk
+from mlbuffet.version_numbers import version_number
 
 FILE_NAME = ".default"
-_NUMBER = re.compile(rb"([1-9][0-9]{0,17})\n?")
 
 
 def read_pointer(model_folder: Path) -> int | None:
     """The version that was chosen, if one was; a file that says nothing of the kind counts for nothing."""
     with suppress(OSError):
-        if found := _NUMBER.fullmatch((model_folder / FILE_NAME).read_bytes()):
-            return int(found[1])
+        return version_number((model_folder / FILE_NAME).read_bytes().decode("latin-1").removesuffix("\n"))
     return None
 
 

@@ -11,7 +11,8 @@ from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChang
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import MODEL_NAME, StoredModel, find_artifact, find_model
+from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
+from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.pointer import read_pointer, write_pointer
 from mlbuffet.repository.provenance import Provenance
 from mlbuffet.repository.reading import Readers
@@ -20,6 +21,7 @@ from mlbuffet.repository.trial import PATIENCE, try_out
 from mlbuffet.repository.uploads import Upload
 from mlbuffet.repository.version import State
 from mlbuffet.repository.workshop import Workshop
+from mlbuffet.version_numbers import LARGEST
 
 TRIALS = 2
 """How many versions are tried at once: each takes the memory of a process with a framework."""
@@ -152,6 +154,8 @@ class Publisher:
         """Rename a version into place, under a number that another process has not taken meanwhile."""
         folder = self._root / name
         while True:
+            if number > LARGEST:
+                raise NotChangeable(f"the model {name!r} has the largest number that a version can have: {LARGEST}")
             self._make_folder(folder)
             try:
                 with self._catalog.changing():
@@ -261,7 +265,7 @@ class Publisher:
 
 
 def _elsewhere(name: str) -> NotChangeable:
-    return NotChangeable(f"the model {name!r} lies outside the folder that clients may change")
+    return NotChangeable(f"the model {name!r} is a link, or lies outside the folder that clients may change")
 
 
 @contextmanager

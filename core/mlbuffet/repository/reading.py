@@ -29,7 +29,13 @@ class Files:
         os.close(self._folder)
 
     def _found(self) -> Iterator[str]:
-        for parent, folders, names, _ in os.fwalk(dir_fd=self._folder):
+        seen = set()
+        for parent, folders, names, descriptor in os.fwalk(dir_fd=self._folder, follow_symlinks=True):
+            place = os.fstat(descriptor)
+            if (place.st_dev, place.st_ino) in seen:  # a link leads back
+                folders.clear()
+                continue
+            seen.add((place.st_dev, place.st_ino))
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
                 path = os.path.normpath(Path(parent, name))

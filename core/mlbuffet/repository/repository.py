@@ -137,13 +137,16 @@ class ModelRepository:
                     raise ModelNotFound(name, version, sorted(model.versions))
                 return model.versions[version]
             latest_first = [model.versions[number] for number in sorted(model.versions, reverse=True)]
+            if not latest_first:  # its configuration selects none of those there are
+                raise ModelNotFound(name)
             return next((one for one in latest_first if self._answers(one)), latest_first[0])
 
     def labelled(self, name: str, label: str) -> ModelVersion | None:
         """The version that ``model.toml`` calls ``label``, if there is one. Raises `ModelNotFound`."""
         with self._lock:
             model = self._known(name)
-            return model.versions.get(model.configuration.labels.get(label, 0))
+            number = model.configuration.labels.get(label)
+            return None if number is None else model.versions.get(number)
 
     def stored(self, name: str) -> StoredModel:
         """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""

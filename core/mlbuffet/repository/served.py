@@ -23,12 +23,8 @@ class ServedModel:
 
     @property
     def wanted(self) -> dict[int, StoredVersion]:
-        """The versions that its configuration selects, and the chosen one."""
-        by_number = {stored.version: stored for stored in self.stored.versions}
-        selected = self.stored.configuration.selected(set(by_number))
-        return {
-            number: by_number[number] for number in by_number if number in selected or number == self.stored.default
-        }
+        """Those of its versions on disk that are to be served."""
+        return self.stored.wanted
 
     @property
     def configuration(self) -> Configuration:
@@ -80,7 +76,8 @@ class ServedModel:
 
     def choose_default(self, answers: Callable[[ModelVersion], bool]) -> None:
         """Let the chosen version answer as soon as it can; until then those that answered before do."""
-        chosen = self.versions.get(self.stored.default or 0)
+        number = self.stored.default
+        chosen = None if number is None else self.versions.get(number)
         if chosen is None:
             self.default = None
         elif answers(chosen) or not any(answers(one) for one in self.versions.values()):

@@ -29,7 +29,9 @@ class _Told:
 
 
 _Item = StoredVersion | _Told
-_Items = dict[tuple[str, int], _Item]
+_Key = tuple[str, int | None]
+"""A model's name and a version; without a version it is what the model is told."""
+_Items = dict[_Key, _Item]
 
 
 class Settling:
@@ -41,7 +43,7 @@ class Settling:
     def __init__(self, models: Iterable[StoredModel], still_seconds: float = STILL_SECONDS) -> None:
         self._settled = _items(models)
         self._still_seconds = still_seconds
-        self._seen: dict[tuple[str, int], tuple[_Item | None, float]] = {}
+        self._seen: dict[_Key, tuple[_Item | None, float]] = {}
 
     @property
     def models(self) -> list[StoredModel]:
@@ -78,9 +80,9 @@ class Settling:
     def take(self, name: str, version: int | None, found: StoredModel | None) -> None:
         """Count the default, and one version, of a model as at rest, as they were ``found``."""
         if found is not None:
-            told = self._settled.get((name, 0), _told(found))
+            told = self._settled.get((name, None), _told(found))
             assert isinstance(told, _Told)
-            self._settled[name, 0] = replace(told, default=found.default)
+            self._settled[name, None] = replace(told, default=found.default)
         if version is not None:
             stored = next((one for one in found.versions if one.version == version), None) if found else None
             if stored is None:
@@ -88,9 +90,9 @@ class Settling:
             else:
                 self._settled[name, version] = stored
             self._seen.pop((name, version), None)
-        self._seen.pop((name, 0), None)
+        self._seen.pop((name, None), None)
 
-    def _is_whole(self, key: tuple[str, int], item: _Item | None) -> bool:
+    def _is_whole(self, key: _Key, item: _Item | None) -> bool:
         if isinstance(item, StoredVersion):
             return item.fingerprint is not None and item.fingerprint.renamed
         return item is not None and key not in self._settled  # of a new model, whose versions have to settle
@@ -99,7 +101,7 @@ class Settling:
 def _items(models: Iterable[StoredModel]) -> _Items:
     items: _Items = {}
     for model in models:
-        items[model.name, 0] = _told(model)
+        items[model.name, None] = _told(model)
         items.update({(model.name, stored.version): stored for stored in model.versions})
     return items
 
@@ -111,8 +113,8 @@ def _told(model: StoredModel) -> _Told:
 def _models(items: _Items) -> list[StoredModel]:
     found = []
     for name in sorted({name for name, _ in items}):
-        told = items.get((name, 0))
-        versions = [item for (owner, number), item in items.items() if owner == name and number]
+        told = items.get((name, None))
+        versions = [item for (owner, number), item in items.items() if owner == name and number is not None]
         if versions and isinstance(told, _Told):
             kept = tuple(sorted((one for one in versions if isinstance(one, StoredVersion)), key=_number))
             found.append(StoredModel(name, kept, told.configuration, told.error, told.default))

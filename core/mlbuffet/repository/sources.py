@@ -1,6 +1,7 @@
 """The places whose models are served, looked through again and again."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from mlbuffet.repository.layout import StoredModel, find_models, is_folder_of_mo
 from mlbuffet.repository.remote import RemoteFolder
 from mlbuffet.runtimes import Runtimes
 
+_VERSION = re.compile(r"(?P<folder>.*/(?P<model>[^/]+))/(?P<number>[0-9]+)(/model\.[^/]*)?")
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,8 +19,9 @@ class Sources:
     """Paths and remote folders, each a model or a folder of models; what is ignored there is told once."""
 
     def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: str | None = None) -> None:
-        self.paths = [place.path if isinstance(place, RemoteFolder) else place for place in places]
         self._remote = [place for place in places if isinstance(place, RemoteFolder)]
+        self._shown = {_path_of(place): _address_of(place) for place in places}
+        self.paths = [_path_of(place) for place in places]
         self.runtimes = runtimes
         self.runtime = runtime
         self._told: set[str] = set()
@@ -44,13 +48,33 @@ class Sources:
 
     def _in(self, path: Path, *, may_be_empty: bool) -> list[StoredModel]:
         try:
-            return find_models(path, self.runtimes, self.runtime, self._warn)
+            models = find_models(path, self.runtimes, self.runtime, self._warn)
+            self._warn_of_version(self._shown[path], models)
+            return models
         except NoModels:
             if not may_be_empty:
                 raise
             return []
 
+    def _warn_of_version(self, address: str, models: list[StoredModel]) -> None:
+        """Of a path to one version of a model, which is served as a model of another name."""
+        found = _VERSION.fullmatch(address)
+        if found and [model.name for model in models] in ([found["number"]], ["model"]):
+            self._warn(
+                f"'{address}' is served as the model {models[0].name!r}, and looks like a version of the model "
+                f"{found['model']!r}: to serve it as that, serve '{found['folder']}'"
+            )
+
     def _warn(self, what: str) -> None:
         if what not in self._told:
             self._told.add(what)
             logger.warning(what)
+
+
+def _path_of(place: Path | RemoteFolder) -> Path:
+    return place.path if isinstance(place, RemoteFolder) else place
+
+
+def _address_of(place: Path | RemoteFolder) -> str:
+    """As a person would name it from anywhere."""
+    return place.url.rstrip("/") if isinstance(place, RemoteFolder) else str(place.absolute())

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
-from mlbuffet.model import load
+from mlbuffet.model import load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes, address_of
@@ -85,7 +85,7 @@ def _failure(task: _Task, runtimes: Runtimes) -> dict[str, str | None]:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
         options = task.configuration.options
-        model = load(task.path, runtime=task.runtime, options=options, runtimes=runtimes, confined=True)
+        model = load_artifact(task.path, runtimes, task.runtime, options, confined=True)
         prepared(model, task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}

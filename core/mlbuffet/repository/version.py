@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from mlbuffet.caching import PredictionCache
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
-from mlbuffet.model import Model, load
+from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
@@ -262,8 +262,7 @@ class ModelVersion:
         chosen = self.configuration.runtime or runtime
 
         def loaded() -> Model:
-            options = self.configuration.options
-            return load(self.path, runtime=chosen, options=options, runtimes=runtimes, confined=True)
+            return load_artifact(self.path, runtimes, chosen, self.configuration.options, confined=True)
 
         if self.configuration.cache is None:
             model = loaded()

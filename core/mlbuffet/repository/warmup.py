@@ -13,11 +13,7 @@ from mlbuffet.tensors import Signatures, TensorSpec
 
 def prepared(model: Model, configuration: Configuration) -> Model:
     """``model`` with its default signature, warmed. Raises `LoadFailed` where it has no such signature or fails."""
-    if (name := configuration.signature) is not None:
-        if name not in model.signatures:
-            raise _failed(model, f"'signature': {UnknownSignature(name, model.signatures)}")
-        reason = f"{FILE_NAME} says so"
-        model.signatures = Signatures(dict(model.signatures), default=name, default_reason=reason)
+    with_default_signature(model, configuration)
     if (warmup := configuration.warmup) is not None:
         try:
             signature = model.signatures.resolve(warmup.signature)
@@ -29,6 +25,16 @@ def prepared(model: Model, configuration: Configuration) -> Model:
             raise _failed(model, f"'warmup': {error.public}", error.detail) from error
         except MLBuffetError as error:
             raise _failed(model, "its warm-up failed", str(error)) from error
+    return model
+
+
+def with_default_signature(model: Model, configuration: Configuration) -> Model:
+    """``model`` with the default signature that is wanted. Raises `LoadFailed` where it has none of that name."""
+    if (name := configuration.signature) is not None:
+        if name not in model.signatures:
+            raise _failed(model, f"'signature': {UnknownSignature(name, model.signatures)}")
+        reason = f"{FILE_NAME} says so"
+        model.signatures = Signatures(dict(model.signatures), default=name, default_reason=reason)
     return model
 
 

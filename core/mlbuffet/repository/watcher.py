@@ -1,6 +1,7 @@
 """A thread that sees what changes on disk, and tells the repository once it is at rest."""
 
 import logging
+import os
 import time
 from threading import Event, Thread
 
@@ -44,13 +45,17 @@ class Watcher:
         self._look()  # at what changed since the models were found
         while not self._stopping.is_set():
             if self._events and time.monotonic() >= self._rearm_at:
-                self._follow_events()
-                self._rearm_at = time.monotonic() + self._poll
+                moved = self._follow_events()
+                self._rearm_at = time.monotonic() + (0.0 if moved else self._poll)
             if not self._stopping.wait(TICK):
                 self._look_if_due(changed=False)
 
-    def _follow_events(self) -> None:
-        """Look at every event, until there can be none: a root is gone, or the system has no watches left."""
+    def _follow_events(self) -> bool:
+        """Look at every event, until there can be none: a root is gone, or the system has no watches left.
+
+        Events come from where a root is at the beginning; the result says whether a link to one has moved since.
+        """
+        places = self._places()
         try:
             for changes in watch(
                 *self._paths,
@@ -61,11 +66,16 @@ class Watcher:
                 yield_on_timeout=True,
                 raise_interrupt=False,
             ):
-                self._look_if_due(changed=bool(changes))
-                if not all(path.exists() for path in self._paths):
-                    return
+                moved = self._places() != places
+                self._look_if_due(changed=bool(changes) or moved)
+                if moved or not all(path.exists() for path in self._paths):
+                    return moved
         except (OSError, RuntimeError) as error:  # watchfiles raises its own as RuntimeError
             self._complain(f"no events from the file system, which is looked at every {self._poll:g} s: {error}")
+        return False
+
+    def _places(self) -> list[str]:
+        return [os.path.realpath(path) for path in self._paths]
 
     def _look_if_due(self, *, changed: bool) -> None:
         if changed or self._catalog.waiting or time.monotonic() - self._looked >= self._poll:

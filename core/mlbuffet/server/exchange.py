@@ -26,7 +26,7 @@ class Exchange:
     """0 while there is no answer."""
     model: str = ""
     version: int = 0
-    """0 where the request found no version."""
+    """Of no meaning without a model."""
 
 
 def begin_exchange(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:

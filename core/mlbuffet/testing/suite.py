@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidOptions, MLBuffetError
 from mlbuffet.hookspecs import RuntimePlugin
-from mlbuffet.model import Model, load
+from mlbuffet.model import Model, load_artifact
 from mlbuffet.runtimes import Runtime, Runtimes, address_of
 from mlbuffet.tensors import Tensors
 from mlbuffet.testing import child
@@ -203,7 +203,7 @@ class RuntimeConformance:
         refusal: MLBuffetError | None = None
         try:
             options = {**artifact.options, "no_such_option": 1}
-            load(artifact.path, runtime=_NAME, options=options, runtimes=runtimes).close()
+            load_artifact(artifact.path, runtimes, _NAME, options).close()
         except MLBuffetError as error:
             refusal = error
         advice = "raise InvalidOptions(problem, valid) in `load` for a name that is not an option"
@@ -307,7 +307,7 @@ def _usage() -> _Usage:
 
 
 def _load(runtimes: Runtimes, artifact: Artifact) -> Model:
-    return load(artifact.path, runtime=_NAME, options=artifact.options, runtimes=runtimes)
+    return load_artifact(artifact.path, runtimes, _NAME, artifact.options)
 
 
 def _predict(model: Model, artifact: Artifact, inputs: Tensors | None = None) -> dict[str, NDArray[Any]]:

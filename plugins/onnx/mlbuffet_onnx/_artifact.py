@@ -1,5 +1,6 @@
 """Which file of an artifact holds the ONNX model."""
 
+import re
 from pathlib import Path
 
 from mlbuffet_onnx._protobuf import BYTES, VARINT, Truncated, fields
@@ -23,6 +24,9 @@ _MODEL_FIELDS = {
     (25, BYTES),  # functions
     (26, BYTES),  # configuration
 }
+_ORT_FORMAT = b"ORTM"
+_OTHER_FORMATS = re.compile(rb"PK\x03\x04|\x89HDF|\x80[\x02-\x05]|.{4}[A-Z]{3}[A-Z0-9]", re.DOTALL)
+"""A zip, HDF5, a pickle or FlatBuffers: somebody may know what is in it."""
 _NAMES = (2, 3, 4)
 _NEWEST_IR_VERSION = 1000  # no limit of ours: the present one is 14, and anything much higher is noise
 
@@ -46,6 +50,26 @@ def is_onnx(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return begins_as_model(file.read(_HEADER_BYTES))
+
+
+def unservable(path: Path) -> str | None:
+    """Why ``path`` is no model though its name or its first bytes say so; None for what is not ONNX's."""
+    file = model_file(path)
+    if file is None or not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        header = opened.read(_HEADER_BYTES)
+    if header[4:8] == _ORT_FORMAT:
+        return (
+            "it is in ORT format, which onnxruntime makes of an ONNX model for devices, and its signature cannot be "
+            "read; serve the .onnx file that it was converted from"
+        )
+    if not _is_named_so(file) or begins_as_model(header) or _OTHER_FORMATS.match(header):
+        return None
+    return (
+        f"the .onnx file is {'damaged' if header else 'empty'}: it does not begin as an ONNX model does; copy it "
+        "again, or export the model again"
+    )
 
 
 def begins_as_model(header: bytes) -> bool:

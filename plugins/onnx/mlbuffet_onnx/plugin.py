@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_onnx._artifact import is_onnx, model_file
+from mlbuffet_onnx._artifact import is_onnx, model_file, unservable
 from mlbuffet_onnx._stderr import stderr_to_logging
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ class OnnxRuntime:
             return file is not None and is_onnx(file)
         except OSError:  # what cannot be read is no model
             return False
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """A .onnx file that is empty or damaged, and a file in ORT format."""
+        try:
+            return unservable(path)
+        except OSError:
+            return None
 
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any], confined: bool) -> "OnnxModel":  # noqa: FBT001 the hook's

@@ -16,6 +16,9 @@ _CHECKPOINT_FILE = re.compile(
 _CHECKPOINT_DATA = re.compile(r".+\.data-\d{5}-of-\d{5}")
 _NODE = re.compile(rb"\x0a[\x01-\xff][\x00-\x7f]?\x0a[\x01-\xff][\x00-\x7f]?[\w.>][\w.>\\/-]*\x12[\x01-\xff]_?[A-Z]\w*")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_TFLITE = b"TFL3"
+_OTHER_FORMATS = re.compile(rb"PK\x03\x04|\x89HDF|\x80[\x02-\x05]|.{4}[A-Z]{3}[A-Z0-9]", re.DOTALL)
+"""A zip, HDF5, a pickle or FlatBuffers: somebody may know what is in it."""
 _KERAS_MARKS = (b"model_config", b"keras_version", b"layer_names")
 _KERAS_3_WEIGHTS = (b"layers", b"vars")
 _KERAS_FILES = {"config.json", "metadata.json"}
@@ -32,6 +35,9 @@ class Kind(Enum):
     FROZEN_GRAPH = auto()
     CHECKPOINT = auto()
     TFLITE = auto()
+    ONE_FILE = auto()
+    DAMAGED = auto()
+    DAMAGED_FILE = auto()
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -42,15 +48,19 @@ def kind_of(path: Path) -> Kind | None:
         return None
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
+    if header[4:8] == _TFLITE:
+        return Kind.TFLITE
     match path.suffix.lower():
         case ".keras" | ".h5" | ".hdf5" if _is_keras_hdf5(header):
             return Kind.KERAS
         case ".keras" | ".zip" if header.startswith(b"PK"):
             return _kind_of_zip(path)
-        case ".tflite" if header[4:8] == b"TFL3":
-            return Kind.TFLITE
+        case ".keras" | ".h5" | ".hdf5" | ".tflite" if not _OTHER_FORMATS.match(header):
+            return Kind.DAMAGED_FILE
         case ".pb" if _NODE.match(header):
             return Kind.FROZEN_GRAPH
+        case ".pb" | ".pbtxt" if path.name in _SAVED_MODEL_FILES:
+            return Kind.ONE_FILE
     return None
 
 
@@ -70,6 +80,8 @@ def models_in(names: Iterable[str]) -> list[PurePosixPath]:
 def _kind_of_folder(folder: Path) -> Kind | None:
     if _starts(folder / "saved_model.pb", _BINARY_STARTS) or _starts(folder / "saved_model.pbtxt", _TEXT_STARTS):
         return Kind.SAVED_MODEL
+    if any((folder / name).is_file() for name in _SAVED_MODEL_FILES):
+        return Kind.DAMAGED
     names = {child.name for child in folder.iterdir() if not child.name.startswith(".")}
     if names <= _BESIDE_THEM and (folder / "variables" / "variables.index").is_file():
         return Kind.WITHOUT_GRAPH
@@ -83,7 +95,7 @@ def _kind_of_zip(path: Path) -> Kind | None:
         with ZipFile(path) as archive:
             names = set(archive.namelist())
     except (BadZipFile, NotImplementedError):
-        return None
+        return Kind.DAMAGED_FILE if path.suffix.lower() == ".keras" else None
     if names >= _KERAS_FILES and any(name.startswith("model.weights") for name in names):
         return Kind.KERAS
     return Kind.ARCHIVE if models_in(names) else None

@@ -20,6 +20,15 @@ _REASONS = {
         "`tf.train.Checkpoint(model=model).restore(checkpoint)` where Keras did not write it; `model.export(path)`, or "
         "`tf.saved_model.save(model, path)`"
     ),
+    Kind.ONE_FILE: "it is one file of a SavedModel, which is a folder with several; give the folder that it lies in",
+    Kind.DAMAGED: (
+        "it is a SavedModel whose saved_model.pb is empty or damaged: it does not begin as TensorFlow writes it; copy "
+        "the whole folder again, or save the model again"
+    ),
+    Kind.DAMAGED_FILE: (
+        "its name is that of a file of Keras or TFLite, and it is empty, cut short or damaged: it is not in that "
+        "format; copy it again, or save the model again"
+    ),
     Kind.TFLITE: (
         "it is a TFLite file, made for devices, which TensorFlow cannot turn back into a model; serve the model that "
         "it was converted from: `model.export(path)` with Keras, `tf.saved_model.save(model, path)` without, and "

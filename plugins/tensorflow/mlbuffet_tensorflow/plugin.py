@@ -28,7 +28,7 @@ class TensorFlowRuntime:
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
-        """What else TensorFlow writes and nobody can call: a frozen graph, a checkpoint, a TFLite file."""
+        """What else TensorFlow writes and nobody can call, such as a checkpoint or a TFLite file, and damaged files."""
         kind = _kind_of(path)
         return None if kind is None else unservable(kind)
 

@@ -1,6 +1,5 @@
 """Which model, and which version of it, an address below /api/v1 means."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,9 +9,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from mlbuffet.errors import InvalidInput
+from mlbuffet.version_numbers import version_in_address
 
-VERSION = re.compile(r"[1-9][0-9]{0,17}")
 DEFAULT = "default"
 
 
@@ -21,9 +19,7 @@ def name_and_version(request: Request) -> tuple[str, int | None]:
     name, colon, version = request.path_params["tag"].partition(":")
     if not colon or version == DEFAULT:
         return name, None
-    if VERSION.fullmatch(version) is None:
-        raise InvalidInput(f"{version!r} is not a version; versions are whole numbers from 1, or {DEFAULT!r}")
-    return name, int(version)
+    return name, version_in_address(version, f", or {DEFAULT!r}")
 
 
 class SharedRoute(Route):

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from typing import Annotated
 
 import msgspec
 import orjson
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from mlbuffet.errors import ModelNotFound, NotChangeable
 from mlbuffet.json_text import decode
 from mlbuffet.repository import Handle, ModelRepository, Provenance, Publisher, Upload
+from mlbuffet.repository.configuration import Number
 from mlbuffet.repository.reading import Readers
 from mlbuffet.scheduling import Call
 from mlbuffet.server.body import compress, header, read_body
@@ -41,7 +41,7 @@ OTHER_CHANGES = 8
 class DefaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Which version is to be the default."""
 
-    default: Annotated[int, msgspec.Meta(ge=1, le=10**18 - 1)]
+    default: Number
 
 
 def routes(repository: ModelRepository, settings: ServerSettings, publisher: Publisher | None = None) -> list[Route]:

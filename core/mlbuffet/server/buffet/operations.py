@@ -6,13 +6,14 @@ from typing import Annotated
 from msgspec import Meta
 from starlette.routing import Route
 
-from mlbuffet.repository.layout import MODEL_NAME
+from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.server.buffet import answers
-from mlbuffet.server.buffet.addresses import DEFAULT, VERSION
+from mlbuffet.server.buffet.addresses import DEFAULT
 from mlbuffet.server.buffet.endpoints import Buffet, DefaultRequest
 from mlbuffet.server.buffet.multipart import CONTENT_TYPE
 from mlbuffet.server.buffet.values import PredictionRequest
 from mlbuffet.server.openapi import Operation, Protocol, Schema
+from mlbuffet.version_numbers import PATTERN
 
 _CHANGES = (401, 403, 409, 500, 507)
 _UPLOADS = (400, 408, 413, 415, 422, *_CHANGES)
@@ -59,6 +60,6 @@ def protocol(routes: Sequence[Route]) -> Protocol:
     """The API as OpenAPI describes it."""
     parameters = {
         "name": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "tag": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}(:({DEFAULT}|{VERSION.pattern}))?$"},
+        "tag": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}(:({DEFAULT}|{PATTERN}))?$"},
     }
     return Protocol("MLBuffet", routes, OPERATIONS, parameters)

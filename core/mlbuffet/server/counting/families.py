@@ -46,7 +46,7 @@ class Families(Collector):
         took = HistogramMetricFamily(name, "From the head of a request to the end of its answer.", labels=_REQUEST)
         bounds = [*map(str, BOUNDS), "+Inf"]
         for (protocol, model, version), requests in self._counts.requests.items():
-            labels = [protocol, model, str(version or "")]
+            labels = [protocol, model, str(version) if model else ""]
             for status, number in requests.statuses.items():
                 count.add_metric([*labels, str(status)], number)
             took.add_metric(labels, list(zip(bounds, accumulate(requests.buckets), strict=True)), requests.seconds)

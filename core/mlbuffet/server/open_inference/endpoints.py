@@ -1,6 +1,5 @@
 """The endpoints below /v2."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
@@ -42,6 +41,7 @@ from mlbuffet.server.open_inference.statistics import VersionStatistics, model_s
 from mlbuffet.server.prediction import acquire, check_room, predict, within
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Tensors, rough_size
+from mlbuffet.version_numbers import version_in_address
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -54,7 +54,6 @@ EXTENSIONS = [
 """The extensions of the protocol that are implemented, as server metadata lists them."""
 
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
-VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _CHANGE_PARAMETER = "unload_dependents"
 
 
@@ -285,9 +284,8 @@ class OpenInference:
 
     def _version(self, request: Request) -> ModelVersion:
         asked = request.path_params.get("version")
-        if asked is not None and VERSION.fullmatch(asked) is None:
-            raise InvalidInput(f"{asked!r} is not a version; versions are whole numbers from 1")
-        return self._repository.get(request.path_params["model"], None if asked is None else int(asked))
+        number = None if asked is None else version_in_address(asked)
+        return self._repository.get(request.path_params["model"], number)
 
 
 def _answer(response: InferResponse) -> Answer:

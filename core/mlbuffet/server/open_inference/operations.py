@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from starlette.routing import Route
 
-from mlbuffet.repository.layout import MODEL_NAME
+from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.server.open_inference import answers
-from mlbuffet.server.open_inference.endpoints import VERSION, ChangeRequest, IndexRequest, OpenInference
+from mlbuffet.server.open_inference.endpoints import ChangeRequest, IndexRequest, OpenInference
 from mlbuffet.server.open_inference.requests import HEADER_LENGTH, InferRequest
 from mlbuffet.server.openapi import Operation, Protocol
+from mlbuffet.version_numbers import PATTERN
 
 _OF_MODELS = (400, 404, 503)  # 400: the version is no number
 
@@ -45,6 +46,6 @@ def protocol(routes: Sequence[Route]) -> Protocol:
     """The protocol as OpenAPI describes it."""
     parameters = {
         "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "version": {"type": "string", "pattern": f"^{VERSION.pattern}$"},
+        "version": {"type": "string", "pattern": f"^{PATTERN}$"},
     }
     return Protocol("Open Inference Protocol v2", routes, OPERATIONS, parameters)

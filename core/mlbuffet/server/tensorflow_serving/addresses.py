@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.repository import ModelRepository, ModelVersion
+from mlbuffet.version_numbers import version_number
 
 MODEL_ADDRESSES = (
     "/v1/models/{model}",
@@ -17,8 +18,7 @@ MODEL_ADDRESSES = (
     "/v1/models/{model}/labels/{label}",
 )
 
-_VERSION = re.compile(r"[0-9]+")
-_LARGEST_VERSION = 2**63 - 1
+_DIGITS = re.compile(r"[0-9]+")
 
 
 class AnyCaseRoute(Route):
@@ -58,19 +58,27 @@ def find_versions(repository: ModelRepository, request: Request) -> list[ModelVe
 
 
 def _name_and_number(repository: ModelRepository, request: Request) -> tuple[str, int | None]:
-    """The model's name and the version; ``None`` is the latest, for which ovmsclient sends 0."""
+    """The model's name and the version; ``None`` is the default, for which ovmsclient sends 0."""
     parameters = request.path_params
     if ":" in parameters["model"]:
         raise malformed(request)
     if "label" in parameters:
         return parameters["model"], _labelled(repository, parameters["model"], parameters["label"])
-    digits = parameters.get("version", "0")
-    if _VERSION.fullmatch(digits) is None:
+    if "version" not in parameters:
+        return parameters["model"], None
+    if _DIGITS.fullmatch(parameters["version"]) is None:
         raise malformed(request)
-    digits = digits.lstrip("0") or "0"
-    if len(digits) > len(str(_LARGEST_VERSION)) or int(digits) > _LARGEST_VERSION:
-        raise InvalidInput(f"Failed to convert version: {digits} to numeric.")
-    return parameters["model"], int(digits) or None
+    number = version_number(parameters["version"])
+    if number is None:
+        raise InvalidInput(f"Failed to convert version: {parameters['version'].lstrip('0')} to numeric.")
+    return parameters["model"], number if number or _has_version_0(repository, parameters["model"]) else None
+
+
+def _has_version_0(repository: ModelRepository, name: str) -> bool:
+    try:
+        return repository.get(name, 0).version == 0
+    except ModelNotFound:
+        return False
 
 
 def _labelled(repository: ModelRepository, name: str, label: str) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 from starlette.routing import Route
 
-from mlbuffet.repository.layout import MODEL_NAME
+from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.server.openapi import Operation, Protocol
 from mlbuffet.server.tensorflow_serving import answers
 from mlbuffet.server.tensorflow_serving.endpoints import TensorFlowServing
@@ -40,7 +40,7 @@ def protocol(routes: Sequence[Route]) -> Protocol:
     """The protocol as OpenAPI describes it."""
     parameters = {
         "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "version": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        "version": {"type": "string", "pattern": "^[0-9]{1,19}$"},
         "label": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
     }
     return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, parameters)

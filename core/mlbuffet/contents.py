@@ -1,0 +1,61 @@
+"""What a file is that no runtime accepts, told by its first bytes: of no kind of model, whatever its name says."""
+
+import zipfile
+from contextlib import suppress
+from glob import escape
+from pathlib import Path
+
+_HEAD = 512
+_GIT_LFS = b"version https://git-lfs.github.com/spec/"
+_PAGES = (b"<!doctype html", b"<html")
+_EXPORT = "save the model again in a format of an installed runtime (`mlbuffet runtimes` lists them)"
+
+
+def stand_in(path: Path) -> str | None:
+    """What came instead of the file ``path`` or one that is named after it, or of a file in the folder ``path``.
+
+    ``None`` where nothing of the kind is known.
+    """
+    with suppress(OSError):  # what cannot be read is told by others
+        for file in sorted(path.rglob("*") if path.is_dir() else path.parent.glob(f"{escape(path.name)}*")):
+            if file.is_file() and (reason := _stand_in(_head(file))):
+                return f"it is {reason}" if file == path else f"its file {file.name!r} is {reason}"
+    return None
+
+
+def recognized(path: Path) -> str | None:
+    """Why the file ``path`` is no model, whatever its name says; ``None`` where that is not known."""
+    with suppress(OSError):
+        if path.is_file():
+            head = _head(path)
+            if not head:
+                return "it is empty; copy it again, or save the model again"
+            if head.startswith(b"PK\x03\x04"):
+                return _of_zip(path)
+            if head[0] == 0x80 and (head[1:2] in (b"\x02", b"\x03") or head[1:3] in (b"\x04\x95", b"\x05\x95")):
+                return f"it is a pickle of Python, which runs whatever code is in it, and is not loaded; {_EXPORT}"
+    return None
+
+
+def _stand_in(head: bytes) -> str | None:
+    if head.startswith(_GIT_LFS):
+        return "the pointer that Git keeps instead of a large file; fetch the file itself with `git lfs pull`"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):
+        return "a web page, such as that of an error or of a log-in; download the file itself"
+    return None
+
+
+def _of_zip(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError):
+        return "it is a zip that is damaged or cut short; copy it again"
+    if any(name.endswith("data.pkl") for name in names):
+        return f"it is a zip of pickles of Python, which run whatever code is in them, and are not loaded; {_EXPORT}"
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)

@@ -1,0 +1,38 @@
+"""The names of models: what a path ends in, also where that is a link."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from mlbuffet.artifact import is_file
+from mlbuffet.errors import InvalidModelName
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def name_in_folder(entry: Path) -> str:
+    """The name of the model that is an entry of a folder of models. Raises `InvalidModelName`."""
+    return _checked(entry.stem if is_file(entry) else entry.name)
+
+
+def name_of(path: Path) -> str:
+    """The name of the model that a path alone is, as it was written. Raises `InvalidModelName`."""
+    if path == Path():
+        return _checked(_working_folder().name)
+    return _checked(path.resolve().name) if path.name in ("", "..") else name_in_folder(path)
+
+
+def _working_folder() -> Path:
+    """As the shell shows it, which may have come there through a link."""
+    shown = Path(os.environ.get("PWD", ""))
+    with suppress(OSError):
+        if shown.is_absolute() and shown.samefile("."):
+            return shown
+    return Path.cwd()
+
+
+def _checked(name: str) -> str:
+    if MODEL_NAME.fullmatch(name) is None:
+        raise InvalidModelName(name)
+    return name

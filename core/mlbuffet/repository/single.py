@@ -1,0 +1,52 @@
+"""One model from its folder, for a program without a server."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlbuffet.artifact import check_artifact
+from mlbuffet.errors import InvalidConfiguration, MLBuffetError
+from mlbuffet.model import Model, load_artifact
+from mlbuffet.repository.configuration import FILE_NAME, Configuration
+from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
+from mlbuffet.repository.warmup import with_default_signature
+from mlbuffet.runtimes import Runtimes
+
+
+def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any]) -> Model:
+    """The default version of the model in ``folder``, which may be an artifact itself.
+
+    ``runtime`` and ``options`` go before those of its ``model.toml``. Raises what `load_artifact` does, and
+    `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
+    """
+    stored = find_model(folder, runtimes, runtime) or StoredModel(folder.name, ())
+    if stored.error is not None:
+        raise stored.error
+    place = _default(folder, stored)
+    if place == folder:
+        check_artifact(folder)
+    configuration = stored.configuration
+    if runtime is not None and configuration.runtime not in (None, runtime):
+        configuration = Configuration()  # what it says is meant for another runtime
+    chosen = runtime or configuration.runtime
+    artifact = find_artifact(place, runtimes, chosen)
+    from_file = configuration.options.keys() - options.keys()
+    all_options = {**configuration.options, **options}
+    model = load_artifact(artifact, runtimes, chosen, all_options, confined=bool(from_file))
+    try:
+        return with_default_signature(model, configuration)
+    except MLBuffetError:
+        model.close()
+        raise
+
+
+def _default(folder: Path, stored: StoredModel) -> Path:
+    """Where the version lies that answers a call that names none."""
+    if not stored.versions:
+        return folder
+    served = stored.wanted
+    if not served:
+        numbers = ", ".join(str(one.version) for one in stored.versions)
+        raise InvalidConfiguration(folder / FILE_NAME, f"versions: none of those there are is selected: {numbers}")
+    number = stored.default if stored.default in served else max(served)
+    return served[number].place or folder
