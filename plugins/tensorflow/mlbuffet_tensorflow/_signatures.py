@@ -79,8 +79,8 @@ def wired_to_copy(file: Wired, copy: Wired) -> Wired:
         wirings[name] = replace(
             there,
             signature=wiring.signature,
-            feeds=tuple(feeds[name] for name in wiring.signature.inputs),
-            fetches=tuple(fetches[name] for name in wiring.signature.outputs),
+            feeds=tuple(map(feeds.__getitem__, wiring.signature.inputs)),
+            fetches=tuple(map(fetches.__getitem__, wiring.signature.outputs)),
         )
     return Wired(wirings, file.left_out)
 

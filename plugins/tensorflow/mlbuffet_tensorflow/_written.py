@@ -115,8 +115,11 @@ def _traced(function: Function) -> Written:
 def _tensor(name: str, value: Any) -> Any:
     if value is None:
         raise Inexpressible(f"{name!r} is None, no tensor; return tensors")
-    _check(name, tf.type_spec_from_value(value), "return")
-    return tf.identity(value)
+    if isinstance(value, tf.__internal__.CompositeTensor):
+        _check(name, tf.type_spec_from_value(value), "return")
+    tensor = tf.identity(value)
+    array_dtype(name, tensor.dtype)
+    return tensor
 
 
 def _check(name: str, spec: Any, verb: str) -> None:
