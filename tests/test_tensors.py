@@ -1,5 +1,6 @@
 """Specs and signatures hold what models say of themselves, and hold callers to it."""
 
+import pickle
 from typing import Any
 
 import ml_dtypes
@@ -22,6 +23,15 @@ def test_a_dtype_that_no_tensor_has_is_refused(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, ml_dtypes.int4, np.bool_, np.complex64, object, ">f4"])
 def test_the_dtypes_of_numpy_and_ml_dtypes_are_taken_in_native_byte_order(dtype: type) -> None:
     assert TensorSpec("x", dtype, ()).dtype == np.dtype(dtype).newbyteorder("=")
+
+
+def test_a_name_in_the_models_file_changes_neither_a_spec_nor_how_it_is_shown() -> None:
+    named = TensorSpec("x", np.float32, (None, 4), wire_name="serving_default_x:0")
+    assert (named.wire_name, X.wire_name) == ("serving_default_x:0", None)
+    assert (named, hash(named), str(named)) == (X, hash(X), str(X))
+    assert pickle.loads(pickle.dumps(named)).wire_name == "serving_default_x:0"
+    assert Signature([named], [Y]) == Signature([X], [Y])
+    assert Signature.of_variants([Signature([named], [Y])]).inputs["x"].wire_name == "serving_default_x:0"
 
 
 @pytest.mark.parametrize("shape", [(-1,), (2.0,), ("n",), (True,)])

@@ -1,7 +1,7 @@
 """Named tensors, and the signatures that say which of them a model takes and gives."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -29,13 +29,18 @@ class TensorSpec:
     """Name, dtype and shape of one input or output.
 
     ``dtype`` is a bool, integer, float or complex type of numpy or ml_dtypes, or ``object`` for bytes.
+    ``wire_name`` is what the model's file calls the tensor, where that is another name: TensorFlow Serving's metadata
+    shows it, and nothing else uses it, so specs that differ in it alone are equal.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape
+    wire_name: str | None = field(default=None, compare=False)
 
-    def __init__(self, name: str, dtype: DTypeLike, shape: Iterable[int | None] | None) -> None:
+    def __init__(
+        self, name: str, dtype: DTypeLike, shape: Iterable[int | None] | None, *, wire_name: str | None = None
+    ) -> None:
         exact = _native(np.dtype(dtype))
         if exact.kind not in "biufcO" and not is_small(exact):
             raise ValueError(
@@ -47,6 +52,7 @@ class TensorSpec:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "dtype", exact)
         object.__setattr__(self, "shape", dimensions)
+        object.__setattr__(self, "wire_name", wire_name)
 
     def __str__(self) -> str:
         return f"{self.name}: {dtype_name(self.dtype)} {shape_text(self.shape)}"

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime_extensions import get_library_path
 
+import mlbuffet
 from mlbuffet import InvalidOptions, LoadFailed, Model
 from mlbuffet.model import load_artifact
 from mlbuffet.runtimes import installed_runtimes

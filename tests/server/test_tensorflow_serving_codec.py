@@ -496,17 +496,20 @@ def test_outputs_that_are_no_values_are_refused(array: np.ndarray) -> None:
 
 
 def test_metadata_is_such_as_protobuf_writes_it() -> None:
-    shown = model_metadata(
-        "m",
-        123,
-        Signatures({"s": Signature([TensorSpec("x", np.float32, (None, 1))], [TensorSpec("y", object, None)])}, None),
-    )
+    x, y = TensorSpec("x", np.float32, (None, 1)), TensorSpec("y", object, None, wire_name="PartitionedCall:2")
+    shown = model_metadata("m", 123, Signatures({"s": Signature([x], [y])}, None))
     assert shown["model_spec"] == {"name": "m", "signature_name": "", "version": "123"}
     dims = [{"size": "-1", "name": ""}, {"size": "1", "name": ""}]
     assert shown["metadata"]["signature_def"]["signature_def"] == {
         "s": {
             "inputs": {"x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": "x:0"}},
-            "outputs": {"y": {"dtype": "DT_STRING", "tensor_shape": {"dim": [], "unknown_rank": True}, "name": "y:0"}},
+            "outputs": {
+                "y": {
+                    "dtype": "DT_STRING",
+                    "tensor_shape": {"dim": [], "unknown_rank": True},
+                    "name": "PartitionedCall:2",
+                }
+            },
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
         }

@@ -3,6 +3,7 @@
 # mypy: allow-untyped-decorators
 
 import json
+import re
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ import mlbuffet
 from mlbuffet import Runtimes
 from mlbuffet.server.log_format import HumanFormatter
 from mlbuffet.server.tensorflow_serving.example_message import encode_example
-from mlbuffet_tensorflow._tensorflow import tf
+from mlbuffet_tensorflow._tensorflow import saved_model_pb2, tf
 
 v1 = tf.compat.v1
 PNG = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
@@ -44,8 +45,8 @@ def save_half_plus(path: Path, two: float, three: float, names: Mapping[str, str
             feature.set_shape([None, 1])
         half = v1.get_variable("a", initializer=0.5)
         x, x2 = tf.identity(features["x"], "x"), tf.identity(features["x2"], "x2")
-        tensors = {"examples": examples, "x": x, "x2": x2, "y": half * x + two}
-        tensors |= {"y2": half * x + three, "y3": half * x2 + three}
+        tensors = {"examples": examples, "x": x, "x2": x2, "y": tf.add(half * x, two, "y")}
+        tensors |= {"y2": tf.add(half * x, three, "y2"), "y3": tf.add(half * x2, three, "y3")}
         ports = {"predict": ("x", "y"), "regress": ("inputs", "outputs"), "classify": ("inputs", "scores")}
         signatures = {}
         for name, described in names.items():
@@ -60,6 +61,16 @@ def save_half_plus(path: Path, two: float, three: float, names: Mapping[str, str
         builder = v1.saved_model.builder.SavedModelBuilder(str(path))
         builder.add_meta_graph_and_variables(session, ["serve"], signatures)
         builder.save()
+
+
+def misdeclare(path: Path) -> None:
+    """As TensorFlow Serving's own half_plus_three is: DT_FLOAT of no shape for every tensor, text among them."""
+    message = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    for definition in message.meta_graphs[0].signature_def.values():
+        for info in (*definition.inputs.values(), *definition.outputs.values()):
+            info.dtype = 1
+            info.ClearField("tensor_shape")
+    (path / "saved_model.pb").write_bytes(message.SerializeToString())
 
 
 class Second(tf.Module):  # type: ignore[misc]  # tensorflow has no types
@@ -129,7 +140,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     save_half_plus(root / "default" / "00000123", 2.0, 3.0, two)
     three = {"serving_default": "predict x y", "tensorflow/serving/regress": "regress examples y"}
+    three["classify"] = "classify examples y"
     save_half_plus(root / "saved_model_half_plus_three" / "00000123", 3.0, 4.0, three)
+    misdeclare(root / "saved_model_half_plus_three" / "00000123")
     second = Second()
     names = ("image", "named", "classify", "regress", "dense", "scalar", "checked")
     tf.saved_model.save(second, str(root / "second" / "1"), {name: getattr(second, name) for name in names})
@@ -224,30 +237,60 @@ def test_published_requests_have_their_published_answers(
 
 
 def test_metadata_is_the_published_one(client: httpx.Client) -> None:
-    def info(dtype: str, *sizes: str, unknown: bool = False) -> dict[str, Any]:
+    def info(name: str, dtype: str, *sizes: str, unknown: bool = False) -> dict[str, Any]:
         dims = [{"size": size, "name": ""} for size in sizes]
-        return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": unknown}}
+        return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": unknown}, "name": f"{name}:0"}
 
     shown = client.get("/v1/models/default/metadata").json()
     assert shown["model_spec"] == {"name": "default", "signature_name": "", "version": "123"}
     signatures = shown["metadata"]["signature_def"]["signature_def"]
-    for signature in signatures.values():
-        for tensor in (*signature["inputs"].values(), *signature["outputs"].values()):
-            assert tensor.pop("name")
-    x = info("DT_FLOAT", "-1", "1")
-    examples = info("DT_STRING", unknown=True)
+    x, y, y2, x2, y3 = (info(name, "DT_FLOAT", "-1", "1") for name in ("x", "y", "y2", "x2", "y3"))
+    examples = info("tf_example", "DT_STRING", unknown=True)
 
     def signature_def(method: str, into: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
         return {"inputs": into, "outputs": out, "method_name": f"tensorflow/serving/{method}", "defaults": {}}
 
     assert signatures == {
-        "serving_default": signature_def("predict", {"x": x}, {"y": x}),
-        "regress_x_to_y": signature_def("regress", {"inputs": examples}, {"outputs": x}),
-        "regress_x_to_y2": signature_def("regress", {"inputs": examples}, {"outputs": x}),
-        "regress_x2_to_y3": signature_def("regress", {"inputs": x}, {"outputs": x}),
-        "classify_x_to_y": signature_def("classify", {"inputs": examples}, {"scores": x}),
-        "classify_x2_to_y3": signature_def("classify", {"inputs": x}, {"scores": x}),
+        "serving_default": signature_def("predict", {"x": x}, {"y": y}),
+        "regress_x_to_y": signature_def("regress", {"inputs": examples}, {"outputs": y}),
+        "regress_x_to_y2": signature_def("regress", {"inputs": examples}, {"outputs": y2}),
+        "regress_x2_to_y3": signature_def("regress", {"inputs": x2}, {"outputs": y3}),
+        "classify_x_to_y": signature_def("classify", {"inputs": examples}, {"scores": y}),
+        "classify_x2_to_y3": signature_def("classify", {"inputs": x2}, {"scores": y3}),
     }
+
+
+def test_a_signature_that_misdeclares_its_tensors_answers_and_is_shown_as_the_graph_is(client: httpx.Client) -> None:
+    address, examples = "saved_model_half_plus_three", [{"x": 1.0}, {"x": 2.0}]
+    classes = post(client, f"{address}:classify", signature_name="classify", examples=examples)
+    assert classes == {"results": [[["", 3.5]], [["", 4.0]]]}
+    shown = client.get(f"/v1/models/{address}/metadata").json()["metadata"]["signature_def"]["signature_def"]
+    assert shown["tensorflow/serving/regress"]["inputs"]["inputs"] == {
+        "dtype": "DT_STRING",
+        "tensor_shape": {"dim": [], "unknown_rank": True},
+        "name": "tf_example:0",
+    }
+    assert shown["serving_default"]["outputs"]["y"]["tensor_shape"]["dim"] == [
+        {"size": "-1", "name": ""},
+        {"size": "1", "name": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "signature", "side", "tensor", "name"),
+    [
+        ("second", "dense", "inputs", "x", r"dense_x:0"),
+        ("second", "dense", "outputs", "y", r"(Stateful)?PartitionedCall(_\d+)?:0"),
+        ("second", "image", "outputs", "pixel", r"(Stateful)?PartitionedCall(_\d+)?:2"),
+        ("linear", "serving_default", "inputs", "x", r"x:0"),  # of a runtime that knows no other
+        ("linear", "serving_default", "outputs", "y", r"y:0"),
+    ],
+)
+def test_metadata_has_the_names_of_the_file(
+    client: httpx.Client, model: str, signature: str, side: str, tensor: str, name: str
+) -> None:
+    shown = client.get(f"/v1/models/{model}/metadata").json()["metadata"]["signature_def"]["signature_def"]
+    assert re.fullmatch(name, shown[signature][side][tensor]["name"])
 
 
 # models of TensorFlow 2 and of ONNX

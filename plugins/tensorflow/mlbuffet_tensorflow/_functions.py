@@ -34,9 +34,16 @@ def functions_of(module: Any, names: Iterable[str]) -> tuple[dict[str, Function]
 
 def _function(concrete: Any) -> Function:
     """Arguments that are no tensors keep the values that the function was traced with."""
+    positional, keywords = concrete.structured_input_signature
+    names = concrete.function_type.parameters  # those of positional arguments come first
+    arguments = [*zip(names, positional, strict=False), *sorted(keywords.items())]
+    inputs = [
+        (getattr(leaf, "name", None) or name, leaf)
+        for name, nest in arguments
+        for leaf in tf.nest.flatten(nest)
+        if isinstance(leaf, tf.TypeSpec)
+    ]
     leaves = tf.nest.flatten(concrete.structured_input_signature)
-    specs = [leaf for leaf in leaves if isinstance(leaf, tf.TypeSpec)]
-    inputs = [(spec.name or f"input_{number}", spec) for number, spec in enumerate(specs)]
     return Function(partial(_call, concrete, leaves), inputs, named_leaves)
 
 

@@ -15,9 +15,6 @@ class Graph:
         self.nodes = {node.name: node for node in graph_def.node}
         self.functions = {function.signature.name: function for function in graph_def.library.function}
 
-    def __contains__(self, tensor: str) -> bool:
-        return node_name(tensor) in self.nodes
-
     def ancestors(self, tensors: Iterable[str]) -> list[Any]:
         """The nodes that ``tensors`` are computed from, those of the tensors included."""
         found: dict[str, Any] = {}

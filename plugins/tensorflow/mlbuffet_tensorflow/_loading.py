@@ -18,7 +18,7 @@ from mlbuffet_tensorflow._refusals import NotRestored, load_failed, not_loadable
 from mlbuffet_tensorflow._saved_model import MetaGraph, read_meta_graph, tags_of
 from mlbuffet_tensorflow._serving import served, served_functions, served_keras
 from mlbuffet_tensorflow._session import SessionModel
-from mlbuffet_tensorflow._signatures import signature_names, wire
+from mlbuffet_tensorflow._signatures import Wired, signature_names, wired_to_copy
 from mlbuffet_tensorflow._tensorflow import quiet, tf
 from mlbuffet_tensorflow._written import save_module, write
 
@@ -50,32 +50,35 @@ def _load_saved_model(path: Path, options: Options, files: ExitStack) -> Session
     if not signature_names(meta_graph):
         return _load_functions(path, meta_graph, options, files)
     try:
-        wired = wire(meta_graph)
-        return opened(path, meta_graph, served(wired, options.signature), options)
-    except NotRestored:
+        return opened(path, meta_graph, lambda wired: served(wired, options.signature), options)
+    except NotRestored as failed:
         if not meta_graph.HasField("object_graph_def"):
             raise
-        return _saved_again(path, meta_graph, options, files)
+        return _saved_again(path, meta_graph, failed.wired, options, files)
     except (tf.errors.OpError, ValueError) as error:
         if refusal := load_failed(error):
             raise refusal from error
         raise
 
 
-def _saved_again(path: Path, meta_graph: MetaGraph, options: Options, files: ExitStack) -> SessionModel:
+def _saved_again(path: Path, meta_graph: MetaGraph, file: Wired, options: Options, files: ExitStack) -> SessionModel:
     """Keras 3 models saved with ``tf.saved_model.save``: their checkpoint names the weights otherwise than their graph,
     so that a session finds none. The object loader does; what it loaded, saved again, runs in a session.
     """
     copy = _folder(files)
     try:
         loaded = tf.saved_model.load(str(path), tags=list(tags_of(meta_graph)))
-        tf.saved_model.save(loaded, str(copy), signatures=dict(loaded.signatures))
+        tf.saved_model.save(loaded, str(copy), signatures={name: loaded.signatures[name] for name in file.wirings})
     except Exception as error:  # a stranger's objects are rebuilt here, which may fail in any way
         raise not_loadable(error) from error
     loaded = None
     gc.collect()  # what the object loader built holds a second copy of the weights, in cycles
-    saved = read_meta_graph(copy, None)
-    return opened(copy, saved, served(wire(saved), options.signature), options)
+    return opened(
+        copy,
+        read_meta_graph(copy, None),
+        lambda wired: served(wired_to_copy(file, wired), options.signature),
+        options,
+    )
 
 
 def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: ExitStack) -> SessionModel:
@@ -90,12 +93,15 @@ def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: 
     except Exception as error:
         raise not_loadable(error) from error
     functions, families = functions_of(module, traced)
-    written, _ = write(functions, save_module(module, copy))
+    written, left_out = write(functions, save_module(module, copy))
     del module, functions
     gc.collect()
-    saved = read_meta_graph(copy, None)
-    offered = served_functions(wire(saved).wirings, written, families_of(families), options.signature)
-    return opened(copy, saved, offered, options)
+    return opened(
+        copy,
+        read_meta_graph(copy, None),
+        lambda wired: served_functions(wired.wirings, written, left_out, families_of(families), options.signature),
+        options,
+    )
 
 
 def _load_keras(path: Path, options: Options, files: ExitStack) -> SessionModel:
@@ -106,8 +112,9 @@ def _load_keras(path: Path, options: Options, files: ExitStack) -> SessionModel:
     written, _ = write({DEFAULT_SIGNATURE: keras_function(model)}, save_keras(model, copy))
     del model
     gc.collect()
-    saved = read_meta_graph(copy, None)
-    return opened(copy, saved, served_keras(wire(saved), written, options.signature), options)
+    return opened(
+        copy, read_meta_graph(copy, None), lambda wired: served_keras(wired, written, options.signature), options
+    )
 
 
 def _folder(files: ExitStack) -> Path:

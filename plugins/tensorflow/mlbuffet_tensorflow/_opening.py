@@ -1,6 +1,6 @@
 """A SavedModel opened in a session of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,24 @@ from mlbuffet_tensorflow._options import Options, invalid_options
 from mlbuffet_tensorflow._refusals import NotRestored
 from mlbuffet_tensorflow._saved_model import MetaGraph, tags_of
 from mlbuffet_tensorflow._session import Served, SessionModel, close_session, open_session
+from mlbuffet_tensorflow._signatures import Wired, wire
 from mlbuffet_tensorflow._tensorflow import tf
 
 
-def opened(path: Path, meta_graph: MetaGraph, served: Served, options: Options) -> SessionModel:
-    """The model in the folder ``path``. Raises `NotRestored` where a session finds no value for a variable."""
+def opened(path: Path, meta_graph: MetaGraph, serve: Callable[[Wired], Served], options: Options) -> SessionModel:
+    """The model in the folder ``path``, with what ``serve`` makes of its signatures.
+
+    Raises `NotRestored` where a session finds no value for a variable.
+    """
     session = open_session(options)
     try:
         with session.graph.as_default(), tf.device(_device(session, options.device)):
             tf.compat.v1.saved_model.load(session, list(tags_of(meta_graph)), str(path))
+        wired = wire(meta_graph, session.graph)
+        served = serve(wired)
         fetches = [tensor for wirings in served.variants.values() for wiring in wirings for tensor in wiring.fetches]
         if missing := _without_value(session, meta_graph, fetches):
-            raise NotRestored(missing)
+            raise NotRestored(missing, wired)
         checks = Checks(meta_graph.graph_def)
         return SessionModel(session, served, options, checks, reads_files=bool(meta_graph.asset_file_def))
     except BaseException:

@@ -16,7 +16,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     signature: str | None = None
     """The default signature; None: the one that the rules of resolution find."""
     tags: tuple[str, ...] | None = None
-    """The tags of the graph to serve, all of them; None: the graph tagged ``serve``, else the only one."""
+    """The tags of the graph to serve, all of them; None: the graph that the rules of tags find."""
     intra_op_threads: Threads = 0
     """Threads within an operation; 0: as many as the machine has cores. TensorFlow keeps one pool for the process, and
     its first use decides the size: later models share it, whatever they ask for."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlbuffet.errors import LoadFailed
+from mlbuffet_tensorflow._signatures import Wired
 from mlbuffet_tensorflow._tensorflow import tf
 
 _AT_LOAD = (
@@ -27,6 +28,11 @@ _AT_LOAD = (
         r"sstable|Read less bytes than requested|(?i:checksum|corrupted)",
         "the weights in its folder variables/ are damaged or cut short; copy or save the model again",
     ),
+    (
+        r"The type '([^']+)' has not been registered",
+        "one of its functions takes or returns a {0!r}, a type of a Python package that is not imported here; save the "
+        "model with signatures={{...}} of functions that take and return tensors",
+    ),
 )
 _DECORATED = "@tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32)])"
 
@@ -34,11 +40,13 @@ _DECORATED = "@tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32)
 class NotRestored(LoadFailed):
     """Signatures depend on ``variables`` to which a session that loaded the file gives no value."""
 
-    def __init__(self, variables: list[str]) -> None:
+    def __init__(self, variables: list[str], wired: Wired) -> None:
         super().__init__(
             f"the file holds no value for {len(variables)} of the variables that its signatures use, among them "
             f"{variables[0]!r}; save the model again, with model.export(path) where Keras made it"
         )
+        self.wired = wired
+        """The signatures of the file."""
 
 
 def load_failed(error: Exception) -> LoadFailed | None:

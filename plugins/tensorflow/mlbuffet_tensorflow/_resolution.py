@@ -18,7 +18,7 @@ class Offered:
     asked: str | None = None
     """The option ``signature``."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Signatures of the file that cannot be served, each with its reason."""
+    """Signatures or functions of the file that cannot be served, each with its reason."""
     functions: tuple[str, ...] = ()
     """The tf.functions that became the signatures, in a file that has none."""
 
@@ -47,9 +47,8 @@ def _option(offered: Offered) -> Default | None:
 
 
 def _serving_default(offered: Offered) -> Default | None:
-    """One that cannot be served has no stand-in: another function would answer in its name."""
-    if reason := offered.left_out.get(DEFAULT_SIGNATURE):
-        return Default(None, f"{DEFAULT_SIGNATURE!r} cannot be served: {reason}")
+    if left_out := _left_out(offered, DEFAULT_SIGNATURE):
+        return left_out
     if DEFAULT_SIGNATURE not in offered.names:
         return None
     return Default(DEFAULT_SIGNATURE, "its name says so")
@@ -58,18 +57,31 @@ def _serving_default(offered: Offered) -> Default | None:
 def _only_signature(offered: Offered) -> Default | None:
     if offered.functions or len(offered.names) != 1:
         return None
-    return Default(offered.names[0], "it is the only signature of the file")
+    return Default(offered.names[0], f"it is the only signature of the file{_servable(offered)}")
 
 
 def _function(offered: Offered) -> Default | None:
     """Of a file without signatures."""
+    if left_out := _left_out(offered, CALL):
+        return left_out
     if CALL in offered.functions and CALL in offered.names:
         return Default(
             CALL, f"the file has no signatures, and of its functions {CALL!r} is what calling the model runs"
         )
     if len(offered.functions) == 1 and offered.functions == offered.names:
-        return Default(offered.names[0], "the file has no signatures, and this is its only function")
+        reason = f"the file has no signatures, and this is its only function{_servable(offered)}"
+        return Default(offered.names[0], reason)
     return None
+
+
+def _left_out(offered: Offered, name: str) -> Default | None:
+    """What would be the default and cannot be served has no stand-in: another function would answer in its name."""
+    reason = offered.left_out.get(name)
+    return Default(None, f"{name!r} cannot be served: {reason}") if reason else None
+
+
+def _servable(offered: Offered) -> str:
+    return " that can be served" if offered.left_out else ""
 
 
 def _several(offered: Offered) -> str:

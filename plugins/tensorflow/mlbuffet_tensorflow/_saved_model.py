@@ -1,5 +1,7 @@
 """The meta graph of a SavedModel folder: parsed, and chosen by its tags."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,36 +17,46 @@ SERVE = "serve"
 
 
 def read_meta_graph(path: Path, tags: tuple[str, ...] | None) -> MetaGraph:
-    """The meta graph to serve: the one with exactly ``tags``, else the one tagged ``serve``, else the only one."""
-    meta_graphs = list(_read(path).meta_graphs)
-    if not meta_graphs:
+    """The meta graph to serve: the one with exactly ``tags``; without them the one tagged ``serve`` alone, else the
+    only one with that tag among others, else the one without tags, else the only one.
+    """
+    graphs: dict[tuple[str, ...], MetaGraph] = {}
+    for graph in _read(path).meta_graphs:
+        graphs.setdefault(tags_of(graph), graph)  # TensorFlow loads the first of several with the same tags
+    if not graphs:
         raise LoadFailed("saved_model.pb is empty or cut short: it holds no graph; copy or save the model again")
-    if tags is not None:
-        return _tagged(meta_graphs, tags)
-    served = [graph for graph in meta_graphs if SERVE in tags_of(graph)]
-    match [graph for graph in served if tags_of(graph) == (SERVE,)], served, meta_graphs:
-        case ([chosen], _, _) | (_, [chosen], _) | (_, _, [chosen]):
-            return chosen
-    raise LoadFailed(
-        f"the file holds several graphs, tagged {_tag_sets(meta_graphs)}, and none is the one to serve; "
-        f'choose one with the option tags, for example tags = ["{tags_of(meta_graphs[0])[0]}"]'
-    )
+    if tags is None:
+        return graphs[_to_serve(list(graphs))]
+    wanted = tuple(sorted(set(tags)))
+    if wanted not in graphs:
+        raise invalid_options(f"no graph of the file is tagged {list(tags)}; the tags are {_shown(graphs)}")
+    return graphs[wanted]
 
 
 def tags_of(meta_graph: MetaGraph) -> tuple[str, ...]:
-    """The tags of a meta graph, sorted."""
-    return tuple(sorted(meta_graph.meta_info_def.tags))
+    """The tags of a meta graph, sorted, each once."""
+    return tuple(sorted(set(meta_graph.meta_info_def.tags)))
 
 
-def _tagged(meta_graphs: list[MetaGraph], tags: tuple[str, ...]) -> MetaGraph:
-    for meta_graph in meta_graphs:
-        if tags_of(meta_graph) == tuple(sorted(tags)):
-            return meta_graph
-    raise invalid_options(f"no graph of the file is tagged {list(tags)}; the tags are {_tag_sets(meta_graphs)}")
+def _to_serve(tag_sets: list[tuple[str, ...]]) -> tuple[str, ...]:
+    for chosen in ((SERVE,), *_only(tags for tags in tag_sets if SERVE in tags), (), *_only(tag_sets)):
+        if chosen in tag_sets:
+            return chosen
+    choices = " or ".join(f"tags = {json.dumps(tags, ensure_ascii=False)}" for tags in tag_sets)
+    raise LoadFailed(
+        f"the file holds several graphs, tagged {_shown(tag_sets)}, and none is the one to serve; "
+        f"choose one with the option tags, which model.toml has below [options]: {choices}"
+    )
 
 
-def _tag_sets(meta_graphs: list[MetaGraph]) -> str:
-    return " and ".join(str(list(tags_of(graph))) for graph in meta_graphs)
+def _only(tag_sets: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The only one of ``tag_sets``, or none."""
+    several = list(tag_sets)
+    return several if len(several) == 1 else []
+
+
+def _shown(tag_sets: Iterable[tuple[str, ...]]) -> str:
+    return " and ".join(str(list(tags)) for tags in tag_sets)
 
 
 def _read(path: Path) -> Any:

@@ -25,22 +25,25 @@ def served_keras(wired: Wired, written: Mapping[str, Written], asked: str | None
 def served_functions(
     wirings: Mapping[str, Wiring],
     written: Mapping[str, Written],
+    left_out: Mapping[str, str],
     families: Mapping[str, Sequence[str]],
     asked: str | None,
 ) -> Served:
     """The functions of a file without signatures; those whose traces the inputs' shapes tell apart are one each."""
+    unserved = {
+        name: left_out[traces[0]] for name, traces in families.items() if all(trace in left_out for trace in traces)
+    }
+    functions = [name for name in families if name not in unserved]
     signatures: dict[str, Signature] = {}
     variants: dict[str, list[Wiring]] = {}
-    for name, traces in families.items():
-        renamed = {trace: rename(wirings[trace], written[trace]) for trace in traces if trace in written}
-        together = merged([wiring.signature for wiring in renamed.values()]) if len(renamed) > 1 else None
-        if together:
+    for name in functions:
+        renamed = {trace: rename(wirings[trace], written[trace]) for trace in families[name] if trace in written}
+        if together := merged([wiring.signature for wiring in renamed.values()]):
             signatures[name], variants[name] = together, list(renamed.values())
         else:
             signatures |= {trace: wiring.signature for trace, wiring in renamed.items()}
             variants |= {trace: [wiring] for trace, wiring in renamed.items()}
-    functions = tuple(name for name, traces in families.items() if any(trace in written for trace in traces))
-    return _served(signatures, variants, Offered(tuple(signatures), asked, functions=functions))
+    return _served(signatures, variants, Offered(tuple(signatures), asked, unserved, tuple(functions)))
 
 
 def _signatures(variants: Mapping[str, Sequence[Wiring]]) -> dict[str, Signature]:

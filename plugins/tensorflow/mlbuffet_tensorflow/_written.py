@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbuffet.tensors import Signature, TensorSpec
-from mlbuffet_tensorflow._signatures import Inexpressible, Wiring, report_left_out
+from mlbuffet_tensorflow._signatures import Inexpressible, Wiring, array_dtype, report_left_out
 from mlbuffet_tensorflow._tensorflow import tf
 
 
@@ -44,7 +44,7 @@ def write(functions: Mapping[str, Function], save: Save) -> tuple[dict[str, Writ
             written[name] = _traced(function)
         except Inexpressible as reason:
             left_out[name] = str(reason)
-    report_left_out(left_out, any_left=bool(written))
+    report_left_out("functions", left_out, any_left=bool(written))
     save({name: each.function for name, each in written.items()})
     return written, left_out
 
@@ -93,6 +93,8 @@ def named_leaves(result: Any) -> list[tuple[str, Any]]:
 
 
 def _traced(function: Function) -> Written:
+    for name, spec in function.inputs:
+        _check(name, spec, "take")
     outputs: list[str] = []
 
     def call(*tensors: Any) -> dict[str, Any]:
@@ -105,6 +107,8 @@ def _traced(function: Function) -> Written:
     ]
     compiled = tf.function(call, input_signature=specs, autograph=False)
     compiled.get_concrete_function()
+    if not outputs:
+        raise Inexpressible("it has no outputs")
     return Written(compiled, tuple(unique(name for name, _ in function.inputs)), tuple(outputs))
 
 
@@ -112,8 +116,18 @@ def _tensor(name: str, value: Any) -> Any:
     if value is None:
         raise Inexpressible(f"{name!r} is None, no tensor; return tensors")
     if isinstance(value, tf.__internal__.CompositeTensor):
-        raise Inexpressible(f"{name!r} is a ragged or sparse tensor; return its parts, or a dense one")
-    return tf.identity(value)
+        _check(name, tf.type_spec_from_value(value), "return")
+    tensor = tf.identity(value)
+    array_dtype(name, tensor.dtype)
+    return tensor
+
+
+def _check(name: str, spec: Any, verb: str) -> None:
+    """Raise `Inexpressible` unless ``spec`` is that of a tensor that arrays can be."""
+    if not isinstance(spec, tf.TensorSpec):
+        kind = type(spec).__qualname__.removesuffix("Spec").removesuffix(".")
+        raise Inexpressible(f"{name!r} is no dense tensor but {kind}; {verb} its parts, or a dense one")
+    array_dtype(name, spec.dtype)
 
 
 def _renamed(specs: Mapping[str, TensorSpec], names: Sequence[str]) -> list[TensorSpec]:

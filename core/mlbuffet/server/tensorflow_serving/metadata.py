@@ -60,9 +60,12 @@ def _signature_def(signature: Signature) -> SignatureDef:
 
 
 def _tensor_infos(specs: Mapping[str, TensorSpec]) -> dict[str, TensorInfo]:
-    """Tensors by name; what they are called in a graph is not known here, and clients do not need it."""
     return {
-        name: {"dtype": datatype_of(spec.dtype), "tensor_shape": _tensor_shape(spec.shape), "name": f"{name}:0"}
+        name: {
+            "dtype": datatype_of(spec.dtype),
+            "tensor_shape": _tensor_shape(spec.shape),
+            "name": f"{name}:0" if spec.wire_name is None else spec.wire_name,
+        }
         for name, spec in specs.items()
     }
 
