@@ -10,6 +10,7 @@ from mlbuffet.tensors import DEFAULT_SIGNATURE
 from mlbuffet_tensorflow._archive import unpack
 from mlbuffet_tensorflow._artifact import Kind, kind_to_load
 from mlbuffet_tensorflow._functions import families_of, functions_of, traces
+from mlbuffet_tensorflow._generated import without_generated_files
 from mlbuffet_tensorflow._keras_file import keras_function, load_keras, save_keras
 from mlbuffet_tensorflow._opening import opened
 from mlbuffet_tensorflow._options import Options, invalid_options
@@ -24,7 +25,7 @@ from mlbuffet_tensorflow._written import save_module, write
 
 def load_artifact(path: Path, options: Options) -> SessionModel:
     """The model at ``path``. Raises `LoadFailed`, or `InvalidOptions` for what the file does not have."""
-    with quiet(), ExitStack() as files:
+    with quiet(), without_generated_files(), ExitStack() as files:
         model = _load(path, options, files)
         if model.reads_files:
             model.files = files.pop_all()
@@ -109,5 +110,9 @@ def _load_keras(path: Path, options: Options, files: ExitStack) -> SessionModel:
 
 
 def _folder(files: ExitStack) -> Path:
-    """A folder that lasts as long as ``files``."""
-    return Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))
+    """A folder that lasts as long as ``files``. Raises `LoadFailed` where none can be made."""
+    try:
+        return Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))
+    except OSError as error:
+        reason = "loading it takes a folder for temporary files; name one that can be written in TMPDIR"
+        raise LoadFailed(reason, detail=str(error)) from error
