@@ -47,8 +47,8 @@ class Budget:
         self._spent += size
         if self.is_exceeded:
             raise LoadFailed(
-                f"what is in it has more than {self._limit} bytes, the most that is unpacked; unpack it yourself and give "
-                "the folder"
+                f"what is in it has more than {self._limit} bytes, the most that is unpacked; unpack it yourself and "
+                "give the folder"
             )
         if self._spent > self._plausible:
             raise LoadFailed(

@@ -3,6 +3,7 @@
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -37,6 +38,7 @@ from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.counting.seat import Seat
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 from mlbuffet.server.supervisor import Supervisor
+from mlbuffet.server.temporary import own_temporary_folder
 
 SWITCH_SECONDS = 0.001
 """How soon a thread gives up Python's lock for the event loop; by default it is five times as long.
@@ -102,11 +104,12 @@ def serve_models(
 ) -> int:
     """Serve models until a signal ends it; the exit status. Raises `NoModelLoaded` where not one could be loaded."""
     guarded = replace(settings, allow_changes=is_loopback(listener))
-    if guarded.workers == 1:
-        _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json))
-        return 0
-    work = _Worker(served, guarded, listener, lines, as_json=as_json)
-    return Supervisor(guarded.workers, work, listener).run()
+    with own_temporary_folder() as clean_up:  # in which those of workers lie
+        if guarded.workers == 1:
+            _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json), clean_up)
+            return 0
+        work = _Worker(served, guarded, listener, lines, as_json=as_json)
+        return Supervisor(guarded.workers, work, listener).run()
 
 
 @dataclass(frozen=True)
@@ -139,14 +142,19 @@ class _Worker:
         if connection is not None:
             settings = self.settings
             announcement = _Announcement(address_of(self.listener), self.as_json, connection)
-        try:
-            _serve(self.served, replace(settings, seat=seat), self.listener, announcement)
-        except MLBuffetError as error:
-            end_with(error)
+        with own_temporary_folder() as clean_up:
+            try:
+                _serve(self.served, replace(settings, seat=seat), self.listener, announcement, clean_up)
+            except MLBuffetError as error:
+                end_with(error)
 
 
 def _serve(
-    served: Served, settings: ServerSettings, listener: socket.socket, announcement: _Announcement | None
+    served: Served,
+    settings: ServerSettings,
+    listener: socket.socket,
+    announcement: _Announcement | None,
+    clean_up: Callable[[], None],
 ) -> None:
     """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
     runtimes = _runtimes()
@@ -172,7 +180,7 @@ def _serve(
 
     publisher = Publisher(sources.writable, catalog, repository) if sources.writable else None
     app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
-    server = Server(app, settings)
+    server = Server(app, settings, clean_up)
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_memory()
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends

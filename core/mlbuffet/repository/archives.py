@@ -19,7 +19,7 @@ def unpack(archive: Path, folder: Path, budget: Budget, disk: Disk) -> None:
         entries = checked(source, budget, MAX_FILES)
         for entry in entries:
             if any(part.startswith(".") for part in entry.filename.split("/")):
-                raise refused(entry, "a name that begins with a dot, which is not part of a model; leave such files out")
+                raise refused(entry, "a name that begins with a dot, which is not part of a model")
         disk.make_folder(folder)
         for entry in entries:
             target = folder / entry.filename

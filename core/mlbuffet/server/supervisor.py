@@ -68,6 +68,7 @@ class Supervisor:
 
         After SIGTERM it does not return, and the process ends by that signal, as a server alone does.
         """
+        before = signal.getsignal(signal.SIGTERM)
         for ending in _ENDINGS:
             signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
         try:
@@ -83,7 +84,7 @@ class Supervisor:
             while self._ending is None or self._running:
                 self._tend()
         if self._ending is signal.SIGTERM and not self._status:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
         return self._status
 
