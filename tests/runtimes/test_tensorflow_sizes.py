@@ -91,7 +91,7 @@ def lying_config(good: Path, folder: Path) -> Path:
     return path
 
 
-def positions(data: bytes, part: bytes) -> list[int]:
+def positions(data: bytearray, part: bytes) -> list[int]:
     return [at for at in range(len(data)) if data.startswith(part, at)]
 
 

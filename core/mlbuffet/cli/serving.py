@@ -104,12 +104,11 @@ def serve_models(
 ) -> int:
     """Serve models until a signal ends it; the exit status. Raises `NoModelLoaded` where not one could be loaded."""
     guarded = replace(settings, allow_changes=is_loopback(listener))
-    with own_temporary_folder() as clean_up:  # in which those of workers lie
-        if guarded.workers == 1:
-            _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json), clean_up)
-            return 0
-        work = _Worker(served, guarded, listener, lines, as_json=as_json)
-        return Supervisor(guarded.workers, work, listener).run()
+    if guarded.workers == 1:
+        _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json))
+        return 0
+    work = _Worker(served, guarded, listener, lines, as_json=as_json)
+    return Supervisor(guarded.workers, work, listener).run()
 
 
 @dataclass(frozen=True)
@@ -142,21 +141,27 @@ class _Worker:
         if connection is not None:
             settings = self.settings
             announcement = _Announcement(address_of(self.listener), self.as_json, connection)
-        with own_temporary_folder() as clean_up:
-            try:
-                _serve(self.served, replace(settings, seat=seat), self.listener, announcement, clean_up)
-            except MLBuffetError as error:
-                end_with(error)
+        try:
+            _serve(self.served, replace(settings, seat=seat), self.listener, announcement)
+        except MLBuffetError as error:
+            end_with(error)
 
 
 def _serve(
+    served: Served, settings: ServerSettings, listener: socket.socket, announcement: _Announcement | None
+) -> None:
+    """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
+    with own_temporary_folder() as clean_up:
+        _serve_with(served, settings, listener, announcement, clean_up)
+
+
+def _serve_with(
     served: Served,
     settings: ServerSettings,
     listener: socket.socket,
     announcement: _Announcement | None,
     clean_up: Callable[[], None],
 ) -> None:
-    """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
     runtimes = _runtimes()
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)

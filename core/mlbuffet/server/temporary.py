@@ -15,38 +15,57 @@ from mlbuffet.repository.workshop import locked
 PREFIX = "mlbuffet-serve-"
 
 
+class TemporaryFolder:
+    """A new folder in ``parent``, which no other user can enter. Creating it raises `OSError`.
+
+    The process holds a lock on it as long as it lives: what one that was killed has left behind, the next one removes.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        _sweep(parent)
+        self._descriptor: int | None = None
+        while self._descriptor is None:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self._descriptor = _locked(self.path)  # unless another process swept it before
+
+    def remove(self) -> None:
+        """Remove it with all that is in it; and that of a supervisor that was killed, once it is empty."""
+        discard(self.path)
+        if self.path.parent.name.startswith(PREFIX):
+            with suppress(OSError):
+                if (descriptor := locked(self.path.parent)) is not None:
+                    self.path.parent.rmdir()
+                    os.close(descriptor)
+
+    @contextmanager
+    def kept(self, *, as_tmpdir: bool = True) -> Iterator[None]:
+        """Let ``TMPDIR`` lead there, for this process, its libraries and its children; remove it at the end.
+
+        That is so at SIGTERM too, where nobody else handles that.
+        """
+        before = os.environ.get("TMPDIR"), tempfile.tempdir
+        if as_tmpdir:
+            _set_tmpdir(str(self.path), str(self.path))
+        try:
+            with _before_sigterm(self.remove):
+                yield
+        finally:
+            _set_tmpdir(*before)
+            self.remove()
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+
+
 @contextmanager
 def own_temporary_folder() -> Iterator[Callable[[], None]]:
-    """Let ``TMPDIR`` lead to a new folder, for this process, its libraries and its children; gives what removes it.
-
-    It is removed at the end, also at SIGTERM where nobody else handles that. The process holds a lock on it: what one
-    that was killed has left behind, the next one removes. Where no folder can be made, there is none.
-    """
+    """A `TemporaryFolder` that is `kept`, where one can be made; gives what removes it early."""
     try:
-        folder, descriptor = _made(Path(tempfile.gettempdir()))
+        folder = TemporaryFolder(Path(tempfile.gettempdir()))
     except OSError:
         yield lambda: None
         return
-    before = os.environ.get("TMPDIR"), tempfile.tempdir
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    try:
-        with _before_sigterm(lambda: discard(folder)):
-            yield lambda: discard(folder)
-    finally:
-        _restore(*before)
-        discard(folder)
-        os.close(descriptor)
-
-
-def _made(parent: Path) -> tuple[Path, int]:
-    _sweep(parent)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        with suppress(FileNotFoundError):  # another process swept it before it was locked
-            if (descriptor := locked(folder)) is not None:
-                if folder.exists():
-                    return folder, descriptor
-                os.close(descriptor)
+    with folder.kept():
+        yield folder.remove
 
 
 def _sweep(parent: Path) -> None:
@@ -54,12 +73,22 @@ def _sweep(parent: Path) -> None:
         with suppress(OSError):  # another process sweeps too
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
                 continue
-            if (descriptor := locked(folder)) is not None:
+            if (descriptor := _locked(folder)) is not None:
                 discard(folder)
                 os.close(descriptor)
 
 
-def _restore(variable: str | None, default: str | None) -> None:
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds the lock on ``folder``, unless another process does or has removed it."""
+    with suppress(FileNotFoundError):
+        descriptor = locked(folder)
+        if descriptor is None or folder.exists():
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _set_tmpdir(variable: str | None, default: str | None) -> None:
     tempfile.tempdir = default
     if variable is None:
         os.environ.pop("TMPDIR", None)
