@@ -205,6 +205,42 @@ def test_the_shape_is_the_one_in_the_file(tmp_path: Path, declared: Any, shape: 
     assert specs(model) == ([TensorSpec("x", np.float32, shape)], [TensorSpec("y", np.float32, shape)])
 
 
+CONSTANTS = [
+    helper.make_tensor("one", TensorProto.INT64, [3], [1, 1, -1]),
+    helper.make_tensor("rows", TensorProto.INT64, [2], [-1, 4]),
+    helper.make_tensor("kernel", TensorProto.FLOAT, [2, 1, 2], [1, 1, 1, 1]),
+    helper.make_tensor("most", TensorProto.INT64, [1], [2]),
+]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "given", "declared", "shape"),
+    [
+        ([node("Reshape", "x one", "y")], [1, 128], ["a", "b", "c"], (1, 1, 128)),
+        ([node("Reshape", "x one", "y")], ["n", 4], ["a", "b", "c"], (1, 1, None)),
+        ([node("Reshape", "x rows", "y")], ["n", 2, 2], ["a", "b"], (None, 4)),
+        ([node("Flatten", "x", "y")], ["n", 2, 3], [None, "b"], (None, 6)),
+        ([node("Concat", "x x", "y", axis=0)], ["n", 2], ["n", -1], (None, 2)),
+        ([node("Conv", "x kernel", "y")], ["n", 1, 5], ["n", "channels", "length"], (None, 2, 4)),
+        ([node("ReduceSum", "x", "y", keepdims=1)], ["n", 4], ["n", "m"], (1, 1)),
+        ([node("Shape", "x", "s"), node("Cast", "s", "y", to=TensorProto.FLOAT)], ["n", 4, 2], ["rank"], (3,)),
+        ([node("TopK", "x most", "y i")], ["n", 6], ["n", "k"], (None, 2)),
+        ([node("Concat", "x x", "y", axis=1)], ["n", "m"], ["n", 6], (None, 6)),  # the file knows more
+        ([node("Identity", "x", "y")], ["n", "m"], ["n", "m"], (None, None)),  # nobody knows
+    ],
+    ids=str,
+)
+def test_a_size_that_the_file_leaves_free_is_the_one_that_onnxruntime_infers(
+    tmp_path: Path, nodes: list[onnx.NodeProto], given: list[Any], declared: list[Any], shape: Any
+) -> None:
+    ends = [value("x", TensorProto.FLOAT, given)], [value("y", TensorProto.FLOAT, declared)]
+    model = load(tmp_path, nodes, *ends, CONSTANTS)
+    assert specs(model)[1] == [TensorSpec("y", np.float32, shape)]
+    sizes = [size if isinstance(size, int) else 3 for size in given]
+    answer = model.predict({"x": np.ones(sizes, np.float32)})["y"].shape
+    assert all(size in (None, came) for size, came in zip(shape, answer, strict=True))
+
+
 def test_a_shape_that_only_onnxruntime_infers_is_told(tmp_path: Path) -> None:
     outputs = [value("y", TensorProto.FLOAT, None)]
     model = load(tmp_path, [node("Identity", "x", "y")], [value("x", TensorProto.FLOAT, ["n", 3])], outputs)

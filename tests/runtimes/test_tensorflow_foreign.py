@@ -15,7 +15,7 @@ import pytest
 
 import mlbuffet
 from mlbuffet import LoadFailed, Runtimes, hookimpl
-from mlbuffet_tensorflow._archive import unpack
+from mlbuffet_tensorflow._archive import budget_of, unpack
 from mlbuffet_tensorflow._tensorflow import tf
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 from small_runtimes import HalfPlusTwo
@@ -158,11 +158,14 @@ CUSTOM = ("it needs 'Mine', a custom object", 'custom_objects={"Mine": Mine})`',
         (keras_with(keras.layers.Lambda(doubled, name="twice"), ".h5"), ("layers (twice)", *LAMBDA)),
         (keras_with(Mine(), ".keras"), CUSTOM),
         (keras_with(Mine(), ".h5"), CUSTOM),
-        (zip_of(MODEL, ("../evil", FILE)), ("leads out of its folder", "pack the model's folder again")),
-        (zip_of(MODEL, ("/evil", FILE)), ("leads out of its folder",)),
-        (zip_of(MODEL, ("a\\..\\evil", FILE)), ("leads out of its folder",)),
-        (zip_of(MODEL, ("link", LINK)), ("is a link or another special file",)),
-        (encrypted_zip, ("is encrypted", "pack the model's folder again")),
+        (zip_of(MODEL, ("../evil", FILE)), ("'..' or nothing between", "pack the model's folder again")),
+        (zip_of(MODEL, ("/evil", FILE)), ("an absolute path",)),
+        (zip_of(MODEL, ("a\\..\\evil", FILE)), ("a backslash",)),
+        (zip_of(MODEL, ("C:evil", FILE)), ("a colon",)),
+        (zip_of(MODEL, ("assets/nul.txt", FILE)), ("means a device",)),
+        (zip_of(MODEL, ("SAVED_MODEL.PB", FILE)), ("twice",)),
+        (zip_of(MODEL, ("link", LINK)), ("such as a link",)),
+        (encrypted_zip, ("an encrypted file", "pack the model's folder again")),
         (zip_of(("a/saved_model.pb", FILE), ("b/saved_model.pb", FILE)), ("several models (a, b)",)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -205,8 +208,8 @@ def test_the_lines_that_mend_a_frozen_graph_mend_it(
 
 def test_a_zip_larger_than_the_limit_is_not_unpacked(tmp_path: Path) -> None:
     path = zip_of(MODEL, ("variables/variables.index", FILE))(tmp_path)
-    with pytest.raises(LoadFailed, match="2 files of 4 bytes; at most 100000 files of 3 bytes are unpacked"):
-        unpack(path, tmp_path / "out", max_bytes=3)
+    with pytest.raises(LoadFailed, match="more than 3 bytes, the most that is unpacked; unpack it yourself"):
+        unpack(path, tmp_path / "out", budget_of(path, max_bytes=3))
     assert not (tmp_path / "out").exists()
 
 

@@ -412,8 +412,11 @@ def one_input(spec: TensorSpec) -> Signatures:
         (TensorSpec("x", np.int16, (None, 2)), b"\1\0\2\0\3\0\4\0", [[1, 2], [3, 4]]),
         (TensorSpec("x", np.int16, (2,)), b"\1\0\2\0", [1, 2]),
         (TensorSpec("x", object, (1,)), b"text\0", [b"text\0"]),
-        (TensorSpec("x", object, (None, 1)), b"", [[b""]]),
+        (TensorSpec("x", object, (1, 1)), b"", [[b""]]),
+        (TensorSpec("x", object, ()), b"\1\0\0\0a", b"\1\0\0\0a"),
         (TensorSpec("x", np.int16, (None, 0)), b"", []),
+        (TensorSpec("x", np.int16, (2, None)), b"", [[], []]),
+        (TensorSpec("x", np.int16, ()), b"\1\0", 1),
     ],
 )
 def test_a_raw_request_is_the_only_input(spec: TensorSpec, body: bytes, expected: list[Any]) -> None:
@@ -423,19 +426,43 @@ def test_a_raw_request_is_the_only_input(spec: TensorSpec, body: bytes, expected
 
 
 @pytest.mark.parametrize(
-    ("signatures", "message"),
+    ("spec", "message"),
     [
-        (one_input(TensorSpec("x", np.int16, (None, None))), "one free dimension at most"),
-        (one_input(TensorSpec("x", np.int16, None)), "one free dimension at most"),
-        (one_input(TensorSpec("x", np.complex64, (1,))), "one free dimension at most"),
-        (Signatures({"serving_default": Signature([X, TensorSpec("y", np.int8, ())], [])}), "models with one input"),
-        (one_input(TensorSpec("x", np.int16, (None, 2))), "has 3 bytes"),
-        (Signatures({"a": Signature([X], [])}, default=None), "no default signature"),
+        (TensorSpec("x", np.int16, (None, None)), r"'x' of shape \(any, any\): .* one free dimension at most"),
+        (TensorSpec("x", np.int16, None), "'x' of shape any rank: .* one free dimension at most"),
+        (TensorSpec("x", np.complex64, (1,)), "'x' is complex64, for which the protocol has no datatype"),
+        (TensorSpec("x", np.int16, (None, 2)), r"'x' of shape \(any, 2\): the body has 3 bytes, .* multiple of 4"),
+        (TensorSpec("x", np.int16, (None, 0)), "'x' has 3 bytes; INT16 of shape .* takes 0"),
+        (TensorSpec("x", np.int16, (2,)), "'x' has 3 bytes; INT16 of shape .* takes 4"),
+        (TensorSpec("x", np.bool_, (3,)), "'x' holds a byte that is neither 0 nor 1"),
+        (TensorSpec("x", object, (None,)), r"'x' of shape \(any,\): .* one element of BYTES, .* must be \[1\]"),
+        (TensorSpec("x", object, (None, 1)), r"'x' of shape \(any, 1\): .* one element of BYTES"),
+        (TensorSpec("x", object, (2,)), "'x' .* one element of BYTES"),
+        (TensorSpec("x", object, (1, 0)), "'x' .* one element of BYTES"),
+        (TensorSpec("x", object, None), "'x' of shape any rank: .* one free dimension at most"),
+    ],
+    ids=str,
+)
+def test_a_raw_request_that_does_not_fit_names_the_input_and_the_rule(spec: TensorSpec, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        decode_request(b"abc", 0, one_input(spec))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([X, TensorSpec("y", np.int8, ())], "models with one input; this one has 2: 'x', 'y'"),
+        ([], "models with one input; this one has 0: none"),
     ],
 )
-def test_a_raw_request_that_does_not_fit_is_refused(signatures: Signatures, message: str) -> None:
+def test_a_raw_request_is_for_one_input(inputs: list[TensorSpec], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        decode_request(b"abc", 0, signatures)
+        decode_request(b"abc", 0, Signatures({"serving_default": Signature(inputs, [])}))
+
+
+def test_a_raw_request_needs_a_default_signature() -> None:
+    with pytest.raises(InvalidInput, match="no default signature"):
+        decode_request(b"abc", 0, Signatures({"a": Signature([X], [])}, default=None))
 
 
 def test_outputs_are_sent_as_each_was_asked_for() -> None:

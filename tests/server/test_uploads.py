@@ -90,6 +90,14 @@ def many(count: int) -> bytes:
     return buffer.getvalue()
 
 
+def nested(content: bytes, depth: int) -> bytes:
+    """A model, and ``content`` in as many zip files, each with more than the next."""
+    for _ in range(depth):
+        content = zipped({"model.half": b"half", "deeper.zip": content})
+    return content
+
+
+MORE = bytes(LIMIT + 1)
 REFUSED = {
     "empty": ("x.half", b"", 422, "empty"),
     "corrupt": ("x.half", b"corrupt", 422, "the model cannot be loaded: the runtime refused it"),
@@ -143,6 +151,39 @@ REFUSED = {
     "a size that is too large": ("x.zip", lying(1000), 422, ""),
     "a size of 4 GiB": ("x.zip", lying(2**32 - 2), 413, "larger than"),
     "more than may be uploaded": ("x.zip", zipped({"model.half": bytes(LIMIT + 1)}), 413, "larger than"),
+    "a zip in a zip": ("x.zip", nested(zipped({"model.half": MORE}), 1), 413, "larger than"),
+    "a zip in a zip in a zip": ("x.zip", nested(zipped({"model.half": MORE}), 2), 413, "larger than"),
+    "a file of Keras in zips": (
+        "x.zip",
+        zipped({"a.zip": zipped({"model.keras": zipped({"config.json": MORE})})}),
+        413,
+        "larger than",
+    ),
+    "a file that is a zip": ("x.half", b"half" + zipped({"config.json": MORE}), 413, "larger than"),
+    "several zips in a zip": (
+        "x.zip",
+        zipped({"model.half": b"half", **{f"{number}.zip": zipped({"a": MORE[: LIMIT // 2]}) for number in range(3)}}),
+        413,
+        "larger than",
+    ),
+    "a zip behind one that is broken": (
+        "x.zip",
+        zipped({"model.half": b"half", "a.zip": encrypted(), "b.zip": nested(zipped({"model.half": MORE}), 1)}),
+        413,
+        "larger than",
+    ),
+    "a zip behind a broken entry": (
+        "x.zip",
+        zipped({"a.zip": encrypted() + zipped({"b.zip": b"PK\3\4", "c.zip": zipped({"model.half": MORE})})}),
+        413,
+        "larger than",
+    ),
+    "zips that have no end": ("x.zip", nested(zipped({"model.half": b"half"}), 10), 422, "more than 8 zip files"),
+    "a drive without a slash": ("x.zip", named("C:x"), 422, "colon"),
+    "a stream": ("x.zip", named("a:b"), 422, "colon"),
+    "a name that ends with a dot": ("x.zip", named("a."), 422, "ends with a dot"),
+    "a device of Windows": ("x.zip", named("nul.txt"), 422, "means a device"),
+    "accents": ("x.zip", zipped({"\u00e9": b"a", "e\u0301": b"b"}), 422, "twice"),
     "a name that is no text": ("x.zip", patched(named("aaaa\u00e9"), "\u00e9".encode(), b"\xff\xff"), 422, ""),
     "another compression": ("x.zip", zipped({"model.half": b"half"}, zipfile.ZIP_LZMA), 422, "deflate"),
 }
@@ -184,6 +225,38 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, run_app: RunApp
         answer = served.push("bomb", ("x.zip", bomb))
         assert (answer.status_code, "grow more than" in answer.json()["error"]) == (422, True)
         assert visible(served.root) == []
+
+
+class CountingDisk(Disk):
+    """Knows how much was written."""
+
+    written = 0
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        self.written += len(data)
+        super().write(file, data)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_bomb_in_archives_in_archives_is_refused_before_it_is_unpacked(
+    tmp_path: Path, run_app: RunApp, depth: int
+) -> None:
+    bomb = nested(zipped({"model.half": bytes(50 * 2**20)}), depth)
+    disk = CountingDisk()
+    with uploading(tmp_path / "models", run_app, disk=disk) as served:
+        answer = served.push("bomb", ("x.zip", bomb))
+        assert (answer.status_code, "grow more than" in answer.json()["error"]) == (422, True)
+        assert visible(served.root) == []
+        wait_for(lambda: leftovers(served.root) == [])
+    assert disk.written < 2**20
+
+
+def test_an_upload_may_hold_archives_that_are_part_of_the_model(served: Uploading) -> None:
+    files = {"model.half": b"half", "words.zip": zipped({"words.txt": bytes(1000)}), "secret.zip": encrypted()}
+    assert served.push("words", ("x.zip", zipped(files))).status_code == 201
+    with zipfile.ZipFile(io.BytesIO(served.client.get("/api/v1/models/words/download").content)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+    assert served.client.delete("/api/v1/models/words").status_code == 200
 
 
 @pytest.mark.parametrize(

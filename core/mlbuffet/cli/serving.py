@@ -3,6 +3,7 @@
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -37,6 +38,7 @@ from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.counting.seat import Seat
 from mlbuffet.server.process import Server, address_of, is_loopback, listen
 from mlbuffet.server.supervisor import Supervisor
+from mlbuffet.server.temporary import own_temporary_folder
 
 SWITCH_SECONDS = 0.001
 """How soon a thread gives up Python's lock for the event loop; by default it is five times as long.
@@ -149,6 +151,17 @@ def _serve(
     served: Served, settings: ServerSettings, listener: socket.socket, announcement: _Announcement | None
 ) -> None:
     """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
+    with own_temporary_folder() as clean_up:
+        _serve_with(served, settings, listener, announcement, clean_up)
+
+
+def _serve_with(
+    served: Served,
+    settings: ServerSettings,
+    listener: socket.socket,
+    announcement: _Announcement | None,
+    clean_up: Callable[[], None],
+) -> None:
     runtimes = _runtimes()
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
@@ -173,7 +186,7 @@ def _serve(
     writable = None if settings.read_only else sources.writable
     publisher = Publisher(writable, catalog, repository) if writable else None
     app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
-    server = Server(app, settings)
+    server = Server(app, settings, clean_up)
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_memory()
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends

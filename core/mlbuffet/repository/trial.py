@@ -3,10 +3,11 @@
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -57,7 +58,7 @@ def try_out(
     """
     chosen = runtimes.select(path, configuration.runtime or runtime)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
-    with TemporaryDirectory(prefix="mlbuffet-") as folder, _lifeline() as lifeline:
+    with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as folder, _lifeline() as lifeline:
         task = _Task(path, configuration, chosen.name, plugins, Path(folder, "report"), lifeline)
         end, last_words = _ended(task, patience)
         failure = {} if end else json.loads(task.report.read_text())
@@ -100,21 +101,32 @@ def _ended(task: _Task, patience: float) -> tuple[str, str]:
     """How the process ended, unless well, and its last words."""
     given = pickle.dumps(sys.path) + pickle.dumps(task)
     command = [sys.executable, "-X", "faulthandler", "-c", _START]
-    try:
-        ran = subprocess.run(  # noqa: S603 ours
-            command,
-            input=given,
-            capture_output=True,
-            pass_fds=[task.lifeline],
-            start_new_session=True,
-            timeout=patience,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"did not end within {patience:g} seconds", ""
-    crashed = ran.returncode != 0 or not task.report.exists()
-    end = "crashed" if ran.returncode < 0 else "ended before it was loaded"
-    return end if crashed else "", ran.stderr[-_LAST_WORDS:].decode(errors="replace")
+    temporary = task.report.parent / "temporary"
+    temporary.mkdir()
+    with subprocess.Popen(  # noqa: S603 ours
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},  # what it leaves there goes with it
+        pass_fds=[task.lifeline],
+        start_new_session=True,
+    ) as process:
+        try:
+            _, said = process.communicate(given, patience)
+        except subprocess.TimeoutExpired:
+            return f"did not end within {patience:g} seconds", ""
+        finally:
+            _kill_group(process.pid)
+    crashed = process.returncode != 0 or not task.report.exists()
+    end = "crashed" if process.returncode < 0 else "ended before it was loaded"
+    return end if crashed else "", said[-_LAST_WORDS:].decode(errors="replace")
+
+
+def _kill_group(process: int) -> None:
+    """End a process, and what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
 
 
 @contextmanager

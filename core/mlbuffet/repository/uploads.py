@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from mlbuffet.errors import UploadRefused, UploadTooLarge
+from mlbuffet.archives import Budget
+from mlbuffet.errors import LoadFailed, UploadRefused, UploadTooLarge
 from mlbuffet.repository import provenance
-from mlbuffet.repository.archives import unpack
+from mlbuffet.repository.archives import unpack, weigh
 from mlbuffet.repository.disk import Disk, discard, storing
 from mlbuffet.repository.provenance import Provenance
 
@@ -28,7 +29,6 @@ class Upload:
         self._size = 0
         self.content = folder / "content"
         """The folder of the version, once it is `unfold`-ed."""
-        self.report = folder / "report"
 
     def write(self, data: bytes) -> None:
         """Take more of the file. Raises `UploadTooLarge` and `StorageFailed`."""
@@ -43,9 +43,19 @@ class Upload:
         self._file.close()
         if not self._size:
             raise UploadRefused("the upload is empty")
-        suffix = Path(told.file).suffix.lower()
+        budget = Budget(self._size, self._limit)
+        try:
+            self._fill(Path(told.file).suffix.lower(), budget)
+            for file in self.content.rglob("*"):
+                if file.is_file():
+                    weigh(file, budget, self._folder / "nested", self._disk)
+        except LoadFailed as error:
+            raise UploadTooLarge(self._limit) if budget.is_exceeded else UploadRefused(error.reason) from error
+        self._disk.write_file(self.content / provenance.FILE_NAME, told.encoded())
+
+    def _fill(self, suffix: str, budget: Budget) -> None:
         if suffix == ARCHIVE:
-            unpack(self._received, self.content, self._limit, self._disk)
+            unpack(self._received, self.content, budget, self._disk)
             match list(self.content.iterdir()):
                 case [only] if only.is_dir():  # the folder was zipped, and not what is in it
                     self.content = only
@@ -53,7 +63,6 @@ class Upload:
             self._disk.make_folder(self.content)
             name = STEM + (suffix if _SUFFIX.fullmatch(suffix) else "")
             self._disk.rename(self._received, self.content / name)
-        self._disk.write_file(self.content / provenance.FILE_NAME, told.encoded())
 
     def discard(self) -> None:
         """Remove what was not published."""

@@ -48,7 +48,7 @@ class Workshop:
         folder = self._hall / token_hex(8)
         with suppress(FileNotFoundError):  # another process swept the hall meanwhile
             folder.mkdir()
-            if (descriptor := _locked(folder)) is None:
+            if (descriptor := locked(folder)) is None:
                 return
             if not folder.exists():
                 os.close(descriptor)
@@ -60,14 +60,14 @@ class Workshop:
             return
         for folder in self._hall.iterdir():
             with suppress(OSError):  # another process sweeps too, or it is not ours to sweep
-                if (descriptor := _locked(folder)) is not None:
+                if (descriptor := locked(folder)) is not None:
                     discard(folder)
                     os.close(descriptor)
         with suppress(OSError):
             self._hall.rmdir()
 
 
-def _locked(folder: Path) -> int | None:
+def locked(folder: Path) -> int | None:
     """A descriptor that holds the lock on ``folder``, unless another process does."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

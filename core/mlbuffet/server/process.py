@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from ipaddress import ip_address
 from threading import Timer
 from types import FrameType
@@ -45,12 +46,16 @@ class Server(uvicorn.Server):
 
     At SIGTERM it says for a moment that it is not ready, and goes on answering, so that nobody sends it anything new;
     then it takes no more connections and answers what it has accepted. At SIGINT, or a second signal, it skips that
-    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns.
+    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns;
+    then it does ``clean_up`` and nothing else.
     """
 
-    def __init__(self, app: Starlette, settings: ServerSettings | None = None) -> None:
+    def __init__(
+        self, app: Starlette, settings: ServerSettings | None = None, clean_up: Callable[[], None] = lambda: None
+    ) -> None:
         chosen = settings or ServerSettings()
         self._app = app
+        self._clean_up = clean_up
         self._grace = chosen.grace
         self._drain = min(DRAIN_SECONDS, self._grace / 4)
         self._stop_at = math.inf
@@ -76,28 +81,29 @@ class Server(uvicorn.Server):
         first = not self._app.state.draining
         self._app.state.draining = True
         if first:
-            _end_process_after(self._grace)
+            _end_process_after(self._grace, self._clean_up)
         if first and sig == signal.SIGTERM:
             self._captured_signals.append(sig)
             self._stop_at = time.monotonic() + self._drain
         else:
             super().handle_exit(sig, frame)
         if self.force_exit:
-            _end_process_after(FORCED_SECONDS)
+            _end_process_after(FORCED_SECONDS, self._clean_up)
 
     @override
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
 
 
-def _end_process_after(seconds: float) -> None:
+def _end_process_after(seconds: float, clean_up: Callable[[], None]) -> None:
     """A call to a model cannot be interrupted, and Python would wait for its thread."""
-    timer = Timer(seconds, _end_process)
+    timer = Timer(seconds, _end_process, [clean_up])
     timer.daemon = True
     timer.start()
 
 
-def _end_process() -> None:
+def _end_process(clean_up: Callable[[], None]) -> None:
     logger.error("a call to a model did not end in time, and is given up")
+    clean_up()
     logging.shutdown()
     os._exit(1)

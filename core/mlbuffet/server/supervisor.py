@@ -12,10 +12,11 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from threading import Thread
 
 from mlbuffet.server.counting.seat import Seat
+from mlbuffet.server.temporary import TemporaryFolder
 
 LONGEST_DELAY = 60.0
 STEADY_SECONDS = 60.0
@@ -70,14 +71,16 @@ class Supervisor:
         """
         for ending in _ENDINGS:
             signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
+        temporary = Path(gettempdir())
+        parent = _short(temporary)
         try:
-            private_folder = _private_folder()
+            folder = TemporaryFolder(parent)
         except OSError as error:
             reason = error.strerror or error
             logger.error("workers need a folder for temporary files; TMPDIR can say where: %s", reason)
             return 1
-        with private_folder as folder:
-            self._folder = Path(folder)
+        with folder.kept(as_tmpdir=parent is temporary):
+            self._folder = folder.path
             if not self._first_has_loaded():
                 return 1
             while self._ending is None or self._running:
@@ -160,12 +163,11 @@ def _how(process: BaseProcess) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _private_folder() -> TemporaryDirectory[str]:
-    """A folder that no other user can enter, with a path to which that of a socket can be added."""
-    parent = gettempdir()
-    if len(os.fsencode(parent)) > _LONGEST_FOLDER:
-        parent = "/tmp"  # noqa: S108  what is made there has a name that nobody knows, and is private
-    return TemporaryDirectory(prefix="mlbuffet-", dir=parent, ignore_cleanup_errors=True)
+def _short(folder: Path) -> Path:
+    """A folder for temporary files, with a path to which that of a socket can be added."""
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        return Path("/tmp")  # noqa: S108  what is made there has a name that nobody knows, and is private
+    return folder
 
 
 def _live(work: Work, seat: Seat, announce: Connection | None) -> None:

@@ -3,11 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as native
-
 from mlbuffet.errors import InvalidInput, LoadFailed
 from mlbuffet.tensors import Tensors, shape_text
+from mlbuffet_onnx._onnxruntime import native, onnxruntime
 
 ERRORS = (
     native.EPFail,

@@ -3,12 +3,11 @@
 import logging
 from pathlib import Path
 
-import onnxruntime
-
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, shape_text
 from mlbuffet_onnx._failures import ERRORS, run_failure
 from mlbuffet_onnx._graph import Graph, read_graph
 from mlbuffet_onnx._libraries import find_libraries
+from mlbuffet_onnx._onnxruntime import onnxruntime
 from mlbuffet_onnx._options import Options
 from mlbuffet_onnx._ports import input_port, output_port
 from mlbuffet_onnx._session import create_session, runner

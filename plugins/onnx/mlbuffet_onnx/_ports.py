@@ -75,8 +75,14 @@ def _element(side: Side, node: Any) -> ElementType:
 
 
 def _shape(node: Any, graph: Graph) -> Shape:
-    """The file's own word, since ``node.shape`` is ``[]`` for a scalar and for an unknown rank alike."""
+    """The file's own word, with the sizes that it leaves free and onnxruntime infers.
+
+    ``node.shape`` is ``[]`` for a scalar and for an unknown rank alike.
+    """
     value = graph.values.get(node.name)
-    if value and value.shape is not None:
+    inferred = tuple(size if isinstance(size, int) and size >= 0 else None for size in node.shape)
+    if value is None or value.shape is None:
+        return inferred or None
+    if len(inferred) != len(value.shape):
         return value.shape
-    return tuple(size if isinstance(size, int) and size >= 0 else None for size in node.shape) or None
+    return tuple(known if size is None else size for size, known in zip(value.shape, inferred, strict=True))

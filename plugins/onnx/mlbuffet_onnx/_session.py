@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Tensors
 from mlbuffet_onnx._failures import ERRORS, load_failure
+from mlbuffet_onnx._onnxruntime import native, onnxruntime
 from mlbuffet_onnx._options import VALID_OPTIONS, Options
 from mlbuffet_onnx._ports import Port, refuse_mixture
 from mlbuffet_onnx._stderr import stderr_to_logging

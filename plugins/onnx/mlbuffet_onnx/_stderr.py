@@ -36,13 +36,19 @@ def stderr_to_logging() -> Iterator[bool]:
 
     Its Python interface has no place for a callback. The descriptor leads to a file meanwhile, not to a pipe: a pipe
     may fill up, and breaks for a child process that outlives it. Gives whether that is so: where another load has the
-    descriptor, or another plugin that imports its framework, it is left to them, and nobody waits.
+    descriptor, or another plugin that imports its framework, it is left to them, and nobody waits; where no file can be
+    had, it stays as it is.
     """
     if not _ALONE.acquire(blocking=False):
         yield False
         return
     try:
-        with tempfile.TemporaryFile() as written:
+        try:
+            file = _file()
+        except OSError:
+            yield False
+            return
+        with file as written:
             try:
                 with _redirected(written):
                     yield True
@@ -51,6 +57,11 @@ def stderr_to_logging() -> Iterator[bool]:
                 _pass_on(written.read())
     finally:
         _ALONE.release()
+
+
+def _file() -> BinaryIO:
+    """A file in memory, where the system has such: the temporary folder may be read-only. Raises `OSError`."""
+    return os.fdopen(os.memfd_create("stderr"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile()
 
 
 @contextmanager

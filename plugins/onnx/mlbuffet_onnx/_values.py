@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.tensors import TensorSpec
 from mlbuffet_onnx._elements import ElementType
+from mlbuffet_onnx._onnxruntime import onnxruntime
 
 Array = NDArray[Any]
 InputConversion = Callable[[Array], Any]

@@ -2,16 +2,20 @@
 
 import gc
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mlbuffet.archives import Budget
 from mlbuffet.errors import LoadFailed
 from mlbuffet.tensors import DEFAULT_SIGNATURE
-from mlbuffet_tensorflow._archive import unpack
+from mlbuffet_tensorflow._archive import budget_of, unpack
 from mlbuffet_tensorflow._artifact import Kind, kind_to_load
 from mlbuffet_tensorflow._functions import families_of, functions_of, traces
+from mlbuffet_tensorflow._generated import without_generated_files
 from mlbuffet_tensorflow._imports import import_modules
 from mlbuffet_tensorflow._keras_file import keras_function, load_keras, save_keras
+from mlbuffet_tensorflow._keras_sizes import safe_keras_file
 from mlbuffet_tensorflow._opening import opened
 from mlbuffet_tensorflow._options import Options, invalid_options
 from mlbuffet_tensorflow._refusals import NotRestored, load_failed, not_loadable, nothing_to_serve
@@ -25,22 +29,22 @@ from mlbuffet_tensorflow._written import save_module, write
 
 def load_artifact(path: Path, options: Options) -> SessionModel:
     """The model at ``path``. Raises `LoadFailed`, or `InvalidOptions` for what the file does not have."""
-    with quiet(), ExitStack() as files:
+    with quiet(), without_generated_files(), ExitStack() as files:
         import_modules(options.imports)
-        model = _load(path, options, files)
+        model = _load(path, options, files, budget_of(path))
         if model.reads_files:
             model.files = files.pop_all()
     return model
 
 
-def _load(path: Path, options: Options, files: ExitStack) -> SessionModel:
+def _load(path: Path, options: Options, files: ExitStack, budget: Budget) -> SessionModel:
     match kind_to_load(path):
         case Kind.SAVED_MODEL:
             return _load_saved_model(path, options, files)
         case Kind.KERAS:
-            return _load_keras(path, options, files)
+            return _load_keras(path, options, files, budget)
         case Kind.ARCHIVE:
-            return _load(unpack(path, _folder(files)), options, files)
+            return _load(unpack(path, _folder(files), budget), options, files, budget)
         case _:
             raise LoadFailed("the zip's model is not one of TensorFlow or Keras, or is damaged; pack it again")
 
@@ -104,11 +108,12 @@ def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: 
     )
 
 
-def _load_keras(path: Path, options: Options, files: ExitStack) -> SessionModel:
+def _load_keras(path: Path, options: Options, files: ExitStack, budget: Budget) -> SessionModel:
     if options.tags is not None:
         raise invalid_options("a file of Keras has no tags")
     copy = _folder(files)
-    model = load_keras(path)
+    with ExitStack() as while_it_is_read:
+        model = load_keras(safe_keras_file(path, partial(_folder, while_it_is_read), budget))
     written, _ = write({DEFAULT_SIGNATURE: keras_function(model)}, save_keras(model, copy))
     del model
     gc.collect()
@@ -118,5 +123,9 @@ def _load_keras(path: Path, options: Options, files: ExitStack) -> SessionModel:
 
 
 def _folder(files: ExitStack) -> Path:
-    """A folder that lasts as long as ``files``."""
-    return Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))
+    """A folder that lasts as long as ``files``. Raises `LoadFailed` where none can be made."""
+    try:
+        return Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))
+    except OSError as error:
+        reason = "loading it takes a folder for temporary files; name one that can be written in TMPDIR"
+        raise LoadFailed(reason, detail=str(error)) from error

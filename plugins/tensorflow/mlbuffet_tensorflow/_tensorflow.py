@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, BinaryIO
 
 from mlbuffet_tensorflow._libraries import load_libraries
 
@@ -54,11 +54,11 @@ def _stderr_sifted() -> Iterator[None]:
     """
     with _ALONE:
         try:
-            terminal = os.dup(2)
-        except OSError:  # a daemon may have closed it
+            file, terminal = _file(), os.dup(2)
+        except OSError:  # there is no room for a file, or a daemon has closed its stderr
             yield
             return
-        with tempfile.TemporaryFile() as written:
+        with file as written:
             os.dup2(written.fileno(), 2)
             try:
                 yield
@@ -67,6 +67,11 @@ def _stderr_sifted() -> Iterator[None]:
                 os.close(terminal)
                 written.seek(0)
                 _sift(written.read())
+
+
+def _file() -> BinaryIO:
+    """A file in memory, where the system has such: the temporary folder may be read-only. Raises `OSError`."""
+    return os.fdopen(os.memfd_create("stderr"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile()
 
 
 def _sift(text: bytes) -> None:
@@ -79,11 +84,12 @@ def _sift(text: bytes) -> None:
 
 def _import() -> Any:
     """TensorFlow, silent unless we debug; a program that imported it before, or chose a log level, keeps its choice."""
+    logging.getLogger("matplotlib").addFilter(_reroute)  # Keras imports it, and it warns where HOME cannot be written
     level = "0" if logger.isEnabledFor(logging.DEBUG) else "3"
     if "tensorflow" in sys.modules or os.environ.setdefault(LOG_LEVEL, level) == "0":
         import tensorflow
     else:
-        with _stderr_sifted():
+        with quiet(), _stderr_sifted():
             load_libraries()
             import tensorflow
     for name in ("tensorflow", "absl"):

@@ -48,6 +48,11 @@ class TensorFlowRuntime:
                 "TensorFlow cannot be imported here; install it with: pip install 'mlbuffet[tensorflow]'",
                 detail=str(error),
             ) from error
+        except OSError as error:
+            raise LoadFailed(
+                "importing TensorFlow takes a folder for temporary files; name one that can be written in TMPDIR",
+                detail=str(error),
+            ) from error
         return load_artifact(path, parsed)
 
     @hookimpl

@@ -17,7 +17,7 @@ from mlbuffet.json_text import decode_outline
 from mlbuffet.server.open_inference.binary import array_from_buffer
 from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
 from mlbuffet.server.repeated import refuse_repeated_names
-from mlbuffet.tensors import Signatures, Tensors, TensorSpec
+from mlbuffet.tensors import Signatures, Tensors, TensorSpec, shape_text
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -179,23 +179,39 @@ def _count_names(request: InferRequest) -> int:
 
 
 def _raw_call(buffer: memoryview, signatures: Signatures) -> InferCall:
-    signature = signatures[signatures.resolve(None)]
-    match list(signature.inputs.values()):
-        case [spec] if spec.shape is not None and spec.shape.count(None) <= 1 and spec.dtype in DATATYPES:
-            array = _raw_array(buffer, spec)
+    inputs = signatures[signatures.resolve(None)].inputs
+    match list(inputs.values()):
+        case [spec]:
+            return InferCall({spec.name: _raw_array(buffer, spec)}, default_form=OutputForm(binary=True))
         case _:
-            raise InvalidInput("a raw request is for models with one input that has one free dimension at most")
-    return InferCall({spec.name: array}, default_form=OutputForm(binary=True))
+            names = ", ".join(map(repr, inputs)) or "none"
+            raise InvalidInput(f"a raw request is for models with one input; this one has {len(inputs)}: {names}")
 
 
 def _raw_array(buffer: memoryview, spec: TensorSpec) -> NDArray[Any]:
+    """What ``buffer`` holds, in the shape that follows from its length; Triton has the same rules."""
+    if spec.dtype not in DATATYPES:
+        raise InvalidInput(f"input {spec.name!r} is {spec.dtype}, for which the protocol has no datatype")
+    if spec.shape is None or spec.shape.count(None) > 1:
+        raise _not_raw(spec, "the shape follows from the length of the body if there is one free dimension at most")
     if spec.dtype.kind == "O":  # the body is one element, without its length
+        if any(size != 1 for size in spec.shape):
+            raise _not_raw(spec, "the body is one element of BYTES, so that the declared shape must be [1]")
         element = np.empty(1, object)
         element[0] = bytes(buffer)
-        return element.reshape([1] * len(spec.shape or ()))
-    row = prod(size for size in spec.shape or () if size is not None) * spec.dtype.itemsize
-    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.shape or ()]
+        return element.reshape([1] * len(spec.shape))
+    row = prod(size for size in spec.shape if size is not None) * spec.dtype.itemsize
+    if row and None in spec.shape and len(buffer) % row:
+        raise _not_raw(spec, f"the body has {len(buffer)} bytes, which is no multiple of {row}")
+    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.shape]
     return array_from_buffer(buffer, spec.dtype, shape, spec.name)
+
+
+def _not_raw(spec: TensorSpec, rule: str) -> InvalidInput:
+    return InvalidInput(
+        f"a raw request does not fit input {spec.name!r} of shape {shape_text(spec.shape)}: {rule}; "
+        "send its shape as JSON before the buffer"
+    )
 
 
 def _inputs(tensors: list[RequestInput], text_of: TextOf, buffers: memoryview) -> dict[str, NDArray[Any]]:

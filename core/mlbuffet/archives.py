@@ -1,0 +1,150 @@
+"""Zip files from strangers: their entries are looked at before any is read, and what comes of them is counted."""
+
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from mlbuffet.errors import LoadFailed
+
+MAX_DEPTH = 32
+MAX_NAME_BYTES = 255
+MAX_RATIO = 100
+RATIO_FREE = 2**24
+"""So many bytes may come of any file; beyond them it may grow `MAX_RATIO` times."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What `zipfile` raises for what it cannot read."""
+_PIECE = 2**20
+_REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1 | 0x40
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE | re.DOTALL)
+"""Names that mean a device on Windows, with any suffix."""
+
+
+class Budget:
+    """How many bytes may come of one file of ``size`` bytes, however deep archives lie in it.
+
+    At most ``limit``, and at most `MAX_RATIO` times as many as it has, but for the first `RATIO_FREE`.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self._limit = limit
+        self._plausible = RATIO_FREE + MAX_RATIO * size
+        self._spent = 0
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more than ``limit`` was spent."""
+        return self._spent > self._limit
+
+    def spend(self, size: int) -> None:
+        """Count ``size`` bytes more, before they are made. Raises `LoadFailed` where they are too many."""
+        self._spent += size
+        if self.is_exceeded:
+            raise LoadFailed(
+                f"what is in it has more than {self._limit} bytes, the most that is unpacked; unpack it yourself and "
+                "give the folder"
+            )
+        if self._spent > self._plausible:
+            raise LoadFailed(
+                f"it would grow more than {MAX_RATIO} times when it is unpacked; if that is right, pack it without "
+                "compression"
+            )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip file at ``path``. Raises `LoadFailed` where it turns out to be damaged, now or while it is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except DAMAGED as error:
+        reason = "the zip file is damaged, cut short, or of a kind that is not read; copy or pack it again"
+        raise LoadFailed(reason, detail=str(error)) from error
+
+
+def checked(archive: zipfile.ZipFile, budget: Budget, max_entries: int) -> list[zipfile.ZipInfo]:
+    """The entries of ``archive``, if there is nothing to fear from any. Raises `LoadFailed`: nothing is mended."""
+    entries = archive.infolist()
+    if len(entries) > max_entries:
+        raise LoadFailed(f"the zip file has {len(entries)} entries; {max_entries} are taken")
+    for entry in entries:
+        if problem := _problem(entry):
+            raise refused(entry, problem)
+    _check_names(entries)
+    budget.spend(sum(entry.file_size for entry in entries))
+    return entries
+
+
+def pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The content of ``entry``, never more than it declares. Raises `LoadFailed` where it is less."""
+    size = 0
+    with archive.open(entry) as source:
+        while piece := source.read(_PIECE):  # zipfile ends at the declared size, and checks the sum (CRC) there
+            size += len(piece)
+            yield piece
+    if size != entry.file_size:
+        raise LoadFailed(f"the zip file says that {entry.filename!r} has {entry.file_size} bytes, and it has {size}")
+
+
+def refused(entry: zipfile.ZipInfo, problem: str) -> LoadFailed:
+    """The error of a zip file with something that is not taken."""
+    name = entry.filename
+    shown = name if len(name) <= 80 else name[:80] + "..."
+    return LoadFailed(f"the zip file holds {problem}: {shown!r}; pack the model's folder again")
+
+
+def _problem(entry: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if problem := _problem_of_name(entry):
+        return problem
+    if kind not in _REGULAR or (kind == stat.S_IFDIR) > entry.is_dir():
+        return "something other than a file or a folder, such as a link"
+    if entry.flag_bits & _ENCRYPTED:
+        return "an encrypted file"
+    if entry.compress_type not in _METHODS:
+        return "a file that is compressed otherwise than by deflate"
+    return None
+
+
+def _problem_of_name(entry: zipfile.ZipInfo) -> str | None:
+    """Why a name is not taken: what one system writes where it says, another would write elsewhere."""
+    name = entry.filename
+    parts = name.removesuffix("/").split("/")
+    if entry.orig_filename != name or "\\" in name or any(unicodedata.category(letter) == "Cc" for letter in name):
+        return "a backslash or a control character"
+    if ":" in name:
+        return "a colon, which leads to another drive or stream on Windows"
+    if any(part in ("", ".", "..") for part in parts):
+        return "an absolute path, or one with '.', '..' or nothing between slashes"
+    if any(part.endswith((".", " ")) for part in parts):
+        return "a name that ends with a dot or a space, which Windows leaves out"
+    if any(_DEVICE.fullmatch(part) for part in parts):
+        return "a name that means a device on Windows"
+    if len(parts) > MAX_DEPTH or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        return f"a path deeper than {MAX_DEPTH} folders or a name longer than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def _check_names(entries: Sequence[zipfile.ZipInfo]) -> None:
+    files: set[str] = set()
+    folders: set[str] = set()
+    for entry in entries:
+        name = _folded(entry.filename.rstrip("/"))
+        parents = {str(parent) for parent in PurePosixPath(name).parents} - {"."}
+        if name in files or (name in folders and not entry.is_dir()) or parents & files:
+            raise LoadFailed(
+                f"the zip file has {entry.filename!r} twice; capitals and ways to write an accent make no difference"
+            )
+        (folders if entry.is_dir() else files).add(name)
+        folders |= parents
+
+
+def _folded(name: str) -> str:
+    """What names have in common that are one on some file system (Unicode's canonical caseless matching)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
