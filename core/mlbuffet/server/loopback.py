@@ -1,21 +1,14 @@
 """Requests that came straight from a program of this machine: through no proxy, and for no other site's name."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
-_FORWARDING = (
-    b"forwarded",  # RFC 7239
-    b"via",
-    b"x-real-ip",
-    b"x-client-ip",
-    b"x-cluster-client-ip",
-    b"x-original-forwarded-for",
-    b"x-envoy-external-address",
-    b"true-client-ip",
-    b"cf-connecting-ip",
-    b"fastly-client-ip",
+_FORWARDING = re.compile(
+    rb"forwarded(-for)?|x-forwarded(-.+)?|x-original-(forwarded-for|host|url|to)|x-rewrite-url|via|cdn-loop|cf-.+"
+    rb"|x-(real|remote)-ip|x-remote-addr|x-envoy-.+|x-azure-(clientip|socketip|fdid|ref)|x-appengine-.+"
+    rb"|(.+-)?client-?ip"  # X-Client-IP, True-Client-IP, Fastly-Client-IP and their like
 )
-_FORWARDING_PREFIX = b"x-forwarded"
 
 
 def not_local(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -24,7 +17,7 @@ def not_local(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     A proxy that adds no header and keeps its own name for the server in Host cannot be told from a program here.
     """
     headers = list(headers)
-    if forwarded := next((name for name, _ in headers if _is_forwarding(name)), None):
+    if forwarded := next((name for name, _ in headers if _FORWARDING.fullmatch(name)), None):
         return f"it came through a proxy, which its header {forwarded.decode('latin-1').title()} says"
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     if len(hosts) != 1:
@@ -45,10 +38,6 @@ def is_loopback_name(name: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
-
-
-def _is_forwarding(name: bytes) -> bool:
-    return name in _FORWARDING or name.startswith(_FORWARDING_PREFIX)
 
 
 def _name(host: str) -> str:
