@@ -1,7 +1,9 @@
 """A runtime whose artifacts say what is to become of the process that loads them."""
 
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +15,10 @@ from mlbuffet import LoadFailed, Signature, Signatures, Tensors, TensorSpec, hoo
 
 
 class Dangerous:
-    """Gives back x; but a file that says ``crash``, ``hang``, ``exit`` or ``refuse`` does so when it is loaded."""
+    """Gives back x; but a file that says ``crash``, ``hang``, ``exit`` or ``refuse`` does so when it is loaded.
+
+    With ``leave`` before, it leaves a temporary file; ``start`` starts a process that goes on doing so.
+    """
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
@@ -22,7 +27,12 @@ class Dangerous:
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any]) -> str:
         text = path.read_text()
-        match text:
+        if text.startswith("leave"):
+            Path(tempfile.mkdtemp(), "left").write_text("left")
+        match text.removeprefix("leave").strip():
+            case "start":
+                program = "import os, tempfile\nwhile True: os.close(tempfile.mkstemp()[0])"
+                subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             case "crash":
                 os.abort()
             case "hang":

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import stat
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper
 
 from faults import post
 from mlbuffet import Runtimes
+from mlbuffet.repository import Residency
 from mlbuffet.repository.disk import Disk
 from mlbuffet.server import ServerSettings
 from uploading import RunApp, Uploading, leftovers, uploading, visible, zipped
@@ -342,6 +344,38 @@ def test_a_body_that_stops_arriving_is_given_up(tmp_path: Path, run_app: RunApp)
             assert b" 408 " in connection.recv(100)
         assert visible(served.root) == []
         wait_for(lambda: leftovers(served.root) == [])
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"leave", 201), (b"leave crash", 422), (b"leave exit", 422), (b"leave hang", 422), (b"leave refuse", 422)],
+)
+def test_what_a_runtime_leaves_in_temporary_files_goes_with_the_process_that_tried_it(
+    tmp_path: Path, run_app: RunApp, temporary: Path, content: bytes, status: int
+) -> None:
+    residency = Residency(lazy=True)  # the server itself loads nothing
+    with uploading(tmp_path / "models", run_app, residency=residency, patience=2) as served:
+        assert served.push("new", ("x.danger", content)).status_code == status
+        assert list(temporary.iterdir()) == []
+
+
+def test_what_a_runtime_starts_ends_with_the_process_that_tried_it(
+    tmp_path: Path, run_app: RunApp, temporary: Path
+) -> None:
+    with uploading(tmp_path / "models", run_app, residency=Residency(lazy=True)) as served:
+        assert served.push("new", ("x.danger", b"start")).status_code == 201
+        wait_for(lambda: list(temporary.iterdir()) == [])
+        assert not [one for one in psutil.process_iter(["cmdline"]) if "mkstemp" in str(one.info["cmdline"])]
 
 
 class SmallDisk(Disk):

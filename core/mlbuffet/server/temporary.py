@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -71,7 +72,8 @@ def own_temporary_folder() -> Iterator[Callable[[], None]]:
 def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another process sweeps too
-            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 continue
             if (descriptor := _locked(folder)) is not None:
                 discard(folder)
