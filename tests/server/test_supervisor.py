@@ -17,7 +17,7 @@ def test_no_folder_for_temporary_files_is_told_before_any_worker_starts(
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # pytest has its own
     with listen("127.0.0.1", 0) as listener, caplog.at_level(logging.ERROR):
-        assert Supervisor(2, lambda seat, connection: None, listener).run() == 1
+        assert Supervisor(2, lambda *_: None, listener).run() == 1
     (record,) = caplog.records
     assert record.getMessage() == (
         "workers need a folder for temporary files; TMPDIR can say where: No such file or directory"

@@ -32,6 +32,7 @@ from mlbuffet.repository import (
     default_cache,
     is_remote,
 )
+from mlbuffet.running import RunningCalls
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
@@ -105,8 +106,12 @@ def serve_models(
     """Serve models until a signal ends it; the exit status. Raises `NoModelLoaded` where not one could be loaded."""
     guarded = replace(settings, allow_changes=is_loopback(listener))
     if guarded.workers == 1:
-        _serve(served, guarded, listener, _Announcement(address_of(listener), as_json=as_json))
+        running = RunningCalls.shared()
+        announcement = _Announcement(address_of(listener), as_json=as_json)
+        with running.watched(as_json=lines.as_json):
+            _serve(served, guarded, listener, announcement, running)
         return 0
+    RunningCalls().speak_of_crashes(in_file=False)
     work = _Worker(served, guarded, listener, lines, as_json=as_json)
     return Supervisor(guarded.workers, work, listener).run()
 
@@ -135,24 +140,29 @@ class _Worker:
     lines: LogLines
     as_json: bool
 
-    def __call__(self, seat: Seat, connection: Connection | None) -> None:
+    def __call__(self, seat: Seat, connection: Connection | None, running: RunningCalls) -> None:
         self.lines.set_up()
+        running.speak_of_crashes(in_file=self.lines.as_json)
         settings, announcement = replace(self.settings, load_first=True), None
         if connection is not None:
             settings = self.settings
             announcement = _Announcement(address_of(self.listener), self.as_json, connection)
         try:
-            _serve(self.served, replace(settings, seat=seat), self.listener, announcement)
+            _serve(self.served, replace(settings, seat=seat), self.listener, announcement, running)
         except MLBuffetError as error:
             end_with(error)
 
 
 def _serve(
-    served: Served, settings: ServerSettings, listener: socket.socket, announcement: _Announcement | None
+    served: Served,
+    settings: ServerSettings,
+    listener: socket.socket,
+    announcement: _Announcement | None,
+    running: RunningCalls,
 ) -> None:
     """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
-    with own_temporary_folder() as clean_up:
-        _serve_with(served, settings, listener, announcement, clean_up)
+    with own_temporary_folder() as remove_files:
+        _serve_with(served, settings, listener, announcement, running, remove_files)
 
 
 def _serve_with(
@@ -160,13 +170,14 @@ def _serve_with(
     settings: ServerSettings,
     listener: socket.socket,
     announcement: _Announcement | None,
-    clean_up: Callable[[], None],
+    running: RunningCalls,
+    remove_files: Callable[[], None],
 ) -> None:
     runtimes = _runtimes()
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
     models = sources.find(may_be_empty=served.may_be_empty)
-    scheduling = Scheduling(batching=served.batching, limits=served.limits)
+    scheduling = Scheduling(batching=served.batching, limits=served.limits, running=running)
     repository = ModelRepository(runtimes, served.runtime, served.residency, scheduling, served.cache.make())
     repository.update(models)
     catalog = Catalog(sources, models, repository.update)
@@ -186,6 +197,11 @@ def _serve_with(
     writable = None if settings.read_only else sources.writable
     publisher = Publisher(writable, catalog, repository) if writable else None
     app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
+
+    def clean_up() -> None:
+        running.note_good_end()
+        remove_files()
+
     server = Server(app, settings, clean_up)
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_memory()

@@ -135,6 +135,7 @@ class ModelVersion:
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
+        self._calls = scheduling.running.of(stored.name, stored.version)
         self._scheduler: Scheduler | None = None
         self._users = 0
         self._retired: Future[None] | None = None
@@ -219,7 +220,7 @@ class ModelVersion:
         started = time.perf_counter()
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
-            with import_seconds() as self.imports:
+            with import_seconds() as self.imports, self._calls.running("load"):
                 loaded = self._load(runtimes, runtime)
         except MLBuffetError as error:
             loaded = error
@@ -278,7 +279,7 @@ class ModelVersion:
         configuration, samples = self.configuration, {}
         if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
             samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
-        return self._scheduling.scheduler(model, configuration.scheduling, configuration.batching, samples)
+        return self._scheduling.scheduler(model, configuration.scheduling, configuration.batching, samples, self._calls)
 
     def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
@@ -322,7 +323,8 @@ class ModelVersion:
             scheduler, self._scheduler = self._scheduler, None
         if scheduler is None or self._retired is None:
             return
-        scheduler.model.close()
+        with self._calls.running("unload"):
+            scheduler.model.close()
         with self._lock:
             self._enter(State.UNAVAILABLE)
         self._on_change(self)

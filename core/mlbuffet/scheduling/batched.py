@@ -7,10 +7,11 @@ from time import perf_counter_ns
 
 from mlbuffet.errors import MLBuffetError, PredictFailed
 from mlbuffet.model import Model
+from mlbuffet.running import REQUEST_IDS
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
 from mlbuffet.scheduling.rows import divided, has_rows, joined, row_count, takes
-from mlbuffet.scheduling.runner import Singly
+from mlbuffet.scheduling.runner import Predict, Singly
 from mlbuffet.scheduling.ticket import Ticket
 from mlbuffet.tensors import Signature
 
@@ -18,12 +19,15 @@ from mlbuffet.tensors import Signature
 class Batched:
     """Runs batches of those signatures that can be batched, and all other calls one at a time."""
 
-    def __init__(self, model: Model, batching: Batching, fit: Mapping[str, Sequence[Signature]]) -> None:
+    def __init__(
+        self, model: Model, predict: Predict, batching: Batching, fit: Mapping[str, Sequence[Signature]]
+    ) -> None:
         self.model = model
+        self._predict = predict
         self.delay = batching.max_delay_ms / 1000
         self._batching = batching
         self._fit = fit
-        self._singly = Singly(model)
+        self._singly = Singly(model, predict)
 
     def batching(self, signature: str | None) -> Batching | None:
         """How calls of ``signature`` are batched, if they are."""
@@ -65,6 +69,7 @@ class Batched:
         asked = [ticket for ticket in tickets if not ticket.is_abandoned]
         if len(asked) > 1 or (self._batching.preferred_sizes and asked and asked[0].kind is not None):
             with suppress(MLBuffetError, MemoryError):
+                REQUEST_IDS.set(b" ".join(ticket.request_id for ticket in asked))
                 predictions = self._predict_together([ticket.call for ticket in asked])
                 for ticket, prediction in zip(asked, predictions, strict=True):
                     ticket.note(prediction)
@@ -93,7 +98,7 @@ class Batched:
         begun = perf_counter_ns()
         inputs = joined([call.inputs for call in calls], size)
         called = perf_counter_ns()
-        outputs = self.model.predict(inputs, signature=name)
+        outputs = self._predict(inputs, signature=name)
         answered = perf_counter_ns()
         if not has_rows(outputs, size):
             raise PredictFailed(self.model.runtime.name, name, f"of a batch of {size} rows, it gave not as many")

@@ -1,14 +1,19 @@
 """How the calls that wait are taken and run."""
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
+
+from numpy.typing import NDArray
 
 from mlbuffet.model import Model
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
 from mlbuffet.scheduling.ticket import Ticket
+
+Predict: TypeAlias = Callable[..., dict[str, NDArray[Any]]]
+"""`mlbuffet.Model.predict` of a model, or what stands for it."""
 
 
 class Runner(Protocol):
@@ -44,8 +49,9 @@ class Singly:
 
     delay = 0.0
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, predict: Predict) -> None:
         self.model = model
+        self._predict = predict
 
     def batching(self, signature: str | None) -> Batching | None:  # noqa: ARG002
         """Not at all."""
@@ -62,9 +68,7 @@ class Singly:
     def predict(self, call: Call, rows: int = 1) -> Prediction:
         """What the model answers to a call that counts as so many rows."""
         begun = perf_counter_ns()
-        outputs = self.model.predict(
-            call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape
-        )
+        outputs = self._predict(call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape)
         return Prediction(outputs, Execution(rows, begun, 0, perf_counter_ns() - begun, 0), rows)
 
     def run(self, tickets: Sequence[Ticket]) -> None:

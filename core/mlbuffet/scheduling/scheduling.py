@@ -7,12 +7,13 @@ from typing import Any
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.model import Model
+from mlbuffet.running import RunningCalls, VersionCalls
 from mlbuffet.scheduling.batched import Batched
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.independence import check_rows_independent
 from mlbuffet.scheduling.limits import Limits
 from mlbuffet.scheduling.loop_time import LoopTime
-from mlbuffet.scheduling.runner import Runner, Singly
+from mlbuffet.scheduling.runner import Predict, Runner, Singly
 from mlbuffet.scheduling.scheduler import Scheduler
 from mlbuffet.tensors import Signature
 
@@ -26,42 +27,53 @@ Samples = Mapping[str, Mapping[str, Any]]
 class Scheduling:
     """Threads, and the time of the event loop; with ``batching`` every model is batched that can be.
 
-    ``limits`` are those of the models that say nothing of their own.
+    ``limits`` are those of the models that say nothing of their own, and ``running`` is where their calls are noted.
     """
 
-    def __init__(self, *, batching: bool = False, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, batching: bool = False, limits: Limits | None = None, running: RunningCalls | None = None
+    ) -> None:
+        self.running = running or RunningCalls()
         self._batching = batching
         self._limits = limits or Limits()
         self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
         self._loop_time = LoopTime()
 
     def scheduler(
-        self, model: Model, limits: Limits, batching: Batching | None = None, samples: Samples | None = None
+        self,
+        model: Model,
+        limits: Limits,
+        batching: Batching | None = None,
+        samples: Samples | None = None,
+        calls: VersionCalls | None = None,
     ) -> Scheduler:
         """A scheduler for the calls of ``model``, batched if ``batching`` asks for it.
 
-        Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. Raises
-        `LoadFailed` where it was asked for and no signature can be batched.
+        Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. The calls are
+        noted in ``calls``. Raises `LoadFailed` where batching was asked for and no signature can be batched.
         """
-        runner = self._runner(model, batching, samples or {})
+        predict: Predict = model.predict
+        if calls is not None:
+            predict = calls.noting(predict, model.signatures, model.signatures.default)
+        runner = self._runner(model, predict, batching, samples or {})
         return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_time)
 
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False)
 
-    def _runner(self, model: Model, batching: Batching | None, samples: Samples) -> Runner:
+    def _runner(self, model: Model, predict: Predict, batching: Batching | None, samples: Samples) -> Runner:
         asked = batching or (Batching() if self._batching else Batching(max_size=1))
         if asked.max_size == 1:
-            return Singly(model)
+            return Singly(model, predict)
         fit, refusals = _tried(model, samples)
         for refusal in refusals.values():
             logger.info("'%s': %s", model.path, refusal.reason)
         if fit:
-            return Batched(model, asked, fit)
+            return Batched(model, predict, asked, fit)
         if batching is not None and refusals:
             raise refusals.get(model.signatures.default, next(iter(refusals.values())))
-        return Singly(model)
+        return Singly(model, predict)
 
 
 def _tried(model: Model, samples: Samples) -> tuple[dict[str, list[Signature]], dict[str | None, LoadFailed]]:

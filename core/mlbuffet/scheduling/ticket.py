@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Protocol
 
+from mlbuffet.running import REQUEST_IDS
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.pace import Pace
 from mlbuffet.scheduling.rows import row_count
@@ -21,7 +22,7 @@ class Lease(Protocol):
 class Ticket:
     """Made on the event loop, settled in a thread, delivered on the loop."""
 
-    __slots__ = ("_lease", "_settled", "answer", "call", "is_ripe", "kind", "pace", "rows")
+    __slots__ = ("_lease", "_settled", "answer", "call", "is_ripe", "kind", "pace", "request_id", "rows")
 
     def __init__(self, call: Call, kind: Hashable | None, pace: Pace, lease: Lease) -> None:
         self.call = call
@@ -29,6 +30,8 @@ class Ticket:
         """What calls that may share a batch have in common; ``None`` for one that runs alone."""
         self.rows = row_count(call.inputs)
         self.pace = pace
+        self.request_id = REQUEST_IDS.get()
+        """Of the request that it is of."""
         self.is_ripe = True
         """Whether it waits no longer for others to share its batch."""
         self.answer: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
@@ -49,6 +52,7 @@ class Ticket:
         """Note what ``predict`` makes of the call, unless nobody waits for it."""
         if self.is_abandoned:
             return
+        REQUEST_IDS.set(self.request_id)
         try:
             self.note(predict(self.call))
         except BaseException as raised:  # noqa: BLE001  whatever it is, the caller is told

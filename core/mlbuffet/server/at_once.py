@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from mlbuffet.errors import MLBuffetError, Overloaded
 from mlbuffet.repository import Handle, ModelVersion
+from mlbuffet.running import REQUEST_IDS
 from mlbuffet.server.body import WORTH_COMPRESSING, compress
 from mlbuffet.server.busy_poll import BusyPoll
 from mlbuffet.server.coding import LARGE, code
@@ -122,6 +123,8 @@ class AtOnce:
         with handle:
             if version.configuration.cache is not None or not handle.scheduler.may_run_now:
                 return None
+            request_id = known.request_id or new_id()
+            REQUEST_IDS.set(request_id)
             try:
                 answer = prompt.answer(handle, request, body)
             except Exception as error:  # noqa: BLE001  the application tells of it
@@ -133,7 +136,7 @@ class AtOnce:
             if (compressed := compress(plain, request)) is not plain:
                 return compressed
         self._traffic.count((prompt.protocol, version.name, version.version), 200, perf_counter() - begin)
-        return self._written(answer, known, server_headers)
+        return self._written(answer, request_id, server_headers)
 
     def _recognize(self, head: Head) -> Known | None:
         if head.length > self._max_body:
@@ -145,7 +148,7 @@ class AtOnce:
                 return Known(prompt, request, head.length, id_in(head.headers))
         return None
 
-    def _written(self, answer: Answer, known: Known, server_headers: Headers) -> bytes:
+    def _written(self, answer: Answer, request_id: bytes, server_headers: Headers) -> bytes:
         if server_headers is not self._server_headers:  # they change once a second, with the date
             self._server_headers = server_headers
             self._beginning = b"HTTP/1.1 200 OK\r\n" + _lines(server_headers)
@@ -154,7 +157,7 @@ class AtOnce:
         return b"%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
             self._beginning_of_json if json else self._beginning + _lines(answer.headers),
             _REQUEST_ID,
-            known.request_id or new_id(),
+            request_id,
             len(answer.body),
             answer.body,
         )

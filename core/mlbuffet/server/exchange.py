@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import getrandbits
 
 from mlbuffet.repository import ModelVersion
+from mlbuffet.running import REQUEST_IDS
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -33,6 +34,7 @@ def begin_exchange(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchang
     """The exchange that begins in this task, with the client's id for it where that is fit for a log."""
     exchange = Exchange(id_in(headers) or new_id(), protocol_of(path))
     _current.set(exchange)
+    REQUEST_IDS.set(exchange.request_id)
     return exchange
 
 

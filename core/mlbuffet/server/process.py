@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from threading import Timer
 from types import FrameType
@@ -46,8 +47,8 @@ class Server(uvicorn.Server):
 
     At SIGTERM it says for a moment that it is not ready, and goes on answering, so that nobody sends it anything new;
     then it takes no more connections and answers what it has accepted. At SIGINT, or a second signal, it skips that
-    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns;
-    then it does ``clean_up`` and nothing else.
+    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns.
+    ``clean_up`` is called once nothing is served any more, or was given up.
     """
 
     def __init__(
@@ -89,6 +90,14 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
         if self.force_exit:
             _end_process_after(FORCED_SECONDS, self._clean_up)
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Behind it, the process may end by the signal that ended the server."""
+        with super().capture_signals():
+            yield
+            self._clean_up()
 
     @override
     async def on_tick(self, counter: int) -> bool:

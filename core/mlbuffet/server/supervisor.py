@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from threading import Thread
 
+from mlbuffet.running import RunningCalls
 from mlbuffet.server.counting.seat import Seat
 from mlbuffet.server.temporary import TemporaryFolder
 
@@ -29,7 +30,7 @@ _LONGEST_FOLDER = 70
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Seat, Connection | None], None]
+Work = Callable[[Seat, Connection | None, RunningCalls], None]
 """What a worker does, which can be pickled; no other has its seat while it lives.
 
 The first worker says on its connection that it has loaded what it serves; the others, and those that replace a dead
@@ -43,6 +44,7 @@ class _Place:
 
     number: int
     process: BaseProcess | None = None
+    running: RunningCalls = field(default_factory=RunningCalls)
     started: float = 0.0
     failures: int = 0
     due: float = 0.0
@@ -113,8 +115,12 @@ class Supervisor:
         """Whether the first worker has said that it loaded; where it ended by itself, it has said why."""
         with suppress(EOFError):
             return bool(first.recv())
-        for process in self._running:
+        for place in self._places:
+            process = place.process
+            if process is None:
+                continue
             process.join()
+            place.running.report(process.pid or 0)
             if process.exitcode not in (0, 1) and not self._told_to_end:
                 logger.error("the worker %d ended (%s) before it had loaded", process.pid, _how(process))
         return self._told_to_end
@@ -131,12 +137,14 @@ class Supervisor:
 
     def _start(self, place: _Place, announce: Connection | None = None) -> None:
         seat = Seat(folder=self._folder, number=place.number, count=len(self._places), supervisor=os.getpid())
-        place.process = self._context.Process(target=_live, args=(self._work, seat, announce))
+        place.running = RunningCalls.shared()
+        place.process = self._context.Process(target=_live, args=(self._work, seat, announce, place.running))
         place.process.start()
         place.started = time.monotonic()
 
     def _note_end(self, place: _Place, process: BaseProcess) -> None:
         place.process = None
+        place.running.report(process.pid or 0)
         if self._ending is not None:
             self._status |= process.exitcode not in _GOOD_EXITS
             return
@@ -170,11 +178,11 @@ def _short(folder: Path) -> Path:
     return folder
 
 
-def _live(work: Work, seat: Seat, announce: Connection | None) -> None:
+def _live(work: Work, seat: Seat, announce: Connection | None, running: RunningCalls) -> None:
     """Work as a process of its own, which Ctrl-C on a terminal reaches through the supervisor alone."""
     os.setpgrp()
     Thread(target=_follow, args=(seat.supervisor,), name="mlbuffet-follow", daemon=True).start()
-    work(seat, announce)
+    work(seat, announce, running)
 
 
 def _follow(supervisor: int) -> None:

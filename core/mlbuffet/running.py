@@ -1,0 +1,255 @@
+"""What a process runs at each moment, in memory that outlives it: who survives a crash logs it.
+
+No code of Python runs in a process that crashes, or is killed. So each call into a runtime is noted in a file in memory
+before it begins, and another process reads that file: the supervisor that of a worker, and for a server of one process
+this file, run as a program that waits for the server's end. It imports next to nothing, so that it takes little memory.
+"""
+
+import faulthandler
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from fcntl import LOCK_EX, LOCK_UN, lockf
+from itertools import count
+from mmap import mmap
+from typing import Any, TypeVar
+
+REQUEST_IDS: ContextVar[bytes] = ContextVar("request_ids", default=b"")
+"""The ids of the requests that this task or thread works for, with spaces between them."""
+
+_SLOT = 2048
+_SIZE = 8192 * _SLOT
+"""Of the notes; only pages that were written take memory. In the file, what faulthandler writes comes behind them."""
+_LAST = 1
+"""Which of the first words says in which slot the call is noted that returned last."""
+_LONGEST_SIGNATURE = 200
+
+T = TypeVar("T")
+Entry = tuple[str, dict[str, Any]]
+"""A line of the log: its message and the fields that it has as JSON."""
+
+
+class RunningCalls:
+    """The calls under way in one process, a slot for each; the first says whether it ended well, and its last call."""
+
+    def __init__(self, file: int = -1) -> None:
+        self._file = file
+        """-1 where nobody else is to read it."""
+        self._memory = mmap(file, _SIZE)
+        self._words = memoryview(self._memory).cast("Q")
+        self._free: deque[int] = deque()
+        self._unused = count(_SLOT, _SLOT)
+
+    @classmethod
+    def shared(cls) -> "RunningCalls":
+        """Those that another process can read, where the system has a place for them."""
+        try:
+            file = _file_in_memory()
+            os.ftruncate(file, _SIZE)
+        except OSError:
+            return cls()
+        return cls(file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a process that is being started, which writes to the same memory."""
+        if self._file < 0:
+            return RunningCalls, ()
+        from multiprocessing.reduction import DupFd
+
+        return _received, (DupFd(self._file),)
+
+    def of(self, model: str, version: int) -> "VersionCalls":
+        """Where the calls of one version of a model are noted."""
+        return VersionCalls(self, model, version)
+
+    def begin(self, note: bytes) -> int:
+        """The slot that says ``note`` from now on, until it is given to `end`."""
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            slot = min(next(self._unused), _SIZE - _SLOT)  # so many threads there are not
+        note = note[: _SLOT - 1]
+        self._memory[slot + 1 : slot + 1 + len(note)] = note
+        self._memory[slot] = 1
+        return slot
+
+    def end(self, slot: int) -> None:
+        """The call has returned."""
+        self._words[_LAST] = slot
+        self._memory[slot] = 0
+        self._free.append(slot)
+
+    def note_good_end(self) -> None:
+        """What happens from now on is no crash."""
+        self._memory[0] = 1
+
+    def speak_of_crashes(self, *, in_file: bool) -> None:
+        """At a crash Python shows on stderr, or ``in_file`` for who reads it, what each thread was doing."""
+        if faulthandler.is_enabled():  # PYTHONFAULTHANDLER has it on stderr
+            return
+        in_file = in_file and self._file >= 0
+        if in_file:
+            os.lseek(self._file, _SIZE, os.SEEK_SET)
+        faulthandler.enable(file=self._file if in_file else 2)
+
+    def report(self, process: int) -> None:
+        """Log what ``process``, which has ended, was running, unless it ended well; and forget it."""
+        if self._file < 0:
+            return
+        import logging
+
+        for message, fields in _entries(self._file, process):
+            logging.getLogger(__name__).error("%s", message, extra={"fields": fields})
+        os.close(self._file)
+        self._file = -1
+
+    @contextmanager
+    def watched(self, *, as_json: bool) -> Iterator[None]:
+        """Have a process that outlives this one, unless this is the first of a container, log what it was running."""
+        if self._file < 0:
+            self.speak_of_crashes(in_file=False)
+            yield
+            return
+        lockf(self._file, LOCK_EX)  # a child of this process does not inherit it, as it would the end of a pipe
+        monitor = _monitor(self._file, as_json=as_json)
+        self.speak_of_crashes(in_file=as_json and monitor is not None and os.getpid() != 1)
+        try:
+            yield
+        finally:
+            self.note_good_end()
+            lockf(self._file, LOCK_UN)
+            if monitor is not None:
+                monitor.wait()
+
+
+class VersionCalls:
+    """Those of one version of a model."""
+
+    def __init__(self, calls: RunningCalls, model: str, version: int) -> None:
+        self._calls = calls
+        self._model = model
+        self._version = version
+
+    @contextmanager
+    def running(self, activity: str) -> Iterator[None]:
+        """Meanwhile the version is being loaded, or what ``activity`` says."""
+        slot = self._calls.begin(self._head(activity) + b"\0")
+        try:
+            yield
+        finally:
+            self._calls.end(slot)
+
+    def noting(self, predict: Callable[..., T], signatures: Iterable[str], default: str | None) -> Callable[..., T]:
+        """``predict`` of the model, noted while it runs, with the requests for which it does.
+
+        In what faulthandler shows, the function has the name of the model, which a process without a survivor needs.
+        """
+        unknown = self._head("predict")
+        heads: dict[str | None, bytes] = {name: self._head("predict", name) for name in signatures}
+        heads[None] = heads.get(default, unknown)
+        begin, end, request_ids = self._calls.begin, self._calls.end, REQUEST_IDS.get
+
+        def noted(inputs: Any, signature: str | None = None, outputs: Any = None, any_shape: bool = False) -> T:  # noqa: FBT001, FBT002
+            slot = begin(b"%b%b\0" % (heads.get(signature, unknown), request_ids()))
+            try:
+                return predict(inputs, signature=signature, outputs=outputs, any_shape=any_shape)
+            finally:
+                end(slot)
+
+        noted.__code__ = noted.__code__.replace(co_name=f"predict of {self._model!r} (version {self._version})")
+        return noted
+
+    def _head(self, activity: str, signature: str = "") -> bytes:
+        """The beginning of a note; JSON has no line break, and no null."""
+        import json
+
+        head = [activity, self._model, self._version, signature[:_LONGEST_SIGNATURE]]
+        return json.dumps(head, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _received(file: Any) -> RunningCalls:
+    return RunningCalls(file.detach())
+
+
+def _file_in_memory() -> int:
+    """A file without a name. Raises ``OSError``."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("mlbuffet-running")
+    from tempfile import mkstemp
+
+    file, name = mkstemp()
+    os.unlink(name)  # noqa: PTH108
+    return file
+
+
+def _monitor(file: int, *, as_json: bool) -> Any:
+    """The process that outlives this one, in a session of its own, which no Ctrl-C reaches; ``None`` without one."""
+    import subprocess
+
+    command = [sys.executable, "-I", "-S", __file__, str(file), str(os.getpid()), "json" if as_json else "human"]
+    with suppress(OSError):
+        return subprocess.Popen(  # noqa: S603 ours
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[file], start_new_session=True
+        )
+    return None
+
+
+def _entries(file: int, process: int) -> list[Entry]:
+    """What is to be logged of a process that has ended: nothing where it ended well."""
+    if os.pread(file, 1, 0) == b"\1":
+        return []
+    entries: list[Entry] = []
+    if dump := os.pread(file, 2**20, _SIZE).decode(errors="replace"):
+        message = f"the process {process} crashed: {dump.partition(chr(10))[0]}"
+        entries.append((message, {"process": process, "traceback": dump}))
+    for place in range(_SLOT, _SIZE, _SLOT):
+        slot = os.pread(file, _SLOT, place)
+        if slot[:1] == b"\1":
+            entries.append(_entry(f"the process {process} ended while it ran", slot, process))
+    last = int.from_bytes(os.pread(file, 8, 8 * _LAST), sys.byteorder)
+    if last and len(entries) == bool(dump):
+        beginning = f"the process {process} ended suddenly, while it ran no model; the last it did was"
+        entries.append(_entry(beginning, os.pread(file, _SLOT, last), process))
+    return entries
+
+
+def _entry(beginning: str, slot: bytes, process: int) -> Entry:
+    import json
+
+    head, _, rest = slot[1:].partition(b"\n")
+    ids, whole, _ = rest.partition(b"\0")
+    activity, model, version, signature = json.loads(head.decode(errors="replace"))
+    request_ids = ids.decode(errors="replace").split() + ([] if whole else ["..."])
+    which = f"version {version}" + (f", signature {signature!r}" if signature else "")
+    about = f" [request{'s' * (len(request_ids) > 1)} {', '.join(request_ids)}]" if request_ids else ""
+    fields = {"process": process, "activity": activity, "model": model, "version": version, "signature": signature}
+    return f"{beginning} {activity} of {model!r} ({which}){about}", {**fields, "request_ids": request_ids}
+
+
+def _survive(file: int, process: int, log_format: str) -> None:
+    """Wait for the end of ``process``, and say what it was running then, unless it ended well."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends with the server
+        signal.signal(number, signal.SIG_IGN)
+    lockf(file, LOCK_EX)
+    for message, fields in _entries(file, process):
+        line = _as_json(message, fields) if log_format == "json" else f"ERROR mlbuffet.running: {message}"
+        os.write(2, f"{line}\n".encode(errors="replace"))
+
+
+def _as_json(message: str, fields: dict[str, Any]) -> str:
+    """As the server's own lines are."""
+    import json
+    from datetime import UTC, datetime
+
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "level": "ERROR", "logger": "mlbuffet.running", "message": message, **fields})
+
+
+if __name__ == "__main__":
+    with suppress(OSError):  # nobody reads stderr any more
+        _survive(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
