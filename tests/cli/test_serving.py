@@ -105,7 +105,23 @@ def test_a_port_in_use_is_told_in_one_line(environment: dict[str, str], models: 
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=10)
     assert second.returncode == 2
-    assert err.splitlines()[-1] == f"error: Invalid value: cannot listen on 127.0.0.1:{port}: address already in use"
+    assert err == f"error: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("192.0.2.1", "192.0.2.1 is no address of this machine; choose another with --host"),
+        ("no-such-name.invalid", "'no-such-name.invalid' is no address of this machine, and no name of one; choose"),
+    ],
+)
+def test_an_address_of_another_machine_is_told_in_one_line(
+    environment: dict[str, str], models: Path, host: str, message: str
+) -> None:
+    process = serve(environment, models, "--host", host)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.count("\n")) == (2, 1)
+    assert err.startswith(f"error: {message}")
 
 
 def test_a_person_at_a_terminal_sees_a_bar_while_models_load(environment: dict[str, str], models: Path) -> None:

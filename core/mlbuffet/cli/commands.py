@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.logs import end_with, set_up_logging
+from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, set_up_logging
 from mlbuffet.cli.networks import parse_network
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
@@ -47,10 +47,13 @@ Debug = Annotated[
 
 def main() -> NoReturn:
     """Run the command line; an error is one line on stderr."""
+    as_json = asks_for_json(sys.argv[1:])
+    if as_json:
+        LogLines(debug=False, as_json=True, access=False).set_up()
     try:
         status = app(standalone_mode=False)
     except (typer.TyperException, MLBuffetError) as error:
-        end_with(error)
+        end_with(error, as_json=as_json)
     sys.exit(status or 0)
 
 
@@ -142,7 +145,6 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.logs import LogLines
     from mlbuffet.cli.serving import CacheBounds, Served, listen_on, serve_models
     from mlbuffet.cli.tokens import read_token
     from mlbuffet.repository import Residency

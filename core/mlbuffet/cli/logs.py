@@ -1,13 +1,21 @@
 """What a command says on stderr: its log, and the error that ends it."""
 
 import logging
+import os
 import sys
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from itertools import pairwise
+from threading import Thread
+from typing import NoReturn, TextIO
 
 import typer
 
 from mlbuffet.errors import MLBuffetError
+
+PROGRESS = "mlbuffet.serve"
+"""The logger of what a person sees as progress, as a table and as the error at the end, where all that is JSON."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +42,70 @@ class LogLines:
         set_up_logging(self.debug)
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter() if self.as_json else HumanFormatter())
+        if self.as_json:
+            _log_what_python_prints()
+            logging.getLogger(PROGRESS).setLevel(logging.INFO)
         if self.access:
             logging.getLogger("mlbuffet.access").setLevel(logging.INFO)
 
+    def take_what_libraries_print(self) -> TextIO | None:
+        """Where the log is JSON, make a line of it of each that anybody prints; the result is the true stdout.
 
-def end_with(error: typer.TyperException | MLBuffetError) -> NoReturn:
+        Libraries in C++ know nothing of Python's logging. faulthandler does not write there (`RunningCalls`).
+        """
+        if not self.as_json:
+            return None
+        try:
+            stdout, stderr = (os.fdopen(os.dup(number), "w", buffering=1, errors="replace") for number in (1, 2))
+            reader, writer = os.pipe()
+        except OSError:  # a daemon may have closed them
+            return None
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+                handler.setStream(stderr)
+        for number in (1, 2):
+            os.dup2(writer, number)
+        os.close(writer)
+        Thread(target=_log_lines, args=[reader], name="mlbuffet-output", daemon=True).start()
+        return stdout
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for a log of JSON; what is wrong about the rest of it is to be said so too."""
+    values = [one.partition("=")[2] for one in arguments if one.startswith("--log-format=")]
+    values += [value for name, value in pairwise(arguments) if name == "--log-format"]
+    return "json" in map(str.lower, values)
+
+
+def end_with(error: typer.TyperException | MLBuffetError, *, as_json: bool = False) -> NoReturn:
     """One line on stderr and the exit code: that of a wrong use, or 1."""
     if isinstance(error, MLBuffetError):
         logger.debug("the error's traceback:", exc_info=error)
         message, status = str(error), 1
     else:
         message, status = error.format_message(), error.exit_code
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    line = " ".join(message.split())
+    if as_json:
+        logging.getLogger(PROGRESS).critical("%s", line)
+    else:
+        print("error:", line, file=sys.stderr)
     sys.exit(status)
+
+
+def _log_what_python_prints() -> None:
+    """Warnings, and exceptions that nobody catches, as one record each instead of several lines."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = lambda kind, error, trace: logger.critical("it failed", exc_info=(kind, error, trace))
+    sys.unraisablehook = lambda one: logger.error(
+        "%s: %r", one.err_msg or "an exception is ignored in", one.object, exc_info=one.exc_value
+    )
+    threading.excepthook = lambda one: logger.error(
+        "the thread %r failed", one.thread.name if one.thread else "", exc_info=one.exc_value
+    )
+
+
+def _log_lines(descriptor: int) -> None:
+    with os.fdopen(descriptor, errors="replace") as lines:
+        for line in lines:
+            if text := line.strip():
+                logging.getLogger("mlbuffet.output").warning("%s", text)

@@ -1,14 +1,16 @@
 """Models and runtimes as tables for people, or as JSON for machines."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlbuffet.cli.logs import PROGRESS
 from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.errors import reason_of
@@ -19,6 +21,7 @@ from mlbuffet.tensors import Signature, Signatures, TensorSpec, shape_text
 
 NOTABLE = 0.1
 """The seconds from which a person wonders where they went."""
+_NO_WIDTH = 2**20
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -36,7 +39,7 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         table.add_row(*(escape(value or "") for value in row.values()))
     for fault in broken:
         table.add_row(f"[red]{escape(fault['name'])}", "[red]broken", "", f"[red]{escape(fault['reason'])}")
-    console = Console()
+    console = _console()
     console.print(table)
     if not working:
         console.print("There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx")
@@ -47,7 +50,7 @@ def show_model(model: Model, *, as_json: bool) -> None:
     if as_json:
         print_json(_described(model))
         return
-    console = Console()
+    console = _console()
     console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")
     table = _table("signature", "", "name", "dtype", "shape")
     for name, signature in model.signatures.items():
@@ -84,7 +87,7 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
         else:
             cells = ["", f"[red]{state}", f"{version.seconds:.2f} s", "[red]see below"]
         table.add_row(escape(version.name), str(version.version), *cells)
-    console = Console()
+    console = _console()
     console.print(table)
     for version in versions:
         if version.error:
@@ -93,7 +96,17 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
     for framework, seconds in _import_seconds(versions).items():
         if seconds >= NOTABLE:
             console.print(f"importing {escape(framework)} took {seconds:.2f} s")
-    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
+    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)", soft_wrap=True)
+
+
+def log_versions(versions: list[ModelVersion], address: str, log: TextIO) -> None:
+    """The same as a line of a log of JSON."""
+    from mlbuffet.server.log_format import JsonFormatter
+
+    rows = [_version_row(version) for version in versions]
+    what = {"address": address, "models": rows, "imports": _import_seconds(versions)}
+    record = {"name": PROGRESS, "levelname": "INFO", "msg": f"serving on {address}", "fields": what}
+    print(JsonFormatter().format(logging.makeLogRecord(record)), file=log, flush=True)
 
 
 def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -106,7 +119,7 @@ def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
         state = ("[green]" if one["state"] == "READY" else "[red]") + escape(one["state"])
         mark = "default" if one["default"] else ""
         table.add_row(escape(one["name"]), escape(one["version"]), mark, state, escape(one.get("reason", "")))
-    Console().print(table)
+    _console().print(table)
 
 
 def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
@@ -122,7 +135,7 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
         table.add_row(
             escape(one.output), escape(one.other), *numbers, verdict + (f": {escape(one.reason)}" if one.reason else "")
         )
-    Console().print(table)
+    _console().print(table)
 
 
 def print_json(value: Any) -> None:
@@ -181,6 +194,12 @@ def _version_row(version: ModelVersion) -> dict[str, Any]:
     if version.state is State.READY:
         return {**row, "runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
     return {**row, "reason": str(version.error or version.reason)}
+
+
+def _console() -> Console:
+    """As wide as a terminal; what a file or a pipe gets has no width, and nothing in it is broken."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_NO_WIDTH)
 
 
 def _table(*columns: str) -> Table:

@@ -1,5 +1,6 @@
 """``mlbuffet serve``: progress while models load, then what is served and where."""
 
+import errno
 import logging
 import socket
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
+from typing import TextIO
 
 import typer
 from rich.console import Console
@@ -16,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.allocator import keep_memory
-from mlbuffet.cli.logs import LogLines, end_with
-from mlbuffet.cli.reports import show_versions
+from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
+from mlbuffet.cli.reports import log_versions, show_versions
 from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
 from mlbuffet.repository import (
     Catalog,
@@ -91,13 +93,32 @@ class Served:
         return self.watch or self.residency.on_demand or self.changeable
 
 
+class CannotListen(typer.TyperException):
+    """A wrong use of the command line, of which no single parameter is wrong."""
+
+    exit_code = 2
+
+
 def listen_on(host: str, port: int) -> socket.socket:
-    """A socket that listens there, or a wrong use of the command line."""
+    """A socket that listens there. Raises `CannotListen`."""
     try:
         return listen(host, port)
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
-        raise typer.BadParameter(f"cannot listen on {host}:{port}: {reason}") from error
+        raise CannotListen(_why_not(host, port, error)) from error
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"{host!r} is no address of this machine, and no name of one; choose another with --host"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} of {host} is in use; choose another with --port"
+        case errno.EACCES:
+            return f"this user may not listen on port {port} of {host}; choose one from 1024 on with --port"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine; choose another with --host"
+    reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
+    return f"cannot listen on port {port} of {host}: {reason}"
 
 
 def serve_models(
@@ -109,7 +130,7 @@ def serve_models(
         running = RunningCalls.shared()
         announcement = _Announcement(address_of(listener), as_json=as_json)
         with running.watched(as_json=lines.as_json):
-            _serve(served, guarded, listener, announcement, running)
+            _serve(served, guarded, listener, lines, announcement, running)
         return 0
     RunningCalls().speak_of_crashes(in_file=False)
     work = _Worker(served, guarded, listener, lines, as_json=as_json)
@@ -124,8 +145,12 @@ class _Announcement:
     as_json: bool
     connection: Connection | None = None
 
-    def show(self, versions: list[ModelVersion]) -> None:
-        show_versions(versions, self.address, as_json=self.as_json)
+    def show(self, versions: list[ModelVersion], log: TextIO | None) -> None:
+        """As a line of ``log``, where the log is JSON and so is all else."""
+        if log is None:
+            show_versions(versions, self.address, as_json=self.as_json)
+        else:
+            log_versions(versions, self.address, log)
         if self.connection is not None:
             self.connection.send("loaded")
 
@@ -148,31 +173,34 @@ class _Worker:
             settings = self.settings
             announcement = _Announcement(address_of(self.listener), self.as_json, connection)
         try:
-            _serve(self.served, replace(settings, seat=seat), self.listener, announcement, running)
+            _serve(self.served, replace(settings, seat=seat), self.listener, self.lines, announcement, running)
         except MLBuffetError as error:
-            end_with(error)
+            end_with(error, as_json=self.lines.as_json)
 
 
 def _serve(
     served: Served,
     settings: ServerSettings,
     listener: socket.socket,
+    lines: LogLines,
     announcement: _Announcement | None,
     running: RunningCalls,
 ) -> None:
     """Serve in this process; without an announcement, no progress is shown either, for another process shows it."""
     with own_temporary_folder() as remove_files:
-        _serve_with(served, settings, listener, announcement, running, remove_files)
+        _serve_with(served, settings, listener, lines, announcement, running, remove_files)
 
 
 def _serve_with(
     served: Served,
     settings: ServerSettings,
     listener: socket.socket,
+    lines: LogLines,
     announcement: _Announcement | None,
     running: RunningCalls,
     remove_files: Callable[[], None],
 ) -> None:
+    stdout = lines.take_what_libraries_print()
     runtimes = _runtimes()
     places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in served.places]
     sources = Sources(places, runtimes, served.runtime)
@@ -183,14 +211,15 @@ def _serve_with(
     catalog = Catalog(sources, models, repository.update)
     watcher = Watcher(catalog) if served.watch else None
     versions = list(repository)
-    progress = _Progress(0 if served.residency.on_demand else len(versions), hidden=announcement is None)
+    total = 0 if served.residency.on_demand else len(versions)
+    progress = _Progress(total, hidden=announcement is None, as_json=lines.as_json)
 
     def loaded() -> None:
         progress.stop()
         if not served.may_be_empty and not any(version.state is State.READY for version in versions):
             server.stop()
         elif announcement is not None:
-            announcement.show(versions)
+            announcement.show(versions, stdout)
         if watcher is not None:
             watcher.start()
 
@@ -223,10 +252,11 @@ def _runtimes() -> Runtimes:
 
 
 class _Progress:
-    """A bar on stderr with the models that are being loaded; lines instead where stderr is not a terminal."""
+    """A bar on stderr with the models that are being loaded; lines where it is no terminal, or of the log as JSON."""
 
-    def __init__(self, total: int, *, hidden: bool) -> None:
-        self._console = Console(stderr=True, quiet=hidden)
+    def __init__(self, total: int, *, hidden: bool, as_json: bool) -> None:
+        self._logs = as_json and not hidden
+        self._console = Console(stderr=True, quiet=hidden or as_json)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -235,7 +265,7 @@ class _Progress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=hidden or not self._console.is_terminal,
+            disable=hidden or as_json or not self._console.is_terminal,
         )
         self._task = self._bar.add_task("loading", total=total)
         self._loading: list[str] = []
@@ -248,8 +278,10 @@ class _Progress:
         with self._lock:
             if version.state is State.LOADING:
                 self._loading.append(name)
-                if not self._console.is_terminal:
-                    self._console.print(f"loading {name} ...")
+                if self._logs:
+                    logging.getLogger(PROGRESS).info("loading %s", name)
+                elif not self._console.is_terminal:
+                    self._console.print(f"loading {name} ...", soft_wrap=True)
             elif name in self._loading:
                 self._loading.remove(name)
                 self._bar.advance(self._task)

@@ -294,9 +294,11 @@ class ModelRepository:
         if is_successor and version.state is State.READY:
             self._drop([model.succeed(version)], "new content replaced it")
         elif is_successor and version.error is not None:
-            model.versions[version.version].error = version.error
-            what = f"version {version.version} of the model {version.name!r} stays as it was"
-            logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
+            current = model.versions[version.version]
+            if str(current.error) != str(version.error):
+                what = f"version {version.version} of the model {version.name!r} stays as it was"
+                logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
+            current.error = version.error
         self._settle(model)
 
     def _retry_later(self, version: ModelVersion) -> None:

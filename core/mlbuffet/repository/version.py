@@ -17,6 +17,7 @@ from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.retries import retry_delay
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
@@ -291,18 +292,25 @@ class ModelVersion:
                 if ended:
                     self._enter(State.UNLOADING)
             else:
-                self.error = loaded
+                known, self.error = self.error, loaded
                 self.failures += 1
                 self._enter(State.FAILED)
                 ended = False
                 if self._retired is not None:
                     self._enter(State.UNAVAILABLE)
                     self._retired.set_result(None)
-                what = f"version {self.version} of the model {self.name!r} cannot be loaded"
-                logger.warning("%s: %s", what, reason_of(loaded))
-                logger.debug("%s", what, exc_info=loaded)
+                self._log_failure(loaded, is_known=str(known) == str(loaded))
         if ended:
             self._close()
+
+    def _log_failure(self, error: MLBuffetError, *, is_known: bool) -> None:
+        """Say why it cannot be loaded, and where that is known already, only that it is so still."""
+        what = f"version {self.version} of the model {self.name!r}"
+        if is_known:
+            logger.warning("%s still cannot be loaded; next try in %g s", what, retry_delay(self.failures))
+        else:
+            logger.warning("%s cannot be loaded: %s", what, reason_of(error))
+        logger.debug("%s cannot be loaded", what, exc_info=error)
 
     def _shared(self, handle: Handle) -> Handle:
         with self._lock:

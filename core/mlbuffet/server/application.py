@@ -67,7 +67,7 @@ def create_app(
         yield {"on_refusal": traffic.refuse, **at_once}
         await ledger.close()
         await repository.cache.close()
-        repository.close()
+        await asyncio.to_thread(repository.close)  # it waits for calls, and the loop has yet to send what it answered
         if publisher is not None:
             publisher.close()
 
@@ -99,7 +99,12 @@ def create_app(
             Exception: buffet.with_status(answer_defect),
         },
         middleware=[
-            Middleware(Observed, traffic=traffic, access_log=chosen.access_log),
+            Middleware(
+                Observed,
+                traffic=traffic,
+                access_log=chosen.access_log,
+                answer_cut=buffet.with_status(answer_http_exception),
+            ),
             Middleware(PredictionsFirst, predictions),
         ],
         lifespan=lifespan,

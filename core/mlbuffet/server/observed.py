@@ -1,24 +1,41 @@
 """The application as it is watched: each request has an id, and is counted and logged once."""
 
 import logging
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.counting.traffic import Traffic
-from mlbuffet.server.errors import CLIENT_CLOSED_REQUEST
+from mlbuffet.server.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
 from mlbuffet.server.exchange import REQUEST_ID_HEADER, Exchange, begin_exchange
 
+STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
 _HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
 
 logger = logging.getLogger("mlbuffet.access")
 
 
 class Observed:
-    """A middleware; ``access_log`` says whether each request is logged."""
+    """A middleware; ``access_log`` says whether each request is logged.
 
-    def __init__(self, app: ASGIApp, *, traffic: Traffic, access_log: bool) -> None:
+    A request that uvicorn cancels, because the server has to end before it is answered, gets what ``answer_cut`` gives.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        traffic: Traffic,
+        access_log: bool,
+        answer_cut: Callable[[Request, Exception], Awaitable[Response]] = answer_http_exception,
+    ) -> None:
         self._app = app
+        self._answer_cut = answer_cut
         self._traffic = traffic
         self._access_log = access_log
 
@@ -41,6 +58,9 @@ class Observed:
         except Exception:
             exchange.status = exchange.status or 500  # Starlette answers so
             raise
+        except CancelledError:
+            if not exchange.status:
+                await (await self._answer_cut(Request(scope), STOPPED))(scope, receive, answer)
         finally:
             seconds = perf_counter() - begin
             status = exchange.status or CLIENT_CLOSED_REQUEST
