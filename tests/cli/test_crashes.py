@@ -109,13 +109,12 @@ def test_a_batch_names_all_its_requests_and_what_else_ran_is_named(crashing: dic
         for number, x in enumerate([0, 0, -1]):
             pool.submit(ask, address, "a", x, f"r{number}")
         _, err = process.communicate(timeout=20)
-    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in err.splitlines()]
     crash, *calls = [line for line in lines if line["logger"] == "mlbuffet.running"]
     assert crash["message"] == f"the process {process.pid} crashed: Fatal Python error: Segmentation fault"
     assert "in predict of 'a' (version 1)" in crash["traceback"]
     assert {(call["model"], *sorted(call["request_ids"])) for call in calls} == {("a", "r0", "r1", "r2"), ("b", "slow")}
     assert {(call["level"], call["activity"], call["version"]) for call in calls} == {("ERROR", "predict", 1)}
-    assert "Fatal" not in "".join(line for line in err.splitlines() if not line.startswith("{"))
 
 
 @pytest.mark.parametrize("when", ["load", "unload"])
@@ -155,8 +154,7 @@ def test_a_load_that_crashes_the_first_worker_is_named(crashing: dict[str, str],
     process = serve(crashing, root, "--workers", 2, "--log-format", "json")
     _, err = process.communicate(timeout=20)
     assert process.returncode == 1
-    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
-    crash, load, end = lines
+    crash, load, end = [line for line in map(json.loads, err.splitlines()) if line["level"] == "ERROR"]
     assert "Fatal Python error: Aborted" in crash["traceback"]
     assert (load["activity"], load["model"], load["request_ids"]) == ("load", "a", [])
     assert end["message"].endswith("before it had loaded")
