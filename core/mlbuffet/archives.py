@@ -2,6 +2,7 @@
 
 import re
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
@@ -16,11 +17,12 @@ MAX_NAME_BYTES = 255
 MAX_RATIO = 100
 RATIO_FREE = 2**24
 """So many bytes may come of any file; beyond them it may grow `MAX_RATIO` times."""
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """What `zipfile` raises for what it cannot read."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those of which zipfile gives a piece at a time; of others it makes as much as there is."""
 _PIECE = 2**20
 _REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1 | 0x40
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE | re.DOTALL)
 """Names that mean a device on Windows, with any suffix."""
@@ -107,7 +109,7 @@ def _problem(entry: zipfile.ZipInfo) -> str | None:
         return "something other than a file or a folder, such as a link"
     if entry.flag_bits & _ENCRYPTED:
         return "an encrypted file"
-    if entry.compress_type not in _METHODS:
+    if entry.compress_type not in METHODS:
         return "a file that is compressed otherwise than by deflate"
     return None
 

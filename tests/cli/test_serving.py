@@ -17,6 +17,7 @@ import pytest
 
 from processes import address_of, read_until, serve
 from redis_server import redis_server
+from waiting import wait_for
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
@@ -380,9 +381,11 @@ def test_a_forwarded_address_is_believed_from_a_trusted_proxy_alone(
     process = serve(environment, models, "--access-log", *flags)
     url = address_of(process)
     httpx.get(f"{url}/v2", headers={"X-Forwarded-For": "192.0.2.7"})
+    httpx.get(f"{url}/v1", headers={"X-Forwarded-For": "1.2.3.4 GET /admin 200"})
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert f"{client} GET /v2 200" in err
+    assert "/admin" not in err
 
 
 def test_a_trusted_proxy_is_an_address_or_a_network(environment: dict[str, str], models: Path) -> None:
@@ -402,3 +405,30 @@ def test_a_read_only_server_takes_no_push(environment: dict[str, str], models: P
     assert pushed.returncode == 1
     assert "this server is read-only (--read-only)" in pushed.stderr
     assert sorted(path.name for path in models.iterdir()) == ["bad.half", "good.half"]
+
+
+@pytest.mark.parametrize("form", [[], ["--log-format", "json"]])
+def test_a_daemon_may_close_what_it_would_write_to(environment: dict[str, str], models: Path, form: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlbuffet", "serve", str(models), "--port", str(port), *form]
+    process = subprocess.Popen(["/bin/sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *command], env=environment)
+    wait_for(lambda: answers(port))
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/models/good:predict", json={"instances": [1]})
+    assert answer.json() == {"predictions": [2.5]}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_debugging_shows_what_is_logged_for_it(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models, "--debug")
+    read_until(process, "serving on")
+    process.send_signal(signal.SIGINT)
+    assert "DEBUG mlbuffet.repository.version: version 1 of the model 'bad'" in process.communicate(timeout=10)[1]

@@ -146,3 +146,30 @@ def test_each_worker_has_a_folder_in_that_of_the_server(
         process.terminate()
         process.communicate(timeout=20)
     assert list(temporary.iterdir()) == []
+
+
+@pytest.fixture
+def unwritable(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment whose Python runs where no file can be written, as on a read-only file system."""
+    environment.pop("TMPDIR")
+    program = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    (tmp_path / "site" / "sitecustomize.py").write_text(program)
+    return environment
+
+
+def test_a_server_goes_without_where_no_file_can_be_written(unwritable: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.process").touch()
+    with serving(unwritable, tmp_path / "a.process") as process:
+        assert processes_behind(address_of(process)) == {process.pid}
+        process.terminate()
+        process.communicate(timeout=20)
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_workers_say_that_they_need_one(unwritable: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.process").touch()
+    with serving(unwritable, tmp_path / "a.process", "--workers", 2) as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "workers need a folder for temporary files; TMPDIR can say where: No usable temporary directory" in err
+    assert "Traceback" not in err

@@ -176,7 +176,7 @@ def test_copies_are_removed_with_the_model(
     for name in ("keras-file", "functions-with-a-call", "zip-of-a-folder", "zip-of-an-asset"):
         with mlbuffet.load(cases[name].path, runtimes=runtimes):
             assert len(list(tmp_path.glob("mlbuffet-*"))) == (name == "zip-of-an-asset")
-        assert not list(tmp_path.glob("mlbuffet-*"))
+        assert not list(tmp_path.iterdir())  # nor what TensorFlow has generated
 
 
 @pytest.mark.parametrize("options", [{"device": "cpu"}, {"xla": True}, {"gpu_memory_growth": True}])

@@ -51,7 +51,7 @@ print(json.dumps({"said": said, "memory": most_memory() - before, "left": left})
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("good") / "model.keras"
-    keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]).save(path)
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="dense")]).save(path)
     return path
 
 

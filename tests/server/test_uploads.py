@@ -255,6 +255,10 @@ def test_a_bomb_in_archives_in_archives_is_refused_before_it_is_unpacked(
 
 def test_an_upload_may_hold_archives_that_are_part_of_the_model(served: Uploading) -> None:
     files = {"model.half": b"half", "words.zip": zipped({"words.txt": bytes(1000)}), "secret.zip": encrypted()}
+    for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        packed = zipped({"words.zip": zipped({})}, method)
+        files[f"{method}.zip"] = packed
+        files[f"broken-{method}.zip"] = packed[:40] + b"broken" + packed[46:]
     assert served.push("words", ("x.zip", zipped(files))).status_code == 201
     with zipfile.ZipFile(io.BytesIO(served.client.get("/api/v1/models/words/download").content)) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == files

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, set_up_logging
+from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, open_what_is_closed, set_up_logging
 from mlbuffet.cli.networks import parse_network
 from mlbuffet.cli.options import parse_options
 from mlbuffet.cli.sizes import parse_size
@@ -47,6 +47,7 @@ Debug = Annotated[
 
 def main() -> NoReturn:
     """Run the command line; an error is one line on stderr."""
+    open_what_is_closed()
     as_json = asks_for_json(sys.argv[1:])
     if as_json:
         LogLines(debug=False, as_json=True, access=False).set_up()

@@ -20,10 +20,20 @@ PROGRESS = "mlbuffet.serve"
 logger = logging.getLogger(__name__)
 
 
-def set_up_logging(debug: bool) -> None:  # noqa: FBT001 typer hands a flag's value over so
+def open_what_is_closed() -> None:
+    """Let a descriptor of stdin, stdout or stderr that is closed lead nowhere, before another file gets it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which is the lowest that is free
+
+
+def set_up_logging(debug: bool) -> bool:  # noqa: FBT001 typer hands a flag's value over so, and takes it back
     """Warnings, or everything, as lines on stderr."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(logging.DEBUG if debug else logging.WARNING)  # plugins log under names of their own
+    return debug
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from mlbuffet.archives import DAMAGED, Budget, checked, opened, pieces, refused
+from mlbuffet.archives import DAMAGED, METHODS, Budget, checked, opened, pieces, refused
 from mlbuffet.errors import LoadFailed
 from mlbuffet.repository.disk import Disk, discard
 
@@ -48,6 +48,8 @@ def weigh(file: Path, budget: Budget, scratch: Path, disk: Disk, *, deeper: int 
 
 def _is_copied(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, disk: Disk) -> bool:
     """Whether ``entry`` begins as a zip file, and was written to ``target``."""
+    if entry.compress_type not in METHODS:
+        return False
     with suppress(*DAMAGED), archive.open(entry) as content:
         if content.read(len(_ZIP)) == _ZIP:
             _write(archive, entry, target, disk)

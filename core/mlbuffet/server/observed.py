@@ -3,6 +3,7 @@
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from time import perf_counter
 
 from starlette.exceptions import HTTPException
@@ -70,10 +71,18 @@ class Observed:
 
 
 def _log(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
-    client = scope["client"][0] if scope.get("client") else "-"
+    client = _address(scope["client"][0]) if scope.get("client") else "-"
     path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
     if exchange.model:
         fields |= {"model": exchange.model, "version": exchange.version}
     logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})
+
+
+def _address(client: str) -> str:
+    """The client's address; a trusted proxy may pass on what a client made up."""
+    try:
+        return str(ip_address(client))
+    except ValueError:
+        return "-"

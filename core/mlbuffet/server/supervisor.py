@@ -73,9 +73,9 @@ class Supervisor:
         """
         for ending in _ENDINGS:
             signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
-        temporary = Path(gettempdir())
-        parent = _short(temporary)
         try:
+            temporary = Path(gettempdir())
+            parent = _short(temporary)
             folder = TemporaryFolder(parent)
         except OSError as error:
             reason = error.strerror or error
