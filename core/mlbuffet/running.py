@@ -26,6 +26,8 @@ _SIZE = 8192 * _SLOT
 _LAST = 1
 """Which of the first words says in which slot the call is noted that returned last."""
 _LONGEST_SIGNATURE = 200
+_PATIENCE = 1.0
+"""Seconds in which the process that waits for a crash ends where there was none."""
 
 T = TypeVar("T")
 Entry = tuple[str, dict[str, Any]]
@@ -42,6 +44,7 @@ class RunningCalls:
         self._words = memoryview(self._memory).cast("Q")
         self._free: deque[int] = deque()
         self._unused = count(_SLOT, _SLOT)
+        self._monitor: Any = None
 
     @classmethod
     def shared(cls) -> "RunningCalls":
@@ -83,17 +86,27 @@ class RunningCalls:
         self._free.append(slot)
 
     def note_good_end(self) -> None:
-        """What happens from now on is no crash."""
+        """What happens from now on is no crash; the process that waits for one ends."""
         self._memory[0] = 1
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            from subprocess import TimeoutExpired
+
+            lockf(self._file, LOCK_UN)
+            with suppress(TimeoutExpired):  # somebody has stopped it
+                monitor.wait(_PATIENCE)
 
     def speak_of_crashes(self, *, in_file: bool) -> None:
-        """At a crash Python shows on stderr, or ``in_file`` for who reads it, what each thread was doing."""
-        if faulthandler.is_enabled():  # PYTHONFAULTHANDLER has it on stderr
-            return
-        in_file = in_file and self._file >= 0
-        if in_file:
+        """At a crash Python shows on stderr, or ``in_file`` for who reads it, what each thread was doing.
+
+        Also where PYTHONFAULTHANDLER has asked for it, which writes to whatever the descriptor 2 is then.
+        """
+        if in_file and self._file >= 0:
             os.lseek(self._file, _SIZE, os.SEEK_SET)
-        faulthandler.enable(file=self._file if in_file else 2)
+            faulthandler.enable(file=self._file)
+        else:
+            with suppress(OSError):  # a daemon may have closed it
+                faulthandler.enable(file=os.dup(2))
 
     def report(self, process: int) -> None:
         """Log what ``process``, which has ended, was running, unless it ended well; and forget it."""
@@ -113,16 +126,12 @@ class RunningCalls:
             self.speak_of_crashes(in_file=False)
             yield
             return
-        lockf(self._file, LOCK_EX)  # a child of this process does not inherit it, as it would the end of a pipe
-        monitor = _monitor(self._file, as_json=as_json)
-        self.speak_of_crashes(in_file=as_json and monitor is not None and os.getpid() != 1)
+        self._monitor = _monitor(self._file, as_json=as_json)
+        self.speak_of_crashes(in_file=as_json and self._monitor is not None and os.getpid() != 1)
         try:
             yield
         finally:
             self.note_good_end()
-            lockf(self._file, LOCK_UN)
-            if monitor is not None:
-                monitor.wait()
 
 
 class VersionCalls:
@@ -133,20 +142,22 @@ class VersionCalls:
         self._model = model
         self._version = version
 
-    @contextmanager
-    def running(self, activity: str) -> Iterator[None]:
-        """Meanwhile the version is being loaded, or what ``activity`` says."""
-        slot = self._calls.begin(self._head(activity) + b"\0")
-        try:
-            yield
-        finally:
-            self._calls.end(slot)
+    def run(self, activity: str, work: Callable[[], T]) -> T:
+        """What ``work`` gives, noted while it runs: the load of the version, or what ``activity`` says."""
+        note = self._head(activity) + b"\0"
+
+        def noted() -> T:
+            slot = self._calls.begin(note)
+            try:
+                return work()
+            finally:
+                self._calls.end(slot)
+
+        self._name(noted, activity)
+        return noted()
 
     def noting(self, predict: Callable[..., T], signatures: Iterable[str], default: str | None) -> Callable[..., T]:
-        """``predict`` of the model, noted while it runs, with the requests for which it does.
-
-        In what faulthandler shows, the function has the name of the model, which a process without a survivor needs.
-        """
+        """``predict`` of the model, noted while it runs, with the requests for which it does."""
         unknown = self._head("predict")
         heads: dict[str | None, bytes] = {name: self._head("predict", name) for name in signatures}
         heads[None] = heads.get(default, unknown)
@@ -159,8 +170,13 @@ class VersionCalls:
             finally:
                 end(slot)
 
-        noted.__code__ = noted.__code__.replace(co_name=f"predict of {self._model!r} (version {self._version})")
+        self._name(noted, "predict")
         return noted
+
+    def _name(self, function: Any, activity: str) -> None:
+        """So that faulthandler shows which model it is, which a process without a survivor needs."""
+        name = f"{activity} of {self._model!r} (version {self._version})"
+        function.__code__ = function.__code__.replace(co_name=name)
 
     def _head(self, activity: str, signature: str = "") -> bytes:
         """The beginning of a note; JSON has no line break, and no null."""
@@ -191,6 +207,7 @@ def _monitor(file: int, *, as_json: bool) -> Any:
 
     command = [sys.executable, "-I", "-S", __file__, str(file), str(os.getpid()), "json" if as_json else "human"]
     with suppress(OSError):
+        lockf(file, LOCK_EX)  # a child of this process does not inherit it, as it would the end of a pipe
         return subprocess.Popen(  # noqa: S603 ours
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[file], start_new_session=True
         )

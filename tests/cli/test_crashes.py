@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -160,6 +162,29 @@ def test_a_load_that_crashes_the_first_worker_is_named(crashing: dict[str, str],
     assert end["message"].endswith("before it had loaded")
 
 
+def test_faulthandler_that_was_asked_for_writes_no_other_lines_than_json(crashing: dict[str, str], root: Path) -> None:
+    (root / "a.crash").write_text("segfault in load")
+    process = serve({**crashing, "PYTHONFAULTHANDLER": "1"}, root, "--log-format", "json")
+    _, err = process.communicate(timeout=20)
+    crash, load = [line for line in map(json.loads, err.splitlines()) if line["level"] == "ERROR"]
+    assert "in load of 'a' (version 1)" in crash["traceback"]
+    assert (load["activity"], load["model"]) == ("load", "a")
+
+
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_the_first_process_of_a_container_names_the_model_although_nobody_survives_it(
+    crashing: dict[str, str], root: Path, log_format: str
+) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not make a namespace of processes")
+    (root / "a.crash").write_text("segfault in load")
+    command = [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", str(root), "--log-format", log_format]
+    done = subprocess.run([*alone, *command], env=crashing, capture_output=True, text=True, timeout=20)
+    assert "Fatal Python error: Segmentation fault" in done.stderr
+    assert "in load of 'a' (version 1)" in done.stderr
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_that_is_told_to_end_says_nothing_of_its_calls(
     crashing: dict[str, str], root: Path, stop: signal.Signals
@@ -175,4 +200,4 @@ def test_a_server_that_is_told_to_end_says_nothing_of_its_calls(
         process.send_signal(stop)
         _, err = process.communicate(timeout=20)
     assert "mlbuffet.running" not in err
-    wait_until(lambda: not monitor.is_running())
+    assert not monitor.is_running()  # nor is it a zombie

@@ -221,8 +221,8 @@ class ModelVersion:
         started = time.perf_counter()
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
-            with import_seconds() as self.imports, self._calls.running("load"):
-                loaded = self._load(runtimes, runtime)
+            with import_seconds() as self.imports:
+                loaded = self._calls.run("load", lambda: self._load(runtimes, runtime))
         except MLBuffetError as error:
             loaded = error
         except OSError as error:
@@ -331,8 +331,7 @@ class ModelVersion:
             scheduler, self._scheduler = self._scheduler, None
         if scheduler is None or self._retired is None:
             return
-        with self._calls.running("unload"):
-            scheduler.model.close()
+        self._calls.run("unload", scheduler.model.close)
         with self._lock:
             self._enter(State.UNAVAILABLE)
         self._on_change(self)
