@@ -1,5 +1,6 @@
 """A runtime that writes wherever a library can while it predicts."""
 
+import ctypes
 import os
 import sys
 import warnings
@@ -20,6 +21,9 @@ class Noisy:
 
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any]) -> object:
+        if path.read_text() == "loud":  # PyDLL does not let go of the GIL
+            lines = (b"x" * 119 + b"\n") * 20_000
+            ctypes.PyDLL(None).write(2, lines, len(lines))
         return object()
 
     @hookimpl

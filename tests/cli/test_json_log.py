@@ -82,7 +82,9 @@ def test_a_port_in_use_and_models_that_all_fail_are_objects(noisy: dict[str, str
         process = serve(noisy, models, "--log-format=json", "--port", port)
         _, err = process.communicate(timeout=20)
     (line,) = objects(err)
-    assert line["message"] == f"port {port} of 127.0.0.1 is in use; choose another with --port"
+    assert (
+        line["message"] == f"port {port} of 127.0.0.1 is in use; stop what listens there, or choose another with --port"
+    )
     process = serve(noisy, models / "bad.half", "--log-format", "json")
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (1, "")
@@ -115,6 +117,7 @@ def test_a_broken_file_is_not_told_at_length_again(noisy: dict[str, str], models
     messages = [line["message"] for line in objects(err) if "'bad'" in line["message"]]
     first, *others = messages
     assert "ValueError: cannot read" in first
+    assert others[-1] == "version 1 of the model 'bad' can be loaded again"
     assert others[:2] == [f"version 1 of the model 'bad' still cannot be loaded; next try in {n} s" for n in (2, 4)]
 
 
@@ -137,3 +140,14 @@ def test_a_request_that_grace_cuts_off_is_told_so(noisy: dict[str, str], tmp_pat
     assert "CancelledError" not in err
     assert "ASGI" not in err
     objects(err)
+
+
+def test_a_library_that_writes_much_while_it_holds_the_gil_does_not_stop_the_server(
+    noisy: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.noisy").write_text("loud")
+    process = serve(noisy, tmp_path / "a.noisy", "--log-format", "json")
+    assert served(process)["models"][0]["state"] == "READY"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert any(one["message"] == "x" * 119 for one in objects(err))

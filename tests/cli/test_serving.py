@@ -106,13 +106,14 @@ def test_a_port_in_use_is_told_in_one_line(environment: dict[str, str], models: 
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=10)
     assert second.returncode == 2
-    assert err == f"error: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+    assert err == f"error: port {port} of 127.0.0.1 is in use; stop what listens there, or choose another with --port\n"
 
 
 @pytest.mark.parametrize(
     ("host", "message"),
     [
         ("192.0.2.1", "192.0.2.1 is no address of this machine; choose another with --host"),
+        ("a..b", "'a..b' is no address of this machine, and no name of one; choose"),
         ("no-such-name.invalid", "'no-such-name.invalid' is no address of this machine, and no name of one; choose"),
     ],
 )

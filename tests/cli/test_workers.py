@@ -79,7 +79,7 @@ def test_a_port_in_use_is_told_before_any_worker_starts(environment: dict[str, s
     with two_workers(environment, model) as (_, address):
         port = address.rpartition(":")[2]
         _, err = serve(environment, model, "--workers", 2, "--port", port).communicate(timeout=20)
-    assert err == f"error: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+    assert err == f"error: port {port} of 127.0.0.1 is in use; stop what listens there, or choose another with --port\n"
 
 
 def test_what_one_of_several_processes_cannot_do_for_all_is_refused(environment: dict[str, str], model: Path) -> None:

@@ -1,10 +1,12 @@
 """What a command says on stderr: its log, and the error that ends it."""
 
+import fcntl
 import logging
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import Thread
@@ -16,6 +18,8 @@ from mlbuffet.errors import MLBuffetError
 
 PROGRESS = "mlbuffet.serve"
 """The logger of what a person sees as progress, as a table and as the error at the end, where all that is JSON."""
+
+_PIPE_BYTES = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -61,22 +65,31 @@ class LogLines:
     def take_what_libraries_print(self) -> TextIO | None:
         """Where the log is JSON, make a line of it of each that anybody prints; the result is the true stdout.
 
-        Libraries in C++ know nothing of Python's logging. faulthandler does not write there (`RunningCalls`).
+        Libraries in C++ know nothing of Python's logging, and may write while they hold the GIL, without which nobody
+        here reads: what is more than the pipe takes is lost then, for waiting would never end. faulthandler does not
+        write there (`RunningCalls`).
         """
         if not self.as_json:
             return None
         try:
             stdout, stderr = (os.fdopen(os.dup(number), "w", buffering=1, errors="replace") for number in (1, 2))
-            reader, writer = os.pipe()
-        except OSError:  # a daemon may have closed them
+            native, python = os.pipe(), os.pipe()
+        except OSError:  # no descriptors are left
             return None
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
                 handler.setStream(stderr)
+        os.set_blocking(native[1], False)
+        with suppress(OSError, AttributeError):  # Linux has it
+            fcntl.fcntl(native[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         for number in (1, 2):
-            os.dup2(writer, number)
-        os.close(writer)
-        Thread(target=_log_lines, args=[reader], name="mlbuffet-output", daemon=True).start()
+            os.dup2(native[1], number)
+        os.close(native[1])
+        sys.stdout = sys.stderr = os.fdopen(
+            python[1], "w", buffering=1, errors="replace"
+        )  # Python may wait: it lets go
+        for reader in (native[0], python[0]):
+            Thread(target=_log_lines, args=[reader], name="mlbuffet-output", daemon=True).start()
         return stdout
 
 

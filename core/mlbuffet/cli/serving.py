@@ -103,16 +103,16 @@ def listen_on(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises `CannotListen`."""
     try:
         return listen(host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # what is no name at all
         raise CannotListen(_why_not(host, port, error)) from error
 
 
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
+def _why_not(host: str, port: int, error: OSError | UnicodeError) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
         return f"{host!r} is no address of this machine, and no name of one; choose another with --host"
     match error.errno:
         case errno.EADDRINUSE:
-            return f"port {port} of {host} is in use; choose another with --port"
+            return f"port {port} of {host} is in use; stop what listens there, or choose another with --port"
         case errno.EACCES:
             return f"this user may not listen on port {port} of {host}; choose one from 1024 on with --port"
         case errno.EADDRNOTAVAIL:

@@ -285,6 +285,8 @@ class ModelVersion:
     def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
             if isinstance(loaded, Scheduler):
+                if self.error is not None:
+                    logger.warning("version %d of the model %r can be loaded again", self.version, self.name)
                 self._scheduler, self.error, self.failures = loaded, None, 0
                 self.loaded_at = time.monotonic()
                 self._enter(State.READY)

@@ -60,6 +60,8 @@ class Observed:
             exchange.status = exchange.status or 500  # Starlette answers so
             raise
         except CancelledError:
+            if not scope["app"].state.draining:
+                raise
             if not exchange.status:
                 await (await self._answer_cut(Request(scope), STOPPED))(scope, receive, answer)
         finally:
