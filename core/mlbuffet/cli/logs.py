@@ -85,9 +85,8 @@ class LogLines:
         for number in (1, 2):
             os.dup2(native[1], number)
         os.close(native[1])
-        sys.stdout = sys.stderr = os.fdopen(
-            python[1], "w", buffering=1, errors="replace"
-        )  # Python may wait: it lets go
+        # what Python itself prints may wait for the reader, because it lets go of the GIL meanwhile
+        sys.stdout = sys.stderr = os.fdopen(python[1], "w", buffering=1, errors="replace")
         for reader in (native[0], python[0]):
             Thread(target=_log_lines, args=[reader], name="mlbuffet-output", daemon=True).start()
         return stdout
