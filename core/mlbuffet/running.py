@@ -9,18 +9,20 @@ import faulthandler
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from fcntl import LOCK_EX, LOCK_UN, lockf
-from itertools import count
 from mmap import mmap
+from struct import Struct
 from typing import Any, TypeVar
 
 REQUEST_IDS: ContextVar[bytes] = ContextVar("request_ids", default=b"")
 """The ids of the requests that this task or thread works for, with spaces between them."""
 
 _SLOT = 2048
+_NOTE = Struct(f"B{_SLOT - 1}s")
+"""Of a call: 1 while it runs, its head and the ids of its requests, cut off where they are longer."""
 _SIZE = 8192 * _SLOT
 """Of the notes; only pages that were written take memory. In the file, what faulthandler writes comes behind them."""
 _LAST = 1
@@ -40,10 +42,10 @@ class RunningCalls:
     def __init__(self, file: int = -1) -> None:
         self._file = file
         """-1 where nobody else is to read it."""
-        self._memory = mmap(file, _SIZE)
-        self._words = memoryview(self._memory).cast("Q")
-        self._free: deque[int] = deque()
-        self._unused = count(_SLOT, _SLOT)
+        self.memory = memoryview(mmap(file, _SIZE))
+        self.words = self.memory.cast("Q")
+        self.free = deque(range(_SIZE - _SLOT, 0, -_SLOT))
+        """Slots of which no call is noted: more than there can be threads; what returned last is used next."""
         self._monitor: Any = None
 
     @classmethod
@@ -68,26 +70,9 @@ class RunningCalls:
         """Where the calls of one version of a model are noted."""
         return VersionCalls(self, model, version)
 
-    def begin(self, note: bytes) -> int:
-        """The slot that says ``note`` from now on, until it is given to `end`."""
-        try:
-            slot = self._free.pop()
-        except IndexError:
-            slot = min(next(self._unused), _SIZE - _SLOT)  # so many threads there are not
-        note = note[: _SLOT - 1]
-        self._memory[slot + 1 : slot + 1 + len(note)] = note
-        self._memory[slot] = 1
-        return slot
-
-    def end(self, slot: int) -> None:
-        """The call has returned."""
-        self._words[_LAST] = slot
-        self._memory[slot] = 0
-        self._free.append(slot)
-
     def note_good_end(self) -> None:
         """What happens from now on is no crash; the process that waits for one ends."""
-        self._memory[0] = 1
+        self.memory[0] = 1
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
             from subprocess import TimeoutExpired
@@ -144,39 +129,35 @@ class VersionCalls:
 
     def run(self, activity: str, work: Callable[[], T]) -> T:
         """What ``work`` gives, noted while it runs: the load of the version, or what ``activity`` says."""
-        note = self._head(activity) + b"\0"
-
-        def noted() -> T:
-            slot = self._calls.begin(note)
-            try:
-                return work()
-            finally:
-                self._calls.end(slot)
-
-        self._name(noted, activity)
-        return noted()
+        return self._noted(activity, lambda *_, **__: work(), {})(None)
 
     def noting(self, predict: Callable[..., T], signatures: Iterable[str], default: str | None) -> Callable[..., T]:
         """``predict`` of the model, noted while it runs, with the requests for which it does."""
-        unknown = self._head("predict")
         heads: dict[str | None, bytes] = {name: self._head("predict", name) for name in signatures}
-        heads[None] = heads.get(default, unknown)
-        begin, end, request_ids = self._calls.begin, self._calls.end, REQUEST_IDS.get
+        if default is not None:
+            heads[None] = heads[default]
+        return self._noted("predict", predict, heads)
+
+    def _noted(self, activity: str, work: Callable[..., T], heads: Mapping[str | None, bytes]) -> Callable[..., T]:
+        """``work``, noted with what ``heads`` has for its signature: in one function, as each request pays for it."""
+        other, head_of, request_ids = self._head(activity), heads.get, REQUEST_IDS.get
+        write, memory, words = _NOTE.pack_into, self._calls.memory, self._calls.words
+        take, give = self._calls.free.pop, self._calls.free.append
 
         def noted(inputs: Any, signature: str | None = None, outputs: Any = None, any_shape: bool = False) -> T:  # noqa: FBT001, FBT002
-            slot = begin(b"%b%b\0" % (heads.get(signature, unknown), request_ids()))
+            slot = take()
+            write(memory, slot, 1, head_of(signature, other) + request_ids())
             try:
-                return predict(inputs, signature=signature, outputs=outputs, any_shape=any_shape)
+                return work(inputs, signature=signature, outputs=outputs, any_shape=any_shape)
             finally:
-                end(slot)
+                words[_LAST] = slot
+                memory[slot] = 0
+                give(slot)
 
-        self._name(noted, "predict")
-        return noted
-
-    def _name(self, function: Any, activity: str) -> None:
-        """So that faulthandler shows which model it is, which a process without a survivor needs."""
+        # so that faulthandler shows which model it is, which a process without a survivor needs
         name = f"{activity} of {self._model!r} (version {self._version})"
-        function.__code__ = function.__code__.replace(co_name=name)
+        noted.__code__ = noted.__code__.replace(co_name=name)
+        return noted
 
     def _head(self, activity: str, signature: str = "") -> bytes:
         """The beginning of a note; JSON has no line break, and no null."""

@@ -126,10 +126,12 @@ def test_a_model_that_crashes_when_it_comes_or_goes_is_named(crashing: dict[str,
     if when == "unload":
         address = address_of(process)
         with suppress(httpx.TransportError):
-            httpx.post(f"{address}/v2/repository/models/a/unload")
+            httpx.post(f"{address}/v2/repository/models/a/unload", headers={"X-Request-Id": "u-1"})
     _, err = process.communicate(timeout=20)
     assert process.returncode == -signal.SIGABRT
-    assert f"ERROR mlbuffet.running: the process {process.pid} ended while it ran {when} of 'a' (version 1)\n" in err
+    asked = " [request u-1]" if when == "unload" else ""
+    line = f"ERROR mlbuffet.running: the process {process.pid} ended while it ran {when} of 'a' (version 1){asked}\n"
+    assert line in err
 
 
 def test_the_supervisor_names_what_its_worker_was_running_and_starts_another(

@@ -136,10 +136,13 @@ class ModelRepository:
                 if version not in model.versions:
                     raise ModelNotFound(name, version, sorted(model.versions))
                 return model.versions[version]
-            latest_first = [model.versions[number] for number in sorted(model.versions, reverse=True)]
-            if not latest_first:  # its configuration selects none of those there are
+            if not model.versions:  # its configuration selects none of those there are
                 raise ModelNotFound(name)
-            return next((one for one in latest_first if self._answers(one)), latest_first[0])
+            latest_first = sorted(model.versions, reverse=True)
+            for number in latest_first:
+                if self._answers(one := model.versions[number]):
+                    return one
+            return model.versions[latest_first[0]]
 
     def labelled(self, name: str, label: str) -> ModelVersion | None:
         """The version that ``model.toml`` calls ``label``, if there is one. Raises `ModelNotFound`."""

@@ -17,7 +17,7 @@ from mlbuffet.scheduling.runner import Predict, Runner, Singly
 from mlbuffet.scheduling.scheduler import Scheduler
 from mlbuffet.tensors import Signature
 
-_THREADS = 10_000  # each model has a limit of its own; a thread is started only where all others are busy
+_THREADS = 8_000  # each model has a limit of its own; a thread is started only where all others are busy
 
 logger = logging.getLogger(__name__)
 

@@ -283,9 +283,9 @@ class OpenInference:
         return await acquire(self._repository, lambda: self._version(request))
 
     def _version(self, request: Request) -> ModelVersion:
-        asked = request.path_params.get("version")
-        number = None if asked is None else version_in_address(asked)
-        return self._repository.get(request.path_params["model"], number)
+        asked = request.path_params
+        number = version_in_address(asked["version"]) if "version" in asked else None
+        return self._repository.get(asked["model"], number)
 
 
 def _answer(response: InferResponse) -> Answer:
