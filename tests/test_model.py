@@ -1,6 +1,7 @@
 """A loaded model checks what goes in and what comes out, and is released once."""
 
 import gc
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mlbuffet import (
 )
 
 ONE = Signature([TensorSpec("x", np.float32, (None,))], [TensorSpec("y", np.float32, (None,))])
+FAILURES = [ValueError("at /secret"), SystemExit(3), MemoryError(), RecursionError("deep"), CancelledError()]
 
 
 class Scripted:
@@ -127,7 +129,7 @@ def test_options_reach_the_runtime(half: Path) -> None:
 
 
 @pytest.mark.parametrize("hook", ["load", "signature"])
-@pytest.mark.parametrize("error", [ValueError("at /secret"), SystemExit(3), MemoryError(), RecursionError("deep")])
+@pytest.mark.parametrize("error", FAILURES)
 def test_whatever_a_runtime_raises_while_loading_is_load_failed(hook: str, error: BaseException, half: Path) -> None:
     with pytest.raises(LoadFailed, match=type(error).__name__) as caught:
         load(half, Scripted(**{hook: raising(error)}))
@@ -154,7 +156,7 @@ def test_what_was_loaded_is_released_where_its_signature_cannot_be_had(half: Pat
     assert plugin.unloaded == ["handle"]
 
 
-@pytest.mark.parametrize("error", [ValueError("at /secret"), SystemExit(3), MemoryError(), RecursionError("deep")])
+@pytest.mark.parametrize("error", FAILURES)
 def test_whatever_a_runtime_raises_while_predicting_is_predict_failed(error: BaseException, half: Path) -> None:
     with load(half, Scripted(predict=raising(error))) as model, pytest.raises(PredictFailed) as caught:
         model.predict({"x": [1]})
@@ -189,6 +191,14 @@ def test_an_answer_that_breaks_the_signature_is_predict_failed(answer: object, m
         model.predict({"x": [1]})
 
 
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([b"a"]), np.array(["a"], np.dtypes.StringDType())])
+def test_text_that_is_no_object_of_bytes_is_refused_with_what_it_should_be(array: Any, half: Path) -> None:
+    words = Signatures({"serving_default": Signature(ONE.inputs.values(), [TensorSpec("y", object, (None,))])})
+    plugin = Scripted(signature=lambda: words, predict=lambda _: {"y": array})
+    with load(half, plugin) as model, pytest.raises(PredictFailed, match="text is bytes, in an array of object"):
+        model.predict({"x": [1]})
+
+
 def test_a_closed_model_is_released_once_and_does_not_answer(half: Path) -> None:
     plugin = Scripted()
     model = load(half, plugin)
@@ -209,3 +219,14 @@ def test_a_model_that_is_dropped_is_released(half: Path) -> None:
 def test_a_failure_to_unload_is_logged_and_goes_no_further(half: Path, caplog: pytest.LogCaptureFixture) -> None:
     load(half, Scripted(unload=raising(SystemExit(1)))).close()
     assert "failed to unload" in caplog.text
+
+
+def test_ctrl_c_is_for_the_program_and_a_server_has_its_own_answer_to_it(
+    half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(half, Scripted(predict=raising(KeyboardInterrupt()))) as model:
+        with pytest.raises(KeyboardInterrupt):
+            model.predict({"x": [1]})
+        monkeypatch.setattr("signal.getsignal", lambda _: print)
+        with pytest.raises(PredictFailed, match="KeyboardInterrupt"):
+            model.predict({"x": [1]})

@@ -1,6 +1,7 @@
 """A loaded model: a runtime, its handle and its signatures."""
 
 import logging
+import signal
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -87,7 +88,9 @@ class Model:
             results = self._predict(model=self._handle, signature=name, inputs=arrays)
         except MLBuffetError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if _is_interrupt(error):
+                raise
             declared.check_inputs(arrays)  # a shape that was let through is what it failed at
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
         return self._checked(results, name, declared, wanted)
@@ -118,7 +121,11 @@ class Model:
             array = results[output]
             if type(array) is not np.ndarray or array.dtype != spec.dtype:
                 kind = getattr(array, "dtype", None) or type(array).__name__
-                self._fail(name, f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}")
+                bytes_wanted = "; text is bytes, in an array of object" if spec.dtype.kind == "O" else ""
+                self._fail(
+                    name,
+                    f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}{bytes_wanted}",
+                )
             if spec.dtype.kind == "O":
                 self._check_text(name, output, array)
         return {output: results[output] for output in wanted}
@@ -141,15 +148,24 @@ def _at_load(runtime: Runtime, path: Path, call: Callable[[], Any]) -> Any:
         raise LoadFailed(error.reason, path=path, runtime=runtime.name, detail=error.detail) from error
     except MLBuffetError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _is_interrupt(error):
+            raise
         raise _load_failed(runtime, path, f"{type(error).__name__}: {error}") from error
 
 
 def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:
     try:
         unload(model=handle)
-    except (Exception, SystemExit):
+    except BaseException as error:
+        if _is_interrupt(error):
+            raise
         logger.exception("the runtime failed to unload '%s'", path)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it may be Python's own answer to Ctrl-C, which is for the program; a server answers Ctrl-C itself."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _load_failed(runtime: Runtime, path: Path, detail: str) -> LoadFailed:

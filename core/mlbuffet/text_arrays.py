@@ -46,7 +46,7 @@ def _refusal(elements: Sequence[Any], shape: tuple[int, ...], name: str) -> Inva
     if isinstance(wrong, str):
         return InvalidInput(f"input {name!r} holds text{where} that is not valid Unicode (a lone surrogate)")
     return InvalidInput(
-        f"input {name!r} holds a {type(wrong).__name__}{where}; the model takes bytes: {_instead(wrong)}"
+        f"input {name!r} holds a value of type {type(wrong).__name__}{where}; the model takes bytes: {_instead(wrong)}"
     )
 
 

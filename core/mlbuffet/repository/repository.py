@@ -199,8 +199,8 @@ class ModelRepository:
             self._attempted = self._residency.on_demand or all(one.state in through or one.retired for one in self)
         return self._attempted
 
-    def unready(self) -> list[str]:
-        """The names of models that are to be served and cannot answer.
+    def unready(self) -> list[ModelVersion]:
+        """The default versions of models that are to be served and cannot answer, by the model's name.
 
         A model that a client unloaded is not to be. One that answers with another version until a new one is loaded, or
         that is loaded when it is asked, is ready.
@@ -208,7 +208,7 @@ class ModelRepository:
         with self._lock:
             defaults = [self.get(name) for name, model in sorted(self._models.items()) if not model.unloaded]
         on_its_way = State.LOADING if self._residency.on_demand else State.READY
-        return [one.name for one in defaults if not self._answers(one) and one.state is not on_its_way]
+        return [one for one in defaults if not self._answers(one) and one.state is not on_its_way]
 
     def close(self) -> None:
         """Release every model; what is not loaded yet will not be."""

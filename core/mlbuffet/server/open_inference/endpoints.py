@@ -145,8 +145,10 @@ class OpenInference:
             return error_response(503, "the server is being stopped")
         if not self._repository.attempted:
             return error_response(503, "models are being loaded")
-        if self._settings.strict_readiness and (names := self._repository.unready()):
-            return error_response(503, f"models are not ready: {', '.join(names)}")
+        if self._settings.strict_readiness and (unready := self._repository.unready()):
+            names = ", ".join(version.name for version in unready)
+            delays = [version.retry_after for version in unready if version.retry_after is not None]
+            return error_response(503, f"models are not ready: {names}", min(delays, default=None))
         return _json(Ready(ready=True, live=True))
 
     async def models(self, request: Request) -> Response:

@@ -65,7 +65,7 @@ def bytes_from_base64(value: dict[str, str], where: str) -> bytes:
             raise ValueError
         return a2b_base64(digits + padding, strict_mode=True)
     except ValueError:
-        shown = text if len(text) <= 40 else text[:40] + "..."
+        shown = value["b64"] if len(value["b64"]) <= 40 else value["b64"][:40] + "..."
         raise InvalidInput(f"{where} is {shown!r}, which is not base64") from None
 
 
