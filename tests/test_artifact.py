@@ -1,9 +1,7 @@
 """A path is looked at before a runtime is asked, so that what is missing or locked is told as that."""
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,21 +10,9 @@ import pytest
 
 import mlbuffet
 from mlbuffet import ArtifactNotFound, ArtifactUnreadable, Runtimes, hookimpl
-from mlbuffet.repository import ModelRepository, Sources
+from mlbuffet.repository import ModelRepository, Sources, find_models
+from ordinary_user import ordinary_user
 from small_runtimes import HalfPlusTwo, repository_of, write_models
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may read everything, and so stands back."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_nothing_at_the_path(tmp_path: Path, runtimes: Runtimes) -> None:
@@ -101,6 +87,26 @@ def test_a_served_model_that_may_not_be_read_any_more_stays(runtimes: Runtimes) 
         (root / "m").chmod(0o755)
         assert [(one.name, one.state.value) for one in repository] == [("m", "READY"), ("n", "READY")]
         repository.close()
+
+
+def test_a_saved_model_whose_graph_may_not_be_read_is_told_as_that(
+    installed: Runtimes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        files = ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+        root = write_models(Path(name), {f"m/{file}": "" for file in files} | {"m/assets/words.txt": ""})
+        (root / "m/saved_model.pb").chmod(0)
+        with ordinary_user():
+            [model] = find_models(root, installed)
+            repository = ModelRepository(installed)
+            repository.update([model])
+            repository.load_all()
+            error = repository.get("m").error
+            repository.close()
+    assert isinstance(error, ArtifactUnreadable)
+    assert "/m/saved_model.pb' cannot be read" in str(error)
+    assert "is no version" not in caplog.text
 
 
 def test_a_file_deep_in_a_folder_that_may_not_be_read_is_why_it_fails(runtimes: Runtimes) -> None:

@@ -87,7 +87,7 @@ CASES = [
     (RequestFailed("http://a", "no (status 409)"), "the server at http://a: no (status 409)"),
     (ModelNotReady("iris", 1, "it is being loaded"), "version 1 of the model 'iris' is not ready: it is being loaded"),
 ]
-FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded, DuplicateModel)
+FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded)
 
 
 def named(case: object) -> str:

@@ -106,6 +106,23 @@ def test_what_a_model_toml_says_counts_and_what_a_caller_says_goes_before(tmp_pa
     assert plugin.options == {}
 
 
+def test_a_folder_with_artifacts_of_two_runtimes_names_both_though_one_takes_such_folders(
+    tmp_path: Path, runtimes: Runtimes
+) -> None:
+    class OfFolder(Optional):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".optional" or any(path.glob("*.optional"))
+
+    runtimes.register(OfFolder(), name="folder")
+    write_models(tmp_path, {"x.optional": "", "notes.txt": ""})
+    assert loaded(tmp_path, runtimes) == "."
+    write_models(tmp_path, {"y.half": "half"})
+    with pytest.raises(NotOneArtifact, match=r"it holds 'x\.optional', 'y\.half'"):
+        loaded(tmp_path, runtimes)
+    assert loaded(tmp_path, runtimes, runtime="folder") == "."
+
+
 @pytest.mark.parametrize(
     ("files", "error", "message"),
     [

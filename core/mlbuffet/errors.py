@@ -436,6 +436,10 @@ class DuplicateModel(MLBuffetError):
         places = " and ".join(f"'{path}'" for path in self.paths)
         return f"two artifacts are version {self.version} of the model {self.name!r}: {places}. Rename one of them"
 
+    @property
+    def public(self) -> str:
+        return f"two artifacts are version {self.version} of the model {self.name!r}"
+
 
 class ModelNotFound(MLBuffetError):
     """No model is called ``name``, or it has no such ``version``; ``versions`` are those there are."""

@@ -138,11 +138,21 @@ class Runtimes:
             return self._runtimes[runtime]
         match [candidate for candidate in self if candidate.accepts(path)]:
             case [chosen]:
+                if several := self._several_in(path, chosen):
+                    raise NotOneArtifact(path, several, self._runtimes, self.broken)
                 return chosen
             case []:
                 raise self._refusal(path)
             case several:
                 raise AmbiguousRuntime(path, [candidate.name for candidate in several])
+
+    def _several_in(self, path: Path, chosen: Runtime) -> list[Path]:
+        """The artifacts in a folder that ``chosen`` takes for the one in it, where another runtime sees one as well."""
+        inside = _inside(path)
+        if not any(chosen.accepts(child) for child in inside):
+            return []
+        artifacts = [child for child in inside if any(one.accepts(child) for one in self)]
+        return [] if all(chosen.accepts(child) for child in artifacts) else artifacts
 
     def _refusal(self, path: Path) -> MLBuffetError:
         """Why ``path``, which no runtime accepts, cannot be loaded."""

@@ -8,12 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
 
+from mlbuffet import ArtifactUnreadable
 from mlbuffet.cli import main
+from mlbuffet.cli.sending import packed
 from mlbuffet.server import ServerSettings
+from ordinary_user import ordinary_user
+from small_runtimes import write_models
 from uploading import RunApp, Uploading, uploading, visible
 
 TOKEN = "a-token"
@@ -42,6 +47,15 @@ def run(served: Uploading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         return end.value.code, out, err
 
     return run_command
+
+
+def test_a_folder_that_may_not_be_read_is_not_pushed() -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        locked = write_models(Path(name), {"m/variables/part": ""}) / "m/variables/part"
+        locked.chmod(0)
+        with ordinary_user(), pytest.raises(ArtifactUnreadable, match="/variables/part' cannot"), packed(Path(name)):
+            pass
 
 
 def test_a_model_is_pushed_chosen_and_removed(run: Run, served: Uploading, half: Path) -> None:

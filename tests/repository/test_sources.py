@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlbuffet import Runtimes
+from mlbuffet import DuplicateModel, Runtimes
 from mlbuffet.repository import Sources
 from mlbuffet.repository.remote import RemoteFolder
 from small_runtimes import write_models
@@ -18,6 +18,7 @@ from small_runtimes import write_models
         ("models/iris/7", "7"),
         ("models/iris/7/model.half", "model"),
         ("models/alone/1", "1"),
+        ("models/named/9", "x"),
     ],
 )
 def test_a_path_to_a_version_names_the_folder_to_serve_instead(
@@ -28,7 +29,8 @@ def test_a_path_to_a_version_names_the_folder_to_serve_instead(
     path: str,
     name: str,
 ) -> None:
-    files = ["models/iris/00000123/model.half", "models/iris/7/model.half", "models/alone/1/model.half"]
+    files = ["iris/00000123/model.half", "iris/7/model.half", "alone/1/model.half", "named/9/x.half"]
+    files = [f"models/{file}" for file in files]
     write_models(tmp_path, dict.fromkeys(files, "half"))
     monkeypatch.chdir(tmp_path)
     model = path.split("/")[1]
@@ -51,6 +53,16 @@ def test_other_paths_are_served_without_a_word(
         write_models(tmp_path, {path: "half"})
     Sources([tmp_path / path], runtimes).find()
     assert caplog.messages == []
+
+
+def test_a_version_that_is_there_twice_is_the_fault_of_its_model_alone(tmp_path: Path, runtimes: Runtimes) -> None:
+    write_models(tmp_path, dict.fromkeys(["a/m/1/x.half", "a/m/01/x.half", "a/n/1/x.half", "b/n/1/x.half"], "half"))
+    twice, fine = Sources([tmp_path / "a"], runtimes).find()
+    assert isinstance(twice.error, DuplicateModel)
+    assert str(tmp_path) not in twice.error.public
+    assert fine.error is None
+    with pytest.raises(DuplicateModel, match="version 1 of the model 'n'"):
+        Sources([tmp_path / "a", tmp_path / "b"], runtimes).find()
 
 
 def test_a_url_of_a_version_is_named_as_it_was_given(

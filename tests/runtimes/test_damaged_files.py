@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ NOISE = b"\x07\xff" + bytes(range(256)) * 16
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 TFLITE = b"\x1c\0\0\0TFL3" + bytes(64)
 ORT = b"\x1c\0\0\0ORTM" + bytes(64)
+HDF5 = b"\x89HDF\r\n\x1a\n" + b"keras_version"
+ONNX = b"\x08\x0a\x12\x01a\x3a\x80\x10" + bytes(64)
+"""The version of the format, a producer, and the head of a graph."""
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,31 @@ def test_what_is_no_model_is_told_as_what_it_is(
     with pytest.raises(NoRuntime, match=reason) as caught:
         mlbuffet.load(tmp_path / Path(name).parts[0], runtimes=installed)
     assert str(tmp_path) not in caught.value.public
+
+
+def keras_zip() -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("config.json", "metadata.json", "model.weights.h5"):
+            archive.writestr(name, b"{}")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        *[(f"m{suffix}", keras_zip(), "ends in .keras") for suffix in (".KERAS", ".zip", ".h5", ".onnx", ".bin", "")],
+        *[(f"m{suffix}", HDF5, "ends in .h5") for suffix in (".H5", ".keras", ".onnx", ".bin", "")],
+        *[(f"m{suffix}", ONNX, "ends in .onnx") for suffix in (".bin", ".pb", "")],
+        ("m/x.bin", ONNX, "ends in .onnx"),
+    ],
+)
+def test_a_model_under_another_name_is_told_its_own(
+    installed: Runtimes, tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    write(tmp_path / name, content)
+    with pytest.raises(LoadFailed, match=f"under another name.*{reason}"):
+        mlbuffet.load(tmp_path / Path(name).parts[0], runtimes=installed)
 
 
 def test_a_zip_of_pickles_is_told(installed: Runtimes, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_folder_is_accepted_if_it_is_clear_which_file_is_meant(
 ) -> None:
     (tmp_path / "folder").mkdir()
     for name in names:
-        write(f"folder/{name}")
+        write(f"folder/{name}", b"weights" if name == "weights.bin" else None)
     assert runtime.accepts(tmp_path / "folder") is accepted
     if accepted:
         assert mlbuffet.load(tmp_path / "folder").predict({"x": [1]})["y"].tolist() == [-1]

@@ -10,14 +10,18 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from mlbuffet.artifact import check_artifact, check_files
+
 
 @contextmanager
 def packed(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """The file to send and its name; what is hidden in a folder is left out."""
+    """The file to send and its name; what is hidden in a folder is left out. Raises `ArtifactUnreadable`."""
+    check_artifact(path)
     if not path.is_dir():
         with path.open("rb") as file:
             yield file, path.name
         return
+    check_files(path)
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for each in sorted(path.rglob("*")):

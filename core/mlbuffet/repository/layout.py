@@ -260,6 +260,8 @@ class _Finder:
                         return artifact
                     case [_, *_]:
                         return folder
+                if _unreadable(folder):  # it may be the artifact
+                    return folder
             match [child for child in inside if is_folder(child)]:
                 case [only] if depth and (found := self.artifact_in(only, runtime, depth - 1)) != only:
                     return found
@@ -272,7 +274,7 @@ class _Finder:
 
     def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
         """Of folders that somebody may take for versions, in a folder that is no artifact itself."""
-        if version.path == folder and self._knows(folder):
+        if version.path == folder and (self._knows(folder) or _unreadable(folder)):
             return
         for child in filter(is_folder, _visible(folder)):
             if version.path.is_relative_to(child):

@@ -27,15 +27,20 @@ class Sources:
         self._told: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
-        """The models at all paths, by name. Raises as `find_models` does, `DuplicateModel`, and `RemoteFailed`.
+        """The models at all paths, by name.
+
+        Raises as `find_models` does, `RemoteFailed`, and `DuplicateModel` where two paths have one version; where one
+        path has it twice, that is the error of the model alone.
 
         With ``may_be_empty`` a folder without models is no error: they may come.
         """
         for folder in self._remote:
             folder.refresh()
-        models = merged(model for path in self.paths for model in self._in(path, may_be_empty=may_be_empty))
+        found = [model for path in self.paths for model in self._in(path, may_be_empty=may_be_empty)]
+        models = merged(found)
+        known = {id(model.error) for model in found}
         for model in models:
-            if isinstance(model.error, DuplicateModel) and not may_be_empty:
+            if isinstance(model.error, DuplicateModel) and id(model.error) not in known and not may_be_empty:
                 raise model.error
         return models
 
@@ -59,7 +64,7 @@ class Sources:
     def _warn_of_version(self, address: str, models: list[StoredModel]) -> None:
         """Of a path to one version of a model, which is served as a model of another name."""
         found = _VERSION.fullmatch(address)
-        if found and [model.name for model in models] in ([found["number"]], ["model"]):
+        if found and len(models) == 1:
             self._warn(
                 f"'{address}' is served as the model {models[0].name!r}, and looks like a version of the model "
                 f"{found['model']!r}: to serve it as that, serve '{found['folder']}'"

@@ -9,6 +9,7 @@ SUFFIX = ".onnx"
 PREFERRED = "model.onnx"
 
 _IR_VERSION = 1
+_GRAPH = 7
 _HEADER_BYTES = 1024
 _MODEL_FIELDS = {
     (_IR_VERSION, VARINT),
@@ -17,7 +18,7 @@ _MODEL_FIELDS = {
     (4, BYTES),  # domain
     (5, VARINT),  # model_version
     (6, BYTES),  # doc_string
-    (7, BYTES),  # graph
+    (_GRAPH, BYTES),
     (8, BYTES),  # opset_import
     (14, BYTES),  # metadata_props
     (20, BYTES),  # training_info
@@ -64,7 +65,10 @@ def unservable(path: Path) -> str | None:
             "it is in ORT format, which onnxruntime makes of an ONNX model for devices, and its signature cannot be "
             "read; serve the .onnx file that it was converted from"
         )
-    if not _is_named_so(file) or begins_as_model(header) or _OTHER_FORMATS.match(header):
+    if not _is_named_so(file):
+        other = "it is an ONNX model under another name: rename it so that it ends in .onnx"
+        return other if _fields_of(header) >= {_IR_VERSION, _GRAPH} else None
+    if begins_as_model(header) or _OTHER_FORMATS.match(header):
         return None
     return (
         f"the .onnx file is {'damaged' if header else 'empty'}: it does not begin as an ONNX model does; copy it "
@@ -74,21 +78,26 @@ def unservable(path: Path) -> str | None:
 
 def begins_as_model(header: bytes) -> bool:
     """Whether ``header`` is the beginning of an ``onnx.ModelProto``: all fields that begin in it are fields of one."""
-    seen = set()
+    return bool(_fields_of(header))
+
+
+def _fields_of(header: bytes) -> set[int]:
+    """The numbers of the fields that begin in ``header``; none where one of them is no field of a model."""
+    seen: set[int] = set()
     try:
         for field in fields(header, 0, len(header)):
             if (field.number, field.wire_type) not in _MODEL_FIELDS:
-                return False
+                return set()
             if field.number == _IR_VERSION and not 0 < field.value < _NEWEST_IR_VERSION:
-                return False
+                return set()
             if field.number in _NAMES and field.end - field.start > _HEADER_BYTES:
-                return False
+                return set()
             seen.add(field.number)
     except Truncated:
         pass
     except ValueError:
-        return False
-    return bool(seen)
+        return set()
+    return seen
 
 
 def _is_named_so(path: Path) -> bool:

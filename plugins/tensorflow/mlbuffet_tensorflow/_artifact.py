@@ -16,6 +16,8 @@ _CHECKPOINT_FILE = re.compile(
 _CHECKPOINT_DATA = re.compile(r".+\.data-\d{5}-of-\d{5}")
 _NODE = re.compile(rb"\x0a[\x01-\xff][\x00-\x7f]?\x0a[\x01-\xff][\x00-\x7f]?[\w.>][\w.>\\/-]*\x12[\x01-\xff]_?[A-Z]\w*")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5_SUFFIXES = (".h5", ".hdf5")
+"""Keras looks at the case of letters too."""
 _TFLITE = b"TFL3"
 _OTHER_FORMATS = re.compile(rb"PK\x03\x04|\x89HDF|\x80[\x02-\x05]|.{4}[A-Z]{3}[A-Z0-9]", re.DOTALL)
 """A zip, HDF5, a pickle or FlatBuffers: somebody may know what is in it."""
@@ -36,6 +38,8 @@ class Kind(Enum):
     CHECKPOINT = auto()
     TFLITE = auto()
     ONE_FILE = auto()
+    MISNAMED_KERAS = auto()
+    MISNAMED_HDF5 = auto()
     DAMAGED = auto()
     DAMAGED_FILE = auto()
 
@@ -50,11 +54,11 @@ def kind_of(path: Path) -> Kind | None:
         header = file.read(_HEADER_BYTES)
     if header[4:8] == _TFLITE:
         return Kind.TFLITE
+    if _is_keras_hdf5(header):
+        return Kind.KERAS if path.suffix in _HDF5_SUFFIXES else Kind.MISNAMED_HDF5
+    if header.startswith(b"PK"):
+        return _kind_of_zip(path)
     match path.suffix.lower():
-        case ".keras" | ".h5" | ".hdf5" if _is_keras_hdf5(header):
-            return Kind.KERAS
-        case ".keras" | ".zip" if header.startswith(b"PK"):
-            return _kind_of_zip(path)
         case ".keras" | ".h5" | ".hdf5" | ".tflite" if not _OTHER_FORMATS.match(header):
             return Kind.DAMAGED_FILE
         case ".pb" if _NODE.match(header):
@@ -97,8 +101,8 @@ def _kind_of_zip(path: Path) -> Kind | None:
     except (BadZipFile, NotImplementedError):
         return Kind.DAMAGED_FILE if path.suffix.lower() == ".keras" else None
     if names >= _KERAS_FILES and any(name.startswith("model.weights") for name in names):
-        return Kind.KERAS
-    return Kind.ARCHIVE if models_in(names) else None
+        return Kind.KERAS if path.suffix == ".keras" else Kind.MISNAMED_KERAS
+    return Kind.ARCHIVE if path.suffix.lower() in (".keras", ".zip") and models_in(names) else None
 
 
 def _is_keras_hdf5(header: bytes) -> bool:

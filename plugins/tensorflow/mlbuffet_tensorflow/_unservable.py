@@ -21,6 +21,14 @@ _REASONS = {
         "`tf.saved_model.save(model, path)`"
     ),
     Kind.ONE_FILE: "it is one file of a SavedModel, which is a folder with several; give the folder that it lies in",
+    Kind.MISNAMED_KERAS: (
+        "it is a .keras file under another name, and Keras reads it only under its own: rename it so that it ends in "
+        ".keras, in small letters"
+    ),
+    Kind.MISNAMED_HDF5: (
+        "it is an HDF5 file of Keras under another name, and Keras reads it only under its own: rename it so that it "
+        "ends in .h5, in small letters"
+    ),
     Kind.DAMAGED: (
         "it is a SavedModel whose saved_model.pb is empty or damaged: it does not begin as TensorFlow writes it; copy "
         "the whole folder again, or save the model again"
