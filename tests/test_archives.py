@@ -47,6 +47,7 @@ def check(path: Path) -> list[str]:
         (".. /x", "ends with a dot or a space"),
         ("...", "ends with a dot"),
         ("CON", "a device"),
+        ("clock$", "a device"),
         ("nul.txt", "a device"),
         ("a/Aux.tar.gz", "a device"),
         ("prn/x", "a device"),

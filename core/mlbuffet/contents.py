@@ -24,8 +24,10 @@ def stand_in(path: Path) -> str | None:
 
 
 def recognized(path: Path) -> str | None:
-    """Why the file ``path`` is no model, whatever its name says; ``None`` where that is not known."""
+    """Why ``path`` is no model, whatever its name says; ``None`` where that is not known."""
     with suppress(OSError):
+        if path.is_dir() and not any(each.is_file() for each in path.rglob("*")):
+            return "it is a folder without a file; copy it again, or name the folder of the model"
         if path.is_file():
             head = _head(path)
             if not head:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import RLock
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -24,18 +25,23 @@ PROJECT = "mlbuffet"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
+_import_locks: dict[str, RLock] = {}
 _import_seconds: ContextVar[dict[str, float]] = ContextVar("import_seconds")
 
 
 @contextmanager
 def importing(framework: str) -> Iterator[None]:
-    """Around the import of a ``framework`` in ``load``, so that its seconds are not taken for those of the model."""
-    begin = perf_counter()
-    try:
-        yield
-    finally:
-        seconds = _import_seconds.get({})
-        seconds[framework] = seconds.get(framework, 0.0) + perf_counter() - begin
+    """Around the import of a ``framework`` in ``load``, so that its seconds are not taken for those of the model.
+
+    One thread at a time: where the import fails in one, another would see half of the module, and a wrong reason.
+    """
+    with _import_locks.setdefault(framework, RLock()):
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            seconds = _import_seconds.get({})
+            seconds[framework] = seconds.get(framework, 0.0) + perf_counter() - begin
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from mlbuffet import ArtifactUnreadable
+from mlbuffet import ArtifactUnreadable, StorageFailed
 from mlbuffet.cli import main
 from mlbuffet.cli.sending import packed
 from mlbuffet.server import ServerSettings
@@ -56,6 +56,12 @@ def test_a_folder_that_may_not_be_read_is_not_pushed() -> None:
         locked.chmod(0)
         with ordinary_user(), pytest.raises(ArtifactUnreadable, match="/variables/part' cannot"), packed(Path(name)):
             pass
+
+
+def test_a_folder_cannot_be_packed_where_nothing_can_be_written(half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", Path("/no/such/file").open)
+    with pytest.raises(StorageFailed, match="name one in TMPDIR"), packed(half.parent):
+        pass
 
 
 def test_a_model_is_pushed_chosen_and_removed(run: Run, served: Uploading, half: Path) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -212,6 +213,20 @@ def test_the_import_of_a_framework_is_not_counted_as_loading(tmp_path: Path, tex
     (version,) = repository
     assert version.imports["heavy"] >= 0.05
     assert version.seconds + version.imports["heavy"] <= elapsed
+
+
+def test_a_framework_is_imported_by_one_thread_at_a_time() -> None:
+    order = []
+
+    def import_it(name: str) -> None:
+        with importing("heavy"):
+            order.append(name)
+            time.sleep(0.02)
+            order.append(name)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(import_it, "ab"))
+    assert order in (list("aabb"), list("bbaa"))
 
 
 def test_a_plugin_may_import_its_framework_where_nobody_counts() -> None:

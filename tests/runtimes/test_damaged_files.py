@@ -132,3 +132,9 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+def test_a_folder_without_a_file_is_told(installed: Runtimes, tmp_path: Path) -> None:
+    (tmp_path / "m/variables").mkdir(parents=True)
+    with pytest.raises(NoRuntime, match="it is a folder without a file"):
+        mlbuffet.load(tmp_path / "m", runtimes=installed)

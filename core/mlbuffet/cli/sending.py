@@ -11,24 +11,35 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from mlbuffet.artifact import check_artifact, check_files
+from mlbuffet.errors import StorageFailed
 
 
 @contextmanager
 def packed(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """The file to send and its name; what is hidden in a folder is left out. Raises `ArtifactUnreadable`."""
+    """The file to send and its name; what is hidden in a folder is left out.
+
+    Raises `ArtifactUnreadable`, or `StorageFailed` where a folder cannot be packed.
+    """
     check_artifact(path)
     if not path.is_dir():
         with path.open("rb") as file:
             yield file, path.name
         return
     check_files(path)
-    with tempfile.TemporaryFile() as file:
+    with _temporary_file() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for each in sorted(path.rglob("*")):
                 name = each.relative_to(path)
                 if each.is_file() and not any(part.startswith(".") for part in name.parts):
                     archive.write(each, name)
         yield file, f"{path.resolve().name}.zip"
+
+
+def _temporary_file() -> BinaryIO:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise StorageFailed("there is no folder for temporary files to pack it in; name one in TMPDIR") from error
 
 
 @contextmanager
