@@ -148,18 +148,14 @@ def _at_load(runtime: Runtime, path: Path, call: Callable[[], Any]) -> Any:
         raise LoadFailed(error.reason, path=path, runtime=runtime.name, detail=error.detail) from error
     except MLBuffetError:
         raise
-    except BaseException as error:
-        if _is_interrupt(error):
-            raise
+    except (Exception, SystemExit) as error:
         raise _load_failed(runtime, path, f"{type(error).__name__}: {error}") from error
 
 
 def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:
     try:
         unload(model=handle)
-    except BaseException as error:
-        if _is_interrupt(error):
-            raise
+    except (Exception, SystemExit):
         logger.exception("the runtime failed to unload '%s'", path)
 
 

@@ -13,9 +13,10 @@ from threading import Thread
 
 import pytest
 
-from mlbuffet import ArtifactUnreadable, StorageFailed
+from mlbuffet import ArtifactUnreadable
 from mlbuffet.cli import main
 from mlbuffet.cli.sending import packed
+from mlbuffet.errors import StorageFailed
 from mlbuffet.server import ServerSettings
 from ordinary_user import ordinary_user
 from small_runtimes import write_models
