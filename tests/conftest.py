@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from mlbuffet import Runtimes
 from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.process import Server, address_of, listen
+from mlbuffet.server.processes.server_process import Server, address_of, listen
 from small_runtimes import repository_of, small_runtimes
 
 pytest_plugins = ["pytester"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from faults import LIMIT
 from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.process import Server, address_of, listen
+from mlbuffet.server.processes.server_process import Server, address_of, listen
 from small_runtimes import repository_of, small_runtimes
 
 

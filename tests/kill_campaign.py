@@ -15,8 +15,8 @@ from threading import Thread
 
 import httpx
 
-from mlbuffet.repository.pointer import read_pointer
-from mlbuffet.repository.workshop import HALL
+from mlbuffet.repository.default_version import read_pointer
+from mlbuffet.repository.staging import HALL
 from processes import address_of, environment_with_runtimes, serve
 
 MODELS = 3

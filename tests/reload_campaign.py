@@ -12,7 +12,7 @@ import httpx
 import psutil
 from starlette.applications import Starlette
 
-from mlbuffet.server.process import Server, address_of, listen
+from mlbuffet.server.processes.server_process import Server, address_of, listen
 from reloading import reloading, write_whole
 
 

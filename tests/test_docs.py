@@ -16,7 +16,7 @@ from mlbuffet.cli.commands import app
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
-from mlbuffet.server.errors import STATUS
+from mlbuffet.server.http.errors import STATUS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

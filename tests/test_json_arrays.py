@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlbuffet import InvalidInput, json_arrays, json_numbers
+from mlbuffet import InvalidInput
 from mlbuffet.conversion import array_from_python
-from mlbuffet.json_arrays import array_from_text, count_elements
-from mlbuffet.json_numbers import number_reader
-from mlbuffet.json_span import Span
-from mlbuffet.json_text import decode
+from mlbuffet.json_tensors import arrays as json_arrays
+from mlbuffet.json_tensors import numbers as json_numbers
+from mlbuffet.json_tensors.arrays import array_from_text, count_elements
+from mlbuffet.json_tensors.numbers import number_reader
+from mlbuffet.json_tensors.span import Span
+from mlbuffet.json_tensors.text import decode
 
 FLOAT = np.dtype(np.float32)
 

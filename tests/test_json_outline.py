@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays, json_outline
-from mlbuffet.json_outline import TextOf, read_outlined
-from mlbuffet.json_text import decode_outline
-from mlbuffet.server.open_inference.requests import decode_request, take_apart
-from mlbuffet.server.tensorflow_serving.requests import decode_predict
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
+from mlbuffet.json_tensors import arrays as json_arrays
+from mlbuffet.json_tensors import outline as json_outline
+from mlbuffet.json_tensors.outline import TextOf, read_outlined
+from mlbuffet.json_tensors.text import decode_outline
+from mlbuffet.server.protocols.open_inference.requests import decode_request, take_apart
+from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
 
 SPECS = [TensorSpec("x", np.float32, None), TensorSpec("i", np.int8, None)]
 SIGNATURES = Signatures({"serving_default": Signature(SPECS[:1], SPECS), "two": Signature(SPECS, SPECS)})

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlbuffet import InvalidInput, json_text
-from mlbuffet.json_text import decode, decode_outline, encode_array, text_of
+from mlbuffet import InvalidInput
+from mlbuffet.json_tensors import text as json_text
+from mlbuffet.json_tensors.text import decode, decode_outline, encode_array, text_of
 
 ML_DTYPES = [one for one in vars(ml_dtypes).values() if isinstance(one, type) and issubclass(one, np.generic)]
 

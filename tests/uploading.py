@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from dangerous_runtimes import Dangerous
 from mlbuffet import Runtimes
 from mlbuffet.repository import Catalog, ModelRepository, Publisher, Residency, Sources, Watcher
-from mlbuffet.repository.workshop import HALL
+from mlbuffet.repository.staging import HALL
 from mlbuffet.server import ServerSettings, create_app
 from small_runtimes import small_runtimes
 

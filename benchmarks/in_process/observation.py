@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from case import Case, Field, Plan
 from figures import Key, Round
-from mlbuffet.server.counting.traffic import Traffic
-from mlbuffet.server.observed import Observed
+from mlbuffet.server.http.access_log import Observed
+from mlbuffet.telemetry.request_counters import Traffic
 
 CALLS = 20_000
 Headers = list[tuple[bytes, bytes]]

@@ -15,11 +15,11 @@ from figures import Key, Round
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.server import create_app
-from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import take_apart
-from mlbuffet.server.open_inference.responses import encode_response
-from mlbuffet.server.process import Server
-from mlbuffet.server.prompt_protocol import PromptHttpToolsProtocol
+from mlbuffet.server.fast_path.protocol import FastHttpToolsProtocol
+from mlbuffet.server.processes.server_process import Server
+from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
+from mlbuffet.server.protocols.open_inference.requests import take_apart
+from mlbuffet.server.protocols.open_inference.responses import encode_response
 from serving.bodies import open_inference
 
 CALLS = 2000
@@ -75,7 +75,7 @@ def _prepare(plan: Plan) -> Iterator[Field]:
 
 
 @asynccontextmanager
-async def _running(repository: ModelRepository) -> AsyncIterator[list[PromptHttpToolsProtocol]]:
+async def _running(repository: ModelRepository) -> AsyncIterator[list[FastHttpToolsProtocol]]:
     """Connections to a server of ``repository`` that has found its model quick."""
     loaded = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,13 +90,13 @@ async def _running(repository: ModelRepository) -> AsyncIterator[list[PromptHttp
     await loaded.wait()
     protocols = []
     for _ in range(CONNECTIONS):
-        protocols.append(PromptHttpToolsProtocol(config, ServerState(), lifespan.state))
+        protocols.append(FastHttpToolsProtocol(config, ServerState(), lifespan.state))
         protocols[-1].connection_made(_Dropping())
     yield protocols
     await lifespan.shutdown()
 
 
-async def _asked(protocols: list[PromptHttpToolsProtocol], data: bytes) -> Round:
+async def _asked(protocols: list[FastHttpToolsProtocol], data: bytes) -> Round:
     """Turns of the loop in which each connection asks once; those of which one had to wait do not count."""
     spent, counted = 0.0, 0
     while counted < CALLS:
@@ -114,7 +114,7 @@ async def _asked(protocols: list[PromptHttpToolsProtocol], data: bytes) -> Round
     return {"us": spent / counted * 1e6}
 
 
-def _answers(protocols: list[PromptHttpToolsProtocol]) -> int:
+def _answers(protocols: list[FastHttpToolsProtocol]) -> int:
     return sum(protocol.transport.answers for protocol in protocols if isinstance(protocol.transport, _Dropping))
 
 

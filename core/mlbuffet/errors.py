@@ -25,6 +25,7 @@
     ├── ModelNotFound           no model, or no version of it, has that name
     ├── ModelNotReady           the model is loading, or failed to load
     ├── Overloaded              as many calls of the model wait as may
+    ├── DeadlineExceeded        the model did not answer in the time that the call had
     ├── UploadRefused           what was uploaded cannot be a version of a model
     │   └── UploadTooLarge      it is larger than the server takes
     ├── NotChangeable           the model lies where, or as, a server cannot change it
@@ -476,13 +477,27 @@ class ModelNotReady(MLBuffetError):
 class Overloaded(MLBuffetError):
     """As many calls are ``running`` and ``waiting`` as one model may have."""
 
-    def __init__(self, running: int, waiting: int) -> None:
+    def __init__(self, running: int, waiting: int, model: str = "", version: int = 0) -> None:
         self.running = running
         self.waiting = waiting
-        super().__init__(running, waiting)
+        self.model = model
+        """Empty where it is not known yet."""
+        self.version = version
+        super().__init__(running, waiting, model, version)
 
     def __str__(self) -> str:
         return f"the model is overloaded: {self.running} calls run and {self.waiting} wait; ask again a little later"
+
+
+class DeadlineExceeded(MLBuffetError):
+    """The model did not answer within the ``seconds`` that the call had."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(seconds)
+
+    def __str__(self) -> str:
+        return f"the model did not answer within {self.seconds:g} seconds"
 
 
 class UploadRefused(MLBuffetError):

@@ -81,7 +81,7 @@ def test_the_small_request_that_is_answered_on_the_event_loop_is_named_too(
             client.post("/v2/models/a/infer", json=body, headers={"X-Request-Id": name})
     _, err = process.communicate(timeout=20)
     assert "signature 'serving_default') [request bad]" in err
-    assert "in _infer_at_once" in err
+    assert "in infer_now" in err
 
 
 def test_a_signal_that_another_thread_gets_names_the_call_that_was_the_last(

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlbuffet.server.temporary import PREFIX
+from mlbuffet.server.processes.temporary_files import PREFIX
 from processes import address_of, environment_with, serve
 from waiting import wait_for
 from workers import both_behind, processes_behind

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from mlbuffet.repository.garbage import FRAMEWORK_MODULES, CollectorPause
+from mlbuffet.repository.gc_pause import FRAMEWORK_MODULES, CollectorPause
 
 
 def test_no_garbage_is_collected_while_anything_is_loaded() -> None:

@@ -9,7 +9,7 @@ from mlbuffet import InvalidModelName, Runtimes
 from mlbuffet.repository import StoredModel, find_models
 from mlbuffet.repository.fingerprint import fingerprint
 from mlbuffet.repository.reading import Files
-from mlbuffet.repository.settling import Settling
+from mlbuffet.repository.stability import Settling
 from small_runtimes import write_models
 
 

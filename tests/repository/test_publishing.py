@@ -14,7 +14,7 @@ import pytest
 from mlbuffet.errors import InvalidConfiguration, LoadFailed, NotChangeable, StorageFailed, StorageFull
 from mlbuffet.repository import Provenance, Publisher, State
 from mlbuffet.repository.disk import Disk
-from mlbuffet.repository.workshop import HALL, Workshop
+from mlbuffet.repository.staging import HALL, Workshop
 from mlbuffet.version_numbers import LARGEST
 from uploading import leftovers, repository_of, some_runtimes, visible, zipped
 

@@ -8,7 +8,7 @@ import pytest
 from mlbuffet import Runtimes
 from mlbuffet.repository import StoredModel, find_models
 from mlbuffet.repository.fingerprint import fingerprint
-from mlbuffet.repository.settling import Settling
+from mlbuffet.repository.stability import Settling
 
 
 class Watched:

@@ -13,14 +13,14 @@ from dangerous_runtimes import Dangerous
 from mlbuffet import AmbiguousRuntime, LoadFailed, NoRuntime, hookimpl
 from mlbuffet.repository import Configuration
 from mlbuffet.repository.configuration import WarmUp
-from mlbuffet.repository.trial import try_out
+from mlbuffet.repository.validation import try_out
 from uploading import some_runtimes
 
 HANG = """
 import sys
 from pathlib import Path
 from mlbuffet.repository import Configuration
-from mlbuffet.repository.trial import try_out
+from mlbuffet.repository.validation import try_out
 from uploading import some_runtimes
 try_out(Path(sys.argv[1]), Configuration(), some_runtimes())
 """

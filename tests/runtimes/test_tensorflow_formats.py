@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import mlbuffet
 from mlbuffet import InvalidInput, Runtimes
-from mlbuffet.server.open_inference.datatypes import DTYPES, datatype_of
+from mlbuffet.server.protocols.open_inference.datatypes import DTYPES, datatype_of
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 from saved_models import MAKERS, ROWS, Arrays, Case, traced
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlbuffet.scheduling.pace import ERRATIC, QUICK, SLOW, TOO_LONG, Pace
+from mlbuffet.scheduling.latency_estimate import ERRATIC, QUICK, SLOW, TOO_LONG, Pace
 
 
 def quick_pace() -> Pace:

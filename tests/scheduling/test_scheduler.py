@@ -12,7 +12,7 @@ from gated import Gated
 from mlbuffet import Model, PredictFailed, Signature, Tensors, TensorSpec, UnknownSignature
 from mlbuffet.errors import Overloaded
 from mlbuffet.scheduling import Call, Limits, Scheduler, Scheduling
-from mlbuffet.scheduling.loop_time import TURN, LoopTime
+from mlbuffet.scheduling.loop_budget import TURN, LoopTime
 from scheduled import Clock, Leases, call, doubled, run, until
 
 

@@ -5,8 +5,8 @@ from time import perf_counter
 
 import pytest
 
-from mlbuffet.server import busy_poll
-from mlbuffet.server.busy_poll import BusyPoll
+from mlbuffet.server.fast_path import busy_poll
+from mlbuffet.server.fast_path.busy_poll import BusyPoll
 
 pytestmark = pytest.mark.anyio
 

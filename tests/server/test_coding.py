@@ -5,7 +5,7 @@ from threading import get_ident
 import anyio
 import pytest
 
-from mlbuffet.server.coding import LARGE, code
+from mlbuffet.inference.offload import LARGE, code
 
 
 @pytest.mark.parametrize(("size", "where"), [(0, "the loop"), (LARGE - 1, "the loop"), (LARGE, "a thread")])

@@ -13,7 +13,7 @@ import pytest
 import mlbuffet
 from mlbuffet import InvalidInput, Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.conversion import SMALL_DTYPES, has_json_form, kind_of
-from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES
+from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES
 from small_runtimes import write_models
 
 LONG = [np.dtype(np.longdouble), np.dtype(np.clongdouble)]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mlbuffet.server.eager import Pending, begin
+from mlbuffet.server.http.eager_await import Pending, begin
 
 
 async def after(event: asyncio.Event | None, log: list[str]) -> str:

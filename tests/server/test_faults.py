@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from faults import FAULTS, LENGTH, V1, V2, X, exchange, post
-from mlbuffet.json_text import decode_outline
-from mlbuffet.server.coding import LARGE
-from mlbuffet.server.errors import LONGEST_MESSAGE
+from mlbuffet.inference.offload import LARGE
+from mlbuffet.json_tensors.text import decode_outline
+from mlbuffet.server.http.errors import LONGEST_MESSAGE
 
 HIDDEN = ("Traceback", "/tmp", "site-packages", "Error:", "mlbuffet.", "numpy", "msgspec", "a secret")
 

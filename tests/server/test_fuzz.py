@@ -14,13 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, json_arrays, json_outline
-from mlbuffet.server.decompression import decompressed
-from mlbuffet.server.open_inference.datatypes import DTYPES
-from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import InferCall, decode_request, take_apart
-from mlbuffet.server.tensorflow_serving.examples import decode_examples
-from mlbuffet.server.tensorflow_serving.requests import decode_predict
+from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
+from mlbuffet.json_tensors import arrays as json_arrays
+from mlbuffet.json_tensors import outline as json_outline
+from mlbuffet.server.http.decompression import decompressed
+from mlbuffet.server.protocols.open_inference.datatypes import DTYPES
+from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
+from mlbuffet.server.protocols.open_inference.requests import InferCall, decode_request, take_apart
+from mlbuffet.server.protocols.tensorflow_serving.examples import decode_examples
+from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
 
 EXAMPLES = int(os.environ.get("MLBUFFET_FUZZ", "100"))
 SPECS = [TensorSpec("x", np.float32, (None, 2)), TensorSpec("t", object, (None,)), TensorSpec("i", np.int8, None)]

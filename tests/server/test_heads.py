@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlbuffet.server.heads import Head, Heads, parse_head
+from mlbuffet.server.fast_path.request_heads import Head, Heads, parse_head
 
 LINE = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a"
 LENGTH = b"Content-Length: 12"

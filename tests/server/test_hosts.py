@@ -7,7 +7,7 @@ import socket
 import httpx
 import pytest
 
-from mlbuffet.server.hosts import host_problem
+from mlbuffet.server.http.host_header import host_problem
 
 BODY = json.dumps({"instances": [1.0]}).encode()
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlbuffet.server import ServerSettings, http_protocol
+from mlbuffet.server import ServerSettings
+from mlbuffet.server.http import head_limits
 
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 INFER = b"POST /v2/models/half/infer HTTP/1.1\r\nHost: mlbuffet\r\n"
@@ -96,7 +97,7 @@ def test_a_refusal_comes_after_the_answers_before_it(
 
 
 def test_a_head_that_does_not_end_in_time_is_refused(serve: Serve, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(head_limits, "HEAD_SECONDS", 0.3)
     with serve(half) as client, connected(client) as connection:
         connection.sendall(INFER)
         assert answer_to(connection) == (408, "the head of the request took too long")

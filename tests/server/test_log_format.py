@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mlbuffet.server.log_format import HumanFormatter, JsonFormatter
+from mlbuffet.server.http.log_format import HumanFormatter, JsonFormatter
 
 
 def record(message: str, *arguments: object) -> logging.LogRecord:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.server.buffet.multipart import MAX_FIELD_BYTES, MAX_FIELDS, Form
+from mlbuffet.server.protocols.management.multipart import MAX_FIELD_BYTES, MAX_FIELDS, Form
 
 TYPE = "multipart/form-data; boundary=b"
 FILE = b'--b\r\nContent-Disposition: form-data; name="path"; filename="C:\\a\\x.half"\r\nContent-Type: a/b\r\n\r\n'

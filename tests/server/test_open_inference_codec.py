@@ -13,11 +13,11 @@ from hypothesis.extra import numpy as hnp
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
 from mlbuffet.conversion import ML_INTEGERS, is_small
-from mlbuffet.server.open_inference import requests, responses
-from mlbuffet.server.open_inference.binary import array_from_buffer, buffer_from_array
-from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
-from mlbuffet.server.open_inference.metadata import tensor_metadata
-from mlbuffet.server.open_inference.requests import InferCall, OutputForm, lead_of, take_apart
+from mlbuffet.server.protocols.open_inference import requests, responses
+from mlbuffet.server.protocols.open_inference.binary import array_from_buffer, buffer_from_array
+from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
+from mlbuffet.server.protocols.open_inference.metadata import tensor_metadata
+from mlbuffet.server.protocols.open_inference.requests import InferCall, OutputForm, lead_of, take_apart
 
 JSON_DATATYPES = [datatype for datatype in DTYPES if datatype not in BINARY_ONLY]
 X = TensorSpec("x", np.float32, (None, 2))

@@ -22,10 +22,10 @@ from starlette.routing import Route
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
-from mlbuffet.server.open_inference.requests import HEADER_LENGTH
-from mlbuffet.server.openapi import Protocol, describe
-from mlbuffet.server.tensorflow_serving.answers import ClassifyAnswer, RegressAnswer
-from mlbuffet.server.tensorflow_serving.classify_regress import encode_classes, encode_regressions
+from mlbuffet.server.http.openapi import Protocol, describe
+from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH
+from mlbuffet.server.protocols.tensorflow_serving.answers import ClassifyAnswer, RegressAnswer
+from mlbuffet.server.protocols.tensorflow_serving.classify_regress import encode_classes, encode_regressions
 from uploading import RunApp, uploading
 
 ROOT = Path(__file__).parents[2]

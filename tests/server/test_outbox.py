@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from typing_extensions import override
 
-from mlbuffet.server import outbox
-from mlbuffet.server.outbox import Outbox
+from mlbuffet.server.fast_path import write_batch as outbox
+from mlbuffet.server.fast_path.write_batch import Outbox
 
 pytestmark = pytest.mark.anyio
 

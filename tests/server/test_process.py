@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from mlbuffet.server.process import address_of, listen
+from mlbuffet.server.processes.server_process import address_of, listen
 
 
 def test_a_free_port_is_found_and_shown() -> None:

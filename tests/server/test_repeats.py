@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mlbuffet import InvalidInput, Signatures
-from mlbuffet.server.open_inference import repeats
-from mlbuffet.server.open_inference.repeats import RequestDecoder
-from mlbuffet.server.open_inference.requests import InferCall, decode_request, take_apart
+from mlbuffet.server.protocols.open_inference import request_templates as repeats
+from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
+from mlbuffet.server.protocols.open_inference.requests import InferCall, decode_request, take_apart
 
 NONE = Signatures({}, None)
 

@@ -16,8 +16,8 @@ import pytest
 
 import mlbuffet
 from mlbuffet import Runtimes
-from mlbuffet.server.open_inference.binary import array_from_buffer, buffer_from_array
-from mlbuffet.server.open_inference.datatypes import BINARY_ONLY, DATATYPES
+from mlbuffet.server.protocols.open_inference.binary import array_from_buffer, buffer_from_array
+from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES
 from mlbuffet_tensorflow._tensorflow import tf
 
 DTYPES = [

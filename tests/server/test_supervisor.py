@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlbuffet.server.process import listen
-from mlbuffet.server.supervisor import Supervisor
+from mlbuffet.server.processes.server_process import listen
+from mlbuffet.server.processes.supervisor import Supervisor
 
 
 def test_no_folder_for_temporary_files_is_told_before_any_worker_starts(

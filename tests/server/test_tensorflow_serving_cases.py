@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
-from mlbuffet.server.tensorflow_serving.examples import decode_examples
-from mlbuffet.server.tensorflow_serving.requests import decode_predict
-from mlbuffet.server.tensorflow_serving.responses import encode_columns, encode_rows
+from mlbuffet.server.protocols.tensorflow_serving.examples import decode_examples
+from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
+from mlbuffet.server.protocols.tensorflow_serving.responses import encode_columns, encode_rows
 from small_runtimes import write_models
 
 MALFORMED = "Malformed request: "

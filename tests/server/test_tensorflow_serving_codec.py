@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
-from mlbuffet.server.tensorflow_serving.classify_regress import (
+from mlbuffet.inference import ModelDescription
+from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
     encode_classes,
     encode_regressions,
     outputs_of_classifier,
     outputs_of_regressor,
 )
-from mlbuffet.server.tensorflow_serving.datatypes import datatype_of, type_name
-from mlbuffet.server.tensorflow_serving.example_message import encode_example
-from mlbuffet.server.tensorflow_serving.examples import decode_examples
-from mlbuffet.server.tensorflow_serving.metadata import model_metadata
-from mlbuffet.server.tensorflow_serving.requests import PredictCall, decode_predict
-from mlbuffet.server.tensorflow_serving.responses import encode_columns, encode_rows
+from mlbuffet.server.protocols.tensorflow_serving.datatypes import datatype_of, type_name
+from mlbuffet.server.protocols.tensorflow_serving.example_message import encode_example
+from mlbuffet.server.protocols.tensorflow_serving.examples import decode_examples
+from mlbuffet.server.protocols.tensorflow_serving.metadata import model_metadata
+from mlbuffet.server.protocols.tensorflow_serving.requests import PredictCall, decode_predict
+from mlbuffet.server.protocols.tensorflow_serving.responses import encode_columns, encode_rows
 
 DTYPES: list[Any] = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "object"]
 DTYPES += ["float16", "float32", "float64", ml_dtypes.bfloat16, ml_dtypes.int4]
@@ -497,7 +498,9 @@ def test_outputs_that_are_no_values_are_refused(array: np.ndarray) -> None:
 
 def test_metadata_is_such_as_protobuf_writes_it() -> None:
     x, y = TensorSpec("x", np.float32, (None, 1)), TensorSpec("y", object, None, wire_name="PartitionedCall:2")
-    shown = model_metadata("m", 123, Signatures({"s": Signature([x], [y])}, None))
+    shown = model_metadata(
+        ModelDescription("m", 123, "", "", Signatures({"s": Signature([x], [y])}, None), [123], None)
+    )
     assert shown["model_spec"] == {"name": "m", "signature_name": "", "version": "123"}
     dims = [{"size": "-1", "name": ""}, {"size": "1", "name": ""}]
     assert shown["metadata"]["signature_def"]["signature_def"] == {

@@ -131,6 +131,9 @@ def serve(
         LogFormat, typer.Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
     ] = LogFormat.HUMAN,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+    no_fast_path: Annotated[
+        bool, typer.Option("--no-fast-path", help="Give small predictions to the application like all others.")
+    ] = False,
     batching: Annotated[
         bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
     ] = False,
@@ -165,6 +168,7 @@ def serve(
         trusted_proxies=tuple(trusted_proxy or ()),
         strict_readiness=strict_readiness,
         access_log=access_log,
+        fast_path=not no_fast_path,
     )
     served = Served(
         places=paths,

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.json_text import decode, encode_array
+from mlbuffet.json_tensors.text import decode, encode_array
 from mlbuffet.tensors import Tensors
 
 _FORM = 'write arrays by name, such as {"x": [[1, 2]]}'

@@ -51,7 +51,7 @@ class LogLines:
 
     def set_up(self) -> None:
         """From now on."""
-        from mlbuffet.server.log_format import HumanFormatter, JsonFormatter
+        from mlbuffet.server.http.log_format import HumanFormatter, JsonFormatter
 
         set_up_logging(self.debug)
         for handler in logging.getLogger().handlers:

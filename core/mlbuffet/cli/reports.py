@@ -101,7 +101,7 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
 
 def log_versions(versions: list[ModelVersion], address: str, log: TextIO) -> None:
     """The same as a line of a log of JSON."""
-    from mlbuffet.server.log_format import JsonFormatter
+    from mlbuffet.server.http.log_format import JsonFormatter
 
     rows = [_version_row(version) for version in versions]
     what = {"address": address, "models": rows, "imports": _import_seconds(versions)}

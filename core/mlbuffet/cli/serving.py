@@ -38,10 +38,10 @@ from mlbuffet.running import RunningCalls
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.counting.seat import Seat
-from mlbuffet.server.process import Server, address_of, is_loopback, listen
-from mlbuffet.server.supervisor import Supervisor
-from mlbuffet.server.temporary import own_temporary_folder
+from mlbuffet.server.processes.server_process import Server, address_of, is_loopback, listen
+from mlbuffet.server.processes.supervisor import Supervisor
+from mlbuffet.server.processes.temporary_files import own_temporary_folder
+from mlbuffet.telemetry.worker_slot import Seat
 
 SWITCH_SECONDS = 0.001
 """How soon a thread gives up Python's lock for the event loop; by default it is five times as long.

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from threading import RLock
 
 from mlbuffet.repository.layout import StoredModel
-from mlbuffet.repository.settling import Settling
 from mlbuffet.repository.sources import Sources
+from mlbuffet.repository.stability import Settling
 
 
 class Catalog:

@@ -29,9 +29,9 @@ from mlbuffet.errors import (
     NoModels,
 )
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
+from mlbuffet.repository.default_version import read_pointer
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.pointer import read_pointer
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders
 

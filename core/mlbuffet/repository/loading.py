@@ -4,9 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, suppress
 
-from mlbuffet.repository.garbage import CollectorPause
+from mlbuffet.repository.gc_pause import CollectorPause
+from mlbuffet.repository.load_queue import Workers
 from mlbuffet.repository.version import ModelVersion
-from mlbuffet.repository.workers import Workers
 from mlbuffet.runtimes import Runtimes
 
 LOADERS = 4

@@ -10,17 +10,17 @@ from threading import Lock, Semaphore, Thread
 from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, StorageFailed, reason_of
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
+from mlbuffet.repository.default_version import read_pointer, write_pointer
 from mlbuffet.repository.disk import Disk, discard, storing
 from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
 from mlbuffet.repository.names import MODEL_NAME
-from mlbuffet.repository.pointer import read_pointer, write_pointer
 from mlbuffet.repository.provenance import Provenance
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.repository import ModelRepository
-from mlbuffet.repository.trial import PATIENCE, try_out
+from mlbuffet.repository.staging import Workshop
 from mlbuffet.repository.uploads import Upload
+from mlbuffet.repository.validation import PATIENCE, try_out
 from mlbuffet.repository.version import State
-from mlbuffet.repository.workshop import Workshop
 from mlbuffet.version_numbers import LARGEST
 
 TRIALS = 2

@@ -10,9 +10,9 @@ from threading import RLock
 
 from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
+from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.loading import Loading
-from mlbuffet.repository.residency import Residency, to_evict
 from mlbuffet.repository.retries import Retries, retry_delay
 from mlbuffet.repository.served import ServedModel
 from mlbuffet.repository.version import ModelVersion, State
@@ -144,12 +144,14 @@ class ModelRepository:
                     return one
             return model.versions[latest_first[0]]
 
-    def labelled(self, name: str, label: str) -> ModelVersion | None:
-        """The version that ``model.toml`` calls ``label``, if there is one. Raises `ModelNotFound`."""
+    def labelled(self, name: str, label: str) -> ModelVersion:
+        """The version that ``model.toml`` calls ``label``. Raises `ModelNotFound`, also where no version has it."""
         with self._lock:
             model = self._known(name)
             number = model.configuration.labels.get(label)
-            return None if number is None else model.versions.get(number)
+            if number is None or number not in model.versions:
+                raise ModelNotFound(name)
+            return model.versions[number]
 
     def stored(self, name: str) -> StoredModel:
         """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""

@@ -203,6 +203,10 @@ class ModelVersion:
             str(fault) == str(self._fault)
         )
 
+    def check_ready(self) -> None:
+        """Raises `ModelNotReady` where the model cannot be called."""
+        assert self._ready
+
     def use(self) -> Handle:
         """The model for a call, during which it is not unloaded. Raises `ModelNotReady`."""
         with self._lock:

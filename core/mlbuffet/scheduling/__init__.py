@@ -2,8 +2,8 @@
 
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
+from mlbuffet.scheduling.factory import Scheduling
 from mlbuffet.scheduling.limits import Limits
 from mlbuffet.scheduling.scheduler import Scheduler
-from mlbuffet.scheduling.scheduling import Scheduling
 
 __all__ = ["Batching", "Call", "Execution", "Limits", "Prediction", "Scheduler", "Scheduling"]

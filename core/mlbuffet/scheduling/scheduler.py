@@ -12,11 +12,11 @@ from mlbuffet.errors import Overloaded
 from mlbuffet.model import Model
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Prediction
+from mlbuffet.scheduling.latency_estimate import Pace
 from mlbuffet.scheduling.limits import Limits
-from mlbuffet.scheduling.loop_time import LoopTime
-from mlbuffet.scheduling.pace import Pace
-from mlbuffet.scheduling.runner import Runner
-from mlbuffet.scheduling.ticket import Lease, Ticket
+from mlbuffet.scheduling.loop_budget import LoopTime
+from mlbuffet.scheduling.pending_call import Lease, Ticket
+from mlbuffet.scheduling.single_runner import Runner
 from mlbuffet.tensors import rough_size
 
 WORTH_BATCHING = 0.00015

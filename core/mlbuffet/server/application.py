@@ -12,21 +12,23 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
+from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
-from mlbuffet.server import buffet, documentation, open_inference, tensorflow_serving
-from mlbuffet.server.at_once import AtOnce
-from mlbuffet.server.counting import metrics
-from mlbuffet.server.counting.census import Census
-from mlbuffet.server.counting.ledger import Ledger
-from mlbuffet.server.counting.loads import Loads
-from mlbuffet.server.counting.metrics import Metrics
-from mlbuffet.server.counting.siblings import Siblings, left_by_predecessor
-from mlbuffet.server.counting.traffic import Traffic
-from mlbuffet.server.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
-from mlbuffet.server.first import PredictionsFirst
-from mlbuffet.server.observed import Observed
-from mlbuffet.server.open_inference.statistics import VersionStatistics
+from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath
+from mlbuffet.server.fast_path.prediction_router import PredictionsFirst
+from mlbuffet.server.http import documentation
+from mlbuffet.server.http.access_log import Observed
+from mlbuffet.server.http.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.http.prediction import PredictionCodec
+from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
+from mlbuffet.server.protocols.metrics import Metrics
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.telemetry.aggregate import Ledger
+from mlbuffet.telemetry.load_counters import Loads
+from mlbuffet.telemetry.request_counters import Traffic
+from mlbuffet.telemetry.snapshot import Census
+from mlbuffet.telemetry.version_statistics import VersionStatistics
+from mlbuffet.telemetry.worker_exchange import Siblings, left_by_predecessor
 
 
 def create_app(
@@ -63,8 +65,10 @@ def create_app(
         if chosen.load_first:
             await loaded.wait()
         repository.cache.start()
-        at_once = {} if chosen.access_log else {"at_once": AtOnce(prompts, traffic, max_body=chosen.max_body)}
-        yield {"on_refusal": traffic.refuse, **at_once}
+        state: dict[str, object] = {"on_refusal": traffic.refuse}
+        if chosen.fast_path and not chosen.access_log:
+            state["fast_path"] = FastPath(service, fast_endpoints, traffic, max_body=chosen.max_body)
+        yield state
         await ledger.close()
         await repository.cache.close()
         await asyncio.to_thread(repository.close)  # it waits for calls, and the loop has yet to send what it answered
@@ -77,35 +81,37 @@ def create_app(
     inherited = None if chosen.seat is None else left_by_predecessor(chosen.seat)
     census = Census(repository, traffic, loads, statistics, inherited)
     ledger = Ledger(repository, census, None if chosen.seat is None else Siblings(chosen.seat, census))
-    infer = open_inference.OpenInference(repository, chosen, statistics, ledger.statistics)
-    predict = tensorflow_serving.TensorFlowServing(repository, chosen)
+    service = LocalService(repository, statistics, ledger.statistics)
+    infer = open_inference.OpenInference(service, chosen)
+    predict = tensorflow_serving.TensorFlowServing(service, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
-    own = buffet.routes(repository, chosen, publisher)
-    predictions = [route for route in (*v2, *v1) if route.name in ("infer", "predict")]
-    prompts = [*infer.prompts(v2), *predict.prompts(v1)]
+    own = management.routes(service, chosen, repository, publisher)
+    codecs: dict[str, PredictionCodec] = {"infer": infer.codec, "predict": predict.codec}
+    predictions = [route for route in (*v2, *v1) if route.name in codecs]
+    fast_endpoints = [FastEndpoint(route.path_regex, codecs[route.name]) for route in predictions]
     operations = Metrics(ledger)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),
-        buffet.protocol(own),
+        management.protocol(own),
         metrics.protocol(operations),
     ]
     app = Starlette(
         routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
         exception_handlers={
-            MLBuffetError: buffet.with_status(answer_mlbuffet_error),
-            HTTPException: buffet.with_status(answer_http_exception),
+            MLBuffetError: management.with_status(answer_mlbuffet_error),
+            HTTPException: management.with_status(answer_http_exception),
             ClientDisconnect: answer_nobody,
-            Exception: buffet.with_status(answer_defect),
+            Exception: management.with_status(answer_defect),
         },
         middleware=[
             Middleware(
                 Observed,
                 traffic=traffic,
                 access_log=chosen.access_log,
-                answer_cut=buffet.with_status(answer_http_exception),
+                answer_cut=management.with_status(answer_http_exception),
             ),
-            Middleware(PredictionsFirst, predictions),
+            *([Middleware(PredictionsFirst, predictions)] if chosen.fast_path else []),
         ],
         lifespan=lifespan,
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlbuffet.server.counting.seat import Seat
+from mlbuffet.telemetry.worker_slot import Seat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,5 +37,7 @@ class ServerSettings:
     """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed."""
     strict_readiness: bool = False
     """Whether the server is ready only while every model is that is to be served."""
+    fast_path: bool = True
+    """Whether small predictions are answered without the application, where the server is that of `mlbuffet.server`."""
     access_log: bool = False
     """Whether each request is logged, by the logger ``mlbuffet.access``."""

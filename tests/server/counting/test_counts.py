@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from mlbuffet.repository import State
-from mlbuffet.server.counting.counts import Counts, Present, RequestCounts, total
-from mlbuffet.server.open_inference.statistics import BatchCounts, VersionStatistics, model_stats
+from mlbuffet.telemetry.counts import Counts, Present, RequestCounts, total
+from mlbuffet.telemetry.version_statistics import BatchCounts, VersionStatistics, model_stats
 
 A, B = ("a", 1), ("b", 2)
 

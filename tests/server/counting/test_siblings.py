@@ -17,13 +17,13 @@ import pytest
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository
-from mlbuffet.server.counting import siblings
-from mlbuffet.server.counting.census import Census
-from mlbuffet.server.counting.counts import Counts
-from mlbuffet.server.counting.loads import Loads
-from mlbuffet.server.counting.seat import Seat
-from mlbuffet.server.counting.siblings import Siblings, left_by_predecessor
-from mlbuffet.server.counting.traffic import Traffic
+from mlbuffet.telemetry import worker_exchange as siblings
+from mlbuffet.telemetry.counts import Counts
+from mlbuffet.telemetry.load_counters import Loads
+from mlbuffet.telemetry.request_counters import Traffic
+from mlbuffet.telemetry.snapshot import Census
+from mlbuffet.telemetry.worker_exchange import Siblings, left_by_predecessor
+from mlbuffet.telemetry.worker_slot import Seat
 
 OTHER = "other", "", 0
 

@@ -1,0 +1,20 @@
+"""Asking for a prediction, from the name of a model to its outputs, whatever protocol asks."""
+
+from mlbuffet.inference.deadline import Deadline
+from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector, Timings
+from mlbuffet.inference.service import InferenceService, ModelDescription, ServedModel, VersionStatus
+from mlbuffet.repository import ReportedState, State
+
+__all__ = [
+    "Deadline",
+    "InferenceRequest",
+    "InferenceResult",
+    "InferenceService",
+    "ModelDescription",
+    "ModelSelector",
+    "ReportedState",
+    "ServedModel",
+    "State",
+    "Timings",
+    "VersionStatus",
+]

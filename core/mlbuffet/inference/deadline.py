@@ -1,0 +1,39 @@
+"""Until when an answer is of use."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import msgspec
+
+from mlbuffet.errors import DeadlineExceeded
+
+T = TypeVar("T")
+
+
+class Deadline(msgspec.Struct, frozen=True, gc=False):
+    """A moment, and how long the whole call might take when it began."""
+
+    at: float
+    """In seconds, by `time.monotonic`."""
+    seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """The deadline of a call that begins now."""
+        return cls(time.monotonic() + seconds, seconds)
+
+
+async def within(deadline: Deadline | None, work: Awaitable[T]) -> T:
+    """The result of ``work``. Raises `DeadlineExceeded` where it is not there in time, and cancels ``work``.
+
+    A call that runs already cannot be stopped, and keeps the model from being unloaded until it ends.
+    """
+    if deadline is None:
+        return await work
+    try:
+        async with asyncio.timeout(deadline.at - time.monotonic()):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded(deadline.seconds) from None

@@ -1,0 +1,177 @@
+"""The inference service over the models of this process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+
+from anyio.to_thread import run_sync
+
+from mlbuffet.errors import ModelNotFound, ModelNotReady, Overloaded
+from mlbuffet.inference.local_model import LocalModel
+from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
+from mlbuffet.inference.service import ModelDescription, VersionStatus
+from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
+from mlbuffet.telemetry.version_statistics import ModelStatistics, VersionStatistics, model_stats
+
+Version = tuple[str, int]
+
+
+class LocalService:
+    """An `InferenceService`.
+
+    It counts in ``statistics``, by version; ``all_statistics`` has what all processes of the server have counted.
+    """
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        statistics: MutableMapping[Version, VersionStatistics] | None = None,
+        all_statistics: Callable[[], Awaitable[Mapping[Version, ModelStatistics]]] | None = None,
+    ) -> None:
+        self._repository = repository
+        self._statistics = {} if statistics is None else statistics
+        self._all_statistics = all_statistics
+
+    def admit(self, selector: ModelSelector) -> VersionStatus:
+        """See `InferenceService`."""
+        version = self._version(selector)
+        self._check_room(version)
+        return _status(version)
+
+    def status(self, selector: ModelSelector) -> VersionStatus:
+        """See `InferenceService`."""
+        return _status(self._version(selector))
+
+    async def serve(self, selector: ModelSelector) -> LocalModel:
+        """See `InferenceService`."""
+        handle = await self._loaded(selector)
+        try:
+            self._check_room(handle.version)
+        except Overloaded:
+            handle.release()
+            raise
+        return LocalModel(handle, self._counts(handle.version))
+
+    def serve_now(self, selector: ModelSelector) -> LocalModel | None:
+        """See `InferenceService`."""
+        version = self._version(selector)
+        self._check_room(version)
+        scheduler = version.scheduler
+        if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
+            return None
+        try:
+            handle = version.use()
+        except ModelNotReady:
+            return None
+        return LocalModel(handle, self._counts(version))
+
+    async def infer(self, request: InferenceRequest) -> InferenceResult:
+        """See `InferenceService`."""
+        with await self.serve(request.model) as model:
+            return await model.infer(request)
+
+    def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
+        """See `InferenceService`."""
+        model = self.serve_now(request.model)
+        if model is None:
+            return None
+        with model:
+            return model.infer_now(request)
+
+    async def describe(self, selector: ModelSelector) -> ModelDescription:
+        """See `InferenceService`."""
+        with await self._loaded(selector) as handle:
+            version, model = handle.version, handle.model
+            ready = [one.version for one in self._repository.versions(version.name) if one.state is State.READY]
+            batching = handle.scheduler.batching(model.signatures.default)
+            return ModelDescription(
+                model=version.name,
+                version=version.version,
+                runtime=model.runtime.name,
+                platform=model.runtime.platform,
+                signatures=model.signatures,
+                ready_versions=ready,
+                batching=batching,
+            )
+
+    def check_ready(self, selector: ModelSelector) -> VersionStatus:
+        """See `InferenceService`."""
+        version = self._version(selector)
+        if not self._repository.is_dormant(version):
+            version.check_ready()
+        return _status(version)
+
+    def versions(self, model: str | None = None) -> Sequence[VersionStatus]:
+        """See `InferenceService`."""
+        return [_status(one) for one in (self._repository if model is None else self._repository.versions(model))]
+
+    @property
+    def has_started(self) -> bool:
+        """See `InferenceService`."""
+        return self._repository.attempted
+
+    def unready(self) -> Sequence[VersionStatus]:
+        """See `InferenceService`."""
+        return [_status(one) for one in self._repository.unready()]
+
+    async def load(self, model: str) -> None:
+        """See `InferenceService`."""
+        await run_sync(self._repository.load, model)
+
+    async def unload(self, model: str) -> None:
+        """See `InferenceService`."""
+        await run_sync(self._repository.unload, model)
+
+    async def statistics(self) -> Mapping[Version, ModelStatistics]:
+        """See `InferenceService`."""
+        if self._all_statistics is not None:
+            return await self._all_statistics()
+        return {key: model_stats(*key, counts) for key, counts in self._statistics.items()}
+
+    def _version(self, selector: ModelSelector) -> ModelVersion:
+        """What ``selector`` means now. Raises `ModelNotFound`."""
+        if selector.label is not None:
+            return self._repository.labelled(selector.model, selector.label)
+        try:
+            return self._repository.get(selector.model, selector.version)
+        except ModelNotFound:
+            if selector.or_default:
+                return self._repository.get(selector.model)
+            raise
+
+    async def _loaded(self, selector: ModelSelector) -> Handle:
+        """A handle of the version, once it is loaded where that is done on demand. Raises `ModelNotReady`."""
+        while True:
+            version = self._version(selector)
+            try:
+                return version.use()
+            except ModelNotReady:
+                loading = self._repository.demand(version)
+                if loading is None:
+                    raise
+            await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
+
+    def _check_room(self, version: ModelVersion) -> None:
+        """Raises `Overloaded`, and counts that, where a call could not even wait; a kept answer needs no room."""
+        scheduler = version.scheduler
+        if scheduler is None or version.configuration.cache is not None:
+            return
+        try:
+            scheduler.check_room()
+        except Overloaded as error:
+            self._counts(version).failure(0)
+            raise Overloaded(error.running, error.waiting, version.name, version.version) from None
+
+    def _counts(self, version: ModelVersion) -> VersionStatistics:
+        key = version.name, version.version
+        return self._statistics.get(key) or self._statistics.setdefault(key, VersionStatistics())
+
+
+def _status(version: ModelVersion) -> VersionStatus:
+    return VersionStatus(
+        model=version.name,
+        version=version.version,
+        state=version.state,
+        reason=version.reason,
+        retired=version.retired,
+        retry_after=version.retry_after,
+    )

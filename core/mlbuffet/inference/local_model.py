@@ -1,0 +1,100 @@
+"""A version of a model of this process, for one request."""
+
+from time import perf_counter_ns
+from types import TracebackType
+
+from mlbuffet.caching import Question
+from mlbuffet.inference.deadline import within
+from mlbuffet.inference.offload import code
+from mlbuffet.inference.request import InferenceRequest, InferenceResult, Timings
+from mlbuffet.repository import Handle
+from mlbuffet.running import REQUEST_IDS
+from mlbuffet.scheduling import Call, Prediction
+from mlbuffet.telemetry.version_statistics import VersionStatistics
+from mlbuffet.tensors import rough_size
+
+
+class LocalModel:
+    """A `ServedModel`: the handle of a version, and where its requests are counted."""
+
+    def __init__(self, handle: Handle, statistics: VersionStatistics) -> None:
+        self._handle = handle
+        self._statistics = statistics
+        self.model = handle.version.name
+        self.version = handle.version.version
+        self.signatures = handle.model.signatures
+        self._begun = perf_counter_ns()
+        self._called = self._answered = 0
+        """When, in nanoseconds, the model was called, and its answer was there."""
+        self._prediction: Prediction | None = None
+
+    async def infer(self, request: InferenceRequest) -> InferenceResult:
+        """See `ServedModel`."""
+        call, handle, deadline = self._call(request), self._handle, request.deadline
+        if handle.version.configuration.cache is not None:
+            return self._result(await within(deadline, self._kept_or_computed(call)))
+        prediction = handle.scheduler.run_now(call)
+        if prediction is None:
+            prediction = await within(deadline, handle.scheduler.submit(call, handle.again))
+        return self._result(prediction)
+
+    def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
+        """See `ServedModel`."""
+        prediction = self._handle.scheduler.run_now(self._call(request))
+        return None if prediction is None else self._result(prediction)
+
+    def __enter__(self) -> "LocalModel":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handle.release()
+        end = perf_counter_ns()
+        if self._prediction is not None and error is None:
+            self._statistics.success(self._prediction, self._begun, self._called, self._answered, end)
+        elif isinstance(error, Exception):
+            self._statistics.failure(end - self._begun)
+
+    def _call(self, request: InferenceRequest) -> Call:
+        self._called = perf_counter_ns()
+        if request.id:
+            REQUEST_IDS.set(request.id.encode())
+        return Call(request.inputs, request.signature, request.outputs, request.any_shape)
+
+    def _result(self, prediction: Prediction) -> InferenceResult:
+        self._answered = answered = perf_counter_ns()
+        self._prediction = prediction
+        execution = prediction.execution
+        if execution is None:
+            timings = Timings(cache=prediction.lookup or 0)
+        else:
+            timings = Timings(execution.begun - self._called, answered - execution.begun, prediction.lookup or 0)
+        return InferenceResult(self.model, self.version, prediction.outputs, timings)
+
+    async def _kept_or_computed(self, call: Call) -> Prediction:
+        cache, question = self._handle.version.cache, self._question(call)
+        await code(rough_size(question.inputs), lambda: question.key)
+        kept = cache.kept(question)
+        if kept is not None:
+            return kept
+
+        async def compute(own: Handle) -> Prediction:
+            return own.scheduler.run_now(call) or await own.scheduler.submit(call, own.again)
+
+        return await cache.answer(question, self._handle.again, compute)
+
+    def _question(self, call: Call) -> Question:
+        """``call`` as the cache knows it; raises `InvalidInput` as the model would."""
+        model, version = self._handle.model, self._handle.version
+        name = model.signatures.resolve(call.signature)
+        declared = model.signatures[name].variant_for(call.inputs)
+        wanted = declared.check_outputs(call.outputs)
+        return Question(
+            model=version.name,
+            content=version.content,
+            signature=name,
+            outputs={output: declared.outputs[output] for output in wanted},
+            inputs=declared.check_inputs(call.inputs, any_shape=call.any_shape and model.runtime.takes_any_shape),
+            seconds=version.configuration.cache.seconds if version.configuration.cache else 0.0,
+        )

@@ -1,0 +1,1 @@
+"""JSON text to arrays, and arrays to JSON text."""

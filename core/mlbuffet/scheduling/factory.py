@@ -1,0 +1,91 @@
+"""What the schedulers of a process share."""
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.model import Model
+from mlbuffet.running import RunningCalls, VersionCalls
+from mlbuffet.scheduling.batch_runner import Batched
+from mlbuffet.scheduling.batching import Batching
+from mlbuffet.scheduling.independence import check_rows_independent
+from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.loop_budget import LoopTime
+from mlbuffet.scheduling.scheduler import Scheduler
+from mlbuffet.scheduling.single_runner import Predict, Runner, Singly
+from mlbuffet.tensors import Signature
+
+_THREADS = 8_000  # each model has a limit of its own; a thread is started only where all others are busy
+
+logger = logging.getLogger(__name__)
+
+Samples = Mapping[str, Mapping[str, Any]]
+
+
+class Scheduling:
+    """Threads, and the time of the event loop; with ``batching`` every model is batched that can be.
+
+    ``limits`` are those of the models that say nothing of their own, and ``running`` is where their calls are noted.
+    """
+
+    def __init__(
+        self, *, batching: bool = False, limits: Limits | None = None, running: RunningCalls | None = None
+    ) -> None:
+        self.running = running or RunningCalls()
+        self._batching = batching
+        self._limits = limits or Limits()
+        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
+        self._loop_time = LoopTime()
+
+    def scheduler(
+        self,
+        model: Model,
+        limits: Limits,
+        batching: Batching | None = None,
+        samples: Samples | None = None,
+        calls: VersionCalls | None = None,
+    ) -> Scheduler:
+        """A scheduler for the calls of ``model``, batched if ``batching`` asks for it.
+
+        Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. The calls are
+        noted in ``calls``. Raises `LoadFailed` where batching was asked for and no signature can be batched.
+        """
+        predict: Predict = model.predict
+        if calls is not None:
+            predict = calls.noting(predict, model.signatures, model.signatures.default)
+        runner = self._runner(model, predict, batching, samples or {})
+        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_time)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
+
+    def _runner(self, model: Model, predict: Predict, batching: Batching | None, samples: Samples) -> Runner:
+        asked = batching or (Batching() if self._batching else Batching(max_size=1))
+        if asked.max_size == 1:
+            return Singly(model, predict)
+        fit, refusals = _tried(model, samples)
+        for refusal in refusals.values():
+            logger.info("'%s': %s", model.path, refusal.reason)
+        if fit:
+            return Batched(model, predict, asked, fit)
+        if batching is not None and refusals:
+            raise refusals.get(model.signatures.default, next(iter(refusals.values())))
+        return Singly(model, predict)
+
+
+def _tried(model: Model, samples: Samples) -> tuple[dict[str, list[Signature]], dict[str | None, LoadFailed]]:
+    """The signatures that can be batched, each with those of its variants that can, and why others cannot."""
+    fit: dict[str, list[Signature]] = {}
+    refusals: dict[str | None, LoadFailed] = {}
+    for name, signature in model.signatures.items():
+        for variant in signature.variants or (signature,):
+            try:
+                check_rows_independent(model, name, variant, samples.get(name))
+            except LoadFailed as error:
+                refusals[name] = error
+            else:
+                fit.setdefault(name, []).append(variant)
+    return fit, refusals

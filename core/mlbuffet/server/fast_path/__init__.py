@@ -1,0 +1,1 @@
+"""Small predictions answered in the callback of the HTTP protocol."""

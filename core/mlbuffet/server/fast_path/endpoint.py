@@ -1,0 +1,150 @@
+"""Predictions answered in the moment in which their last byte comes, without a task and without the application.
+
+This way go requests of which nothing has to wait: the body is small and whole, the model is loaded and quick. Codec and
+service are those of the application. What is out of the ordinary goes there: unchanged where the model was not called,
+and otherwise with the outcome, so that it is reported, counted and logged in one place.
+"""
+
+import re
+from collections.abc import Sequence
+from time import perf_counter
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from mlbuffet.errors import MLBuffetError, Overloaded
+from mlbuffet.inference import InferenceService, ModelSelector, ServedModel
+from mlbuffet.inference.offload import LARGE
+from mlbuffet.running import REQUEST_IDS
+from mlbuffet.server.fast_path.busy_poll import BusyPoll
+from mlbuffet.server.fast_path.request_heads import Head, Heads
+from mlbuffet.server.fast_path.write_batch import Outbox
+from mlbuffet.server.http.body import WORTH_COMPRESSING
+from mlbuffet.server.http.errors import STATUS, error_response
+from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, Unwritten
+from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, id_in, new_id
+from mlbuffet.telemetry.request_counters import Traffic
+from mlbuffet.tensors import rough_size
+
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+
+
+class FastEndpoint(NamedTuple):
+    """Predictions of one codec at a path."""
+
+    path: re.Pattern[str]
+    codec: PredictionCodec
+
+
+class Known(NamedTuple):
+    """What is known of a request by its head."""
+
+    codec: PredictionCodec
+    selector: ModelSelector
+    request: Request
+    """Without a body, and the same for all requests with this head."""
+    length: int
+    """Of the body, in bytes."""
+    request_id: bytes | None
+    """The client's, if it gives one."""
+
+
+class FastPath:
+    """Answers for one application."""
+
+    def __init__(
+        self, service: InferenceService, endpoints: Sequence[FastEndpoint], traffic: Traffic, *, max_body: int
+    ) -> None:
+        self._service = service
+        self._endpoints = endpoints
+        self._traffic = traffic
+        self._max_body = min(max_body, LARGE - 1)
+        self._server_headers: Headers = ()
+        self._beginning = self._beginning_of_json = b""
+        self._busy_poll = BusyPoll()
+        self.outbox = Outbox(self._busy_poll.note_answers)
+        """Through which the answers go to the clients."""
+        self.known = Heads(self._recognize).find
+        """What is known of a request with such a head; ``None`` for one that the application is to have."""
+
+    def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:
+        """The bytes of the answer; anything else is for the application, which is to have the request."""
+        begin = perf_counter()
+        self._busy_poll.note_request(begin)
+        try:
+            served = self._service.serve_now(known.selector)
+        except Overloaded as error:
+            self._traffic.count((known.codec.protocol, error.model, error.version), STATUS[Overloaded], 0.0)
+            return self._refusal(error, known, server_headers)
+        except MLBuffetError:
+            return None
+        if served is None:
+            return None
+        request_id = known.request_id or new_id()
+        REQUEST_IDS.set(request_id)
+        try:
+            with served:
+                answer = _answered(known, body, served)
+        except Exception as error:  # noqa: BLE001  the application reports it
+            return error
+        if answer is None or isinstance(answer, Unwritten):
+            return answer
+        if len(answer.body) >= WORTH_COMPRESSING:
+            response = answer.as_response(known.request)
+            if "content-encoding" in response.headers:
+                return response
+        self._traffic.count((known.codec.protocol, served.model, served.version), 200, perf_counter() - begin)
+        return self._written(answer, request_id, server_headers)
+
+    def _recognize(self, head: Head) -> Known | None:
+        if head.length > self._max_body:
+            return None
+        for endpoint in self._endpoints:
+            if found := endpoint.path.match(head.path):
+                scope = {"type": "http", "method": "POST", "path": head.path, "headers": head.headers}
+                request = Request({**scope, "path_params": found.groupdict()})
+                try:
+                    selector = endpoint.codec.selector(request)
+                except (MLBuffetError, HTTPException):
+                    return None
+                return Known(endpoint.codec, selector, request, head.length, id_in(head.headers))
+        return None
+
+    def _written(self, answer: Answer, request_id: bytes, server_headers: Headers) -> bytes:
+        if server_headers is not self._server_headers:  # they change once a second, with the date
+            self._server_headers = server_headers
+            self._beginning = b"HTTP/1.1 200 OK\r\n" + _lines(server_headers)
+            self._beginning_of_json = self._beginning + _lines(JSON)
+        json = answer.headers is JSON
+        return b"%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+            self._beginning_of_json if json else self._beginning + _lines(answer.headers),
+            _REQUEST_ID,
+            request_id,
+            len(answer.body),
+            answer.body,
+        )
+
+    def _refusal(self, error: Overloaded, known: Known, server_headers: Headers) -> bytes:
+        """What the application would say; under load this is most of what there is to say."""
+        response = error_response(STATUS[Overloaded], error.public)
+        headers = [*server_headers, *response.raw_headers, (_REQUEST_ID, known.request_id or new_id())]
+        return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n%b" % (_lines(headers), bytes(response.body))
+
+
+def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwritten | None:
+    """``None`` where the model was not called; raises what became of a call that failed."""
+    try:
+        asked, encode = known.codec.decode(known.request, body, known.selector, served)
+    except (MLBuffetError, HTTPException):  # the application says so too
+        return None
+    result = served.infer_now(asked)
+    if result is None:
+        return None
+    if (size := rough_size(result.outputs)) >= LARGE:
+        return Unwritten(size, lambda: encode(result).as_response(known.request))
+    return encode(result)
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % one for one in headers])

@@ -1,0 +1,1 @@
+"""HTTP as every protocol uses it: bodies, limits, errors, the guard of changes."""

@@ -1,0 +1,90 @@
+"""The application as it is watched: each request has an id, and is counted and logged once."""
+
+import logging
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from time import perf_counter
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
+from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, Exchange, begin_exchange
+from mlbuffet.telemetry.request_counters import Traffic
+
+STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
+_HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
+
+logger = logging.getLogger("mlbuffet.access")
+
+
+class Observed:
+    """A middleware; ``access_log`` says whether each request is logged.
+
+    A request that uvicorn cancels, because the server has to end before it is answered, gets what ``answer_cut`` gives.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        traffic: Traffic,
+        access_log: bool,
+        answer_cut: Callable[[Request, Exception], Awaitable[Response]] = answer_http_exception,
+    ) -> None:
+        self._app = app
+        self._answer_cut = answer_cut
+        self._traffic = traffic
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = begin_exchange(scope["path"], scope["headers"])
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"].append((_HEADER_NAME, exchange.request_id))
+            await send(message)
+
+        begin = perf_counter()
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            exchange.status = exchange.status or 500  # Starlette answers so
+            raise
+        except CancelledError:
+            if not scope["app"].state.draining:
+                raise
+            if not exchange.status:
+                await (await self._answer_cut(Request(scope), STOPPED))(scope, receive, answer)
+        finally:
+            seconds = perf_counter() - begin
+            status = exchange.status or CLIENT_CLOSED_REQUEST
+            self._traffic.count((exchange.protocol, exchange.model, exchange.version), status, seconds)
+            if self._access_log:
+                _log(scope, exchange, status, seconds)
+
+
+def _log(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
+    client = _address(scope["client"][0]) if scope.get("client") else "-"
+    path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
+    milliseconds = round(seconds * 1000, 3)
+    fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
+    if exchange.model:
+        fields |= {"model": exchange.model, "version": exchange.version}
+    logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})
+
+
+def _address(client: str) -> str:
+    """The client's address; a trusted proxy may pass on what a client made up."""
+    try:
+        return str(ip_address(client))
+    except ValueError:
+        return "-"

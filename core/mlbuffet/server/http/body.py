@@ -1,0 +1,151 @@
+"""The bodies of requests and answers: within limits, and compressed as the other side wishes."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
+
+from mlbuffet.server.http.body_gathering import gather
+from mlbuffet.server.http.decompression import WINDOWS, coding, decompressed, too_large
+from mlbuffet.server.http.eager_await import Pending, begin
+from mlbuffet.server.settings import ServerSettings
+
+WORTH_COMPRESSING = 1024  # bytes
+_QUICKLY_COMPRESSED = 64 * 1024  # bytes: in a millisecond, which is less than a busy thread would take to begin
+_QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The value of the header ``name``, which is in small letters, if it is there; of several all, with commas.
+
+    Starlette's ``headers`` takes four times as long to look for what is not there.
+    """
+    values = [value for key, value in request.scope["headers"] if key == name]
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+async def read_body(request: Request, settings: ServerSettings, lead: int = 0) -> bytes:
+    """The body, decompressed, behind ``lead`` bytes of nothing.
+
+    Raises `HTTPException`: 413 for one that is too large, before it is read where its length is announced; 408 for one
+    that does not arrive in time; 415 for an encoding that is not known; 400 for one that is corrupt or ends early.
+    """
+    limit = settings.max_body
+    announced = header(request, b"content-length") or ""
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+        raise too_large(limit)
+    first = begin(request.receive())
+    if not isinstance(first, Pending) and not first.get("more_body"):
+        pieces = [_piece(first)]
+        if len(pieces[0]) > limit:
+            raise too_large(limit)
+    else:
+        pieces = await _in_time(first, request, settings)
+    encoded = header(request, b"content-encoding")
+    if encoded and (encoding := coding(encoded)) != "identity":
+        body = b"".join(pieces)
+        if len(body) <= _QUICKLY_DECOMPRESSED:
+            pieces = [decompressed(body, encoding, limit)]
+        else:
+            pieces = [await run_sync(decompressed, body, encoding, limit)]
+    return b"".join([bytes(lead), *pieces] if lead else pieces)
+
+
+async def _in_time(first: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:
+    """The pieces of a body that is not there as a whole."""
+    now, idle = asyncio.get_running_loop().time, settings.body_idle_seconds
+    until, end = now() + idle, now() + settings.body_seconds
+    pieces: list[bytes] = []
+    size = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal size, until
+        pieces.append(piece)
+        size += len(piece)
+        if now() + idle > until and not limit.expired():  # seldom, as a timer costs as much as to receive a piece
+            until = now() + 1.1 * idle
+            limit.reschedule(min(end, until))
+
+    message = first
+    try:
+        async with asyncio.timeout_at(min(end, until)) as limit:
+            if header(request, b"content-length"):  # else it may have no end
+                gather(request, take)
+            while True:
+                message = await message if isinstance(message, Pending) else message
+                take(_piece(message))
+                if size > settings.max_body:
+                    raise too_large(settings.max_body)
+                if not message.get("more_body"):
+                    return pieces
+                message = begin(request.receive())
+    except TimeoutError:
+        raise _late() from None
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":  # nobody reads this
+        raise HTTPException(400, "the connection ended before the body did")
+    piece: bytes = message.get("body", b"")
+    return piece
+
+
+async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    """The body piece by piece. Raises `HTTPException` 408 where none comes for so long."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise _late() from None
+        if piece is None:
+            return
+        yield piece
+
+
+def compress(response: Response, request: Request) -> Response:
+    """``response`` in an encoding that the client accepts, where it is long enough for that to pay."""
+    if len(response.body) < WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
+        return response
+    encoding = next((name for name in WINDOWS if name in _wanted(accepted)), None)
+    return response if encoding is None else _Compressed(response, encoding)
+
+
+class _Compressed(Response):
+    """``response``, compressed once it is sent; a large one off the event loop, for that takes a second for 60 MiB."""
+
+    def __init__(self, response: Response, encoding: str) -> None:
+        super().__init__(response.body, response.status_code, dict(response.headers))
+        self.headers["content-encoding"] = encoding
+        self.headers["vary"] = "Accept-Encoding"
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) <= _QUICKLY_COMPRESSED:
+            self._compress()
+        else:
+            await run_sync(self._compress)
+        await super().__call__(scope, receive, send)
+
+    def _compress(self) -> None:
+        packer = zlib.compressobj(level=1, wbits=WINDOWS[self.headers["content-encoding"]])
+        self.body = packer.compress(self.body) + packer.flush()
+        self.headers["content-length"] = str(len(self.body))
+
+
+def _wanted(accepted: str) -> set[str]:
+    """The encodings that Accept-Encoding names, without those of quality 0."""
+    pieces = (piece.partition(";") for piece in accepted.lower().split(","))
+    return {coding(name) for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
+
+
+def _late() -> HTTPException:
+    late = "the body of the request did not arrive in time"
+    return HTTPException(408, late, {"connection": "close"})  # the rest of it may yet come

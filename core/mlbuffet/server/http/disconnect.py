@@ -1,0 +1,86 @@
+"""Whether a client is still there while its answer is awaited."""
+
+import asyncio
+from collections.abc import Awaitable, Generator
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from mlbuffet.server.http.eager_await import Pending, begin
+
+T = TypeVar("T")
+
+
+async def unless_disconnected(work: Awaitable[T], receive: Receive) -> T:
+    """The result of ``work``. Raises `ClientDisconnect`, and cancels ``work``, once the client is gone.
+
+    ``receive`` is that from which the request was read to its end.
+    """
+    result = begin(work)
+    if not isinstance(result, Pending):
+        return result
+    task = asyncio.current_task()
+    assert task is not None
+    watch = _Watch(task, receive)
+    try:
+        return await result
+    except asyncio.CancelledError:
+        if watch.is_gone and not task.uncancel():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watch.end()
+
+
+class _Watch:
+    """Cancels ``waiting`` once ``receive`` says that the client is gone, unless `end` is called before.
+
+    uvicorn's ``receive`` waits for one future at a time, and needs no more than a callback on that, which costs half as
+    much as a task. One of another server, or of a middleware around the application, may insist on a task.
+    """
+
+    def __init__(self, waiting: asyncio.Task[Any], receive: Receive) -> None:
+        self.is_gone = False
+        self._waiting = waiting
+        self._receive = receive
+        self._steps: Generator[Any, Any, Message] | None = None
+        self._waits_for: asyncio.Future[object] | None = None
+        self._task: asyncio.Task[None] | None = None
+        if isinstance(getattr(receive, "__self__", None), RequestResponseCycle):
+            self._listen()
+        else:
+            self._task = asyncio.create_task(self._await_end())
+
+    def end(self) -> None:
+        """Listen no longer."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._waits_for is not None:
+            self._waits_for.remove_done_callback(self._listen)
+        if self._steps is not None:
+            self._steps.close()
+
+    def _listen(self, _: object = None) -> None:
+        """Go on until something has to be waited for, or the client is gone."""
+        self._waits_for = None
+        while not self.is_gone:
+            self._steps = self._steps or self._receive().__await__()
+            try:
+                self._waits_for = next(self._steps)
+            except StopIteration as end:
+                self._steps = None
+                self._take(end.value)
+            else:
+                self._waits_for.add_done_callback(self._listen)
+                return
+
+    async def _await_end(self) -> None:
+        while not self.is_gone:
+            self._take(await self._receive())
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self.is_gone = True
+            self._waiting.cancel()

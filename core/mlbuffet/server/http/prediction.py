@@ -1,0 +1,139 @@
+"""A request for a prediction over HTTP, whatever its protocol: the body, the call, the answer."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mlbuffet.errors import ModelNotFound, Overloaded
+from mlbuffet.inference import (
+    Deadline,
+    InferenceRequest,
+    InferenceResult,
+    InferenceService,
+    ModelSelector,
+    ServedModel,
+)
+from mlbuffet.inference.offload import code
+from mlbuffet.server.http.body import compress, read_body
+from mlbuffet.server.http.disconnect import unless_disconnected
+from mlbuffet.server.http.request_context import note_version
+from mlbuffet.server.settings import ServerSettings
+from mlbuffet.tensors import rough_size
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+OUTCOME = "mlbuffet.outcome"
+"""Under which name the state of a request holds its `Outcome`, where the fast path has answered it."""
+
+
+class Answer(NamedTuple):
+    """The answer to a prediction."""
+
+    body: bytes
+    headers: Headers = JSON
+    """With names in small letters."""
+
+    def as_response(self, request: Request) -> Response:
+        """The same in an encoding that the client accepts."""
+        response = Response(self.body)
+        response.raw_headers += self.headers
+        return compress(response, request)
+
+
+class Unwritten(NamedTuple):
+    """An answer that is to be encoded in a thread, for its size in bytes."""
+
+    size: int
+    write: Callable[[], Response]
+
+
+Outcome: TypeAlias = Response | Unwritten | Exception
+
+
+class Decoded(NamedTuple):
+    """What the body of a request asks, and how its answer is written."""
+
+    request: InferenceRequest
+    encode: Callable[[InferenceResult], Answer]
+    """Raises `InvalidInput` for outputs that cannot be sent as they were asked for."""
+
+
+class PredictionCodec(Protocol):
+    """A protocol's way to ask for a prediction, from the path and the body of a request to the body of the answer."""
+
+    protocol: str
+    """As the metrics call it."""
+
+    def selector(self, request: Request) -> ModelSelector:
+        """Which model the path means. Raises `InvalidInput` or `HTTPException`."""
+        ...
+
+    def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
+        """What is raised where there is no such model or version."""
+        ...
+
+    def padding(self, request: Request) -> int:
+        """How many bytes are to stand before the body, so that its buffers are aligned in memory."""
+        ...
+
+    def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
+        """How many bytes `decode` looks at one by one."""
+        ...
+
+    def decode(
+        self, request: Request, body: bytes, selector: ModelSelector, model: ServedModel, padding: int = 0
+    ) -> Decoded:
+        """What ``body``, behind its padding, asks of ``model``. Raises `InvalidInput`."""
+        ...
+
+
+class PredictionEndpoint:
+    """Answers requests of one codec."""
+
+    def __init__(self, service: InferenceService, codec: PredictionCodec, settings: ServerSettings) -> None:
+        self._service = service
+        self._codec = codec
+        self._settings = settings
+
+    async def answer(self, request: Request) -> Response:
+        """The prediction. What leads nowhere, or has no room to wait, is refused before its body is read."""
+        codec = self._codec
+        selector = codec.selector(request)
+        try:
+            found = self._service.admit(selector)
+            note_version(found.model, found.version)
+            if outcome := await _take_outcome(request):
+                return outcome
+            padding = codec.padding(request)
+            body = await read_body(request, self._settings, padding)
+            served = await self._service.serve(selector)
+        except ModelNotFound as error:
+            raise codec.not_found(selector, error) from None
+        except Overloaded as error:
+            note_version(error.model, error.version)
+            raise
+        with served:
+            note_version(served.model, served.version)
+            deadline = self._deadline()
+            size = codec.size_to_decode(request, body, padding)
+            asked, encode = await code(size, lambda: codec.decode(request, body, selector, served, padding))
+            if deadline is not None:
+                asked = replace(asked, deadline=deadline)
+            result = await unless_disconnected(served.infer(asked), request.receive)
+            return await code(rough_size(result.outputs), lambda: encode(result).as_response(request))
+
+    def _deadline(self) -> Deadline | None:
+        seconds = self._settings.request_timeout
+        return None if seconds is None else Deadline.after(seconds)
+
+
+async def _take_outcome(request: Request) -> Response | None:
+    """What came of a request on the fast path, if it was tried there; raises what it raised."""
+    outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return await code(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome

@@ -1,0 +1,119 @@
+"""A process that serves: a socket, the application, and a clean end."""
+
+import logging
+import math
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from threading import Timer
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from typing_extensions import override
+
+from mlbuffet.server.fast_path.protocol import FastHttpToolsProtocol
+from mlbuffet.server.http.body_gathering import GatheringHttpToolsProtocol
+from mlbuffet.server.settings import ServerSettings
+
+DRAIN_SECONDS = 1.0
+FORCED_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to ``host`` and ``port`` (0: a free one). Raises ``OSError``, before any model is loaded."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family)
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL at which ``listener`` is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only programs of this machine reach ``listener``."""
+    return ip_address(listener.getsockname()[0]).is_loopback
+
+
+class Server(uvicorn.Server):
+    """uvicorn with uvloop and httptools (h11 lets requests through that httptools refuses), silent but for warnings.
+
+    At SIGTERM it says for a moment that it is not ready, and goes on answering, so that nobody sends it anything new;
+    then it takes no more connections and answers what it has accepted. At SIGINT, or a second signal, it skips that
+    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns.
+    ``clean_up`` is called once nothing is served any more, or was given up.
+    """
+
+    def __init__(
+        self, app: Starlette, settings: ServerSettings | None = None, clean_up: Callable[[], None] = lambda: None
+    ) -> None:
+        chosen = settings or ServerSettings()
+        self._app = app
+        self._clean_up = clean_up
+        self._grace = chosen.grace
+        self._drain = min(DRAIN_SECONDS, self._grace / 4)
+        self._stop_at = math.inf
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http=FastHttpToolsProtocol if chosen.fast_path else GatheringHttpToolsProtocol,
+                log_config=None,
+                access_log=False,
+                proxy_headers=bool(chosen.trusted_proxies),  # uvicorn would believe every proxy on this machine
+                forwarded_allow_ips=list(chosen.trusted_proxies),
+                timeout_graceful_shutdown=self._grace - 2 * self._drain,  # type: ignore[arg-type]  # it takes fractions too
+            )
+        )
+
+    def stop(self) -> None:
+        """End `run` once the requests under way are answered; may be called from any thread."""
+        self.should_exit = True
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        first = not self._app.state.draining
+        self._app.state.draining = True
+        if first:
+            _end_process_after(self._grace, self._clean_up)
+        if first and sig == signal.SIGTERM:
+            self._captured_signals.append(sig)
+            self._stop_at = time.monotonic() + self._drain
+        else:
+            super().handle_exit(sig, frame)
+        if self.force_exit:
+            _end_process_after(FORCED_SECONDS, self._clean_up)
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Behind it, the process may end by the signal that ended the server."""
+        with super().capture_signals():
+            yield
+            self._clean_up()
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+
+
+def _end_process_after(seconds: float, clean_up: Callable[[], None]) -> None:
+    """A call to a model cannot be interrupted, and Python would wait for its thread."""
+    timer = Timer(seconds, _end_process, [clean_up])
+    timer.daemon = True
+    timer.start()
+
+
+def _end_process(clean_up: Callable[[], None]) -> None:
+    logger.error("a call to a model did not end in time, and is given up")
+    clean_up()
+    logging.shutdown()
+    os._exit(1)

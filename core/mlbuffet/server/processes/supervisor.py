@@ -1,0 +1,191 @@
+"""Processes that serve on one socket, held in number until a signal ends them."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from tempfile import gettempdir
+from threading import Thread
+
+from mlbuffet.running import RunningCalls
+from mlbuffet.server.processes.temporary_files import TemporaryFolder
+from mlbuffet.telemetry.worker_slot import Seat
+
+LONGEST_DELAY = 60.0
+STEADY_SECONDS = 60.0
+"""A worker that lived so long is replaced at once, as if none had died before it."""
+_ENDINGS = (signal.SIGTERM, signal.SIGINT)
+_GOOD_EXITS = (0, *(-ending for ending in _ENDINGS))
+_TICK = 0.25
+_LONGEST_FOLDER = 70
+"""Bytes of a path below which sockets are made; an address of a socket has 104 on macOS and 108 on Linux."""
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[Seat, Connection | None, RunningCalls], None]
+"""What a worker does, which can be pickled; no other has its seat while it lives.
+
+The first worker says on its connection that it has loaded what it serves; the others, and those that replace a dead
+one, get none, and are to answer only once they have loaded.
+"""
+
+
+@dataclass
+class _Place:
+    """One of the workers, life after life."""
+
+    number: int
+    process: BaseProcess | None = None
+    running: RunningCalls = field(default_factory=RunningCalls)
+    started: float = 0.0
+    failures: int = 0
+    due: float = 0.0
+
+
+class Supervisor:
+    """Starts ``count`` processes that do ``work``, and replaces those that die, after 1, 2, 4... seconds.
+
+    The first is alone until it has loaded, so that what fails for one does not fail for all. Signals are passed on to
+    all of them; what they have accepted they answer. Where this process is killed, they end as at SIGTERM.
+    """
+
+    def __init__(self, count: int, work: Work, listener: socket.socket) -> None:
+        self._work = work
+        self._listener = listener
+        self._places = [_Place(number) for number in range(count)]
+        self._context = get_context("spawn")  # a worker starts clean, whatever threads there are here
+        self._received: list[signal.Signals] = []
+        self._ending: signal.Signals | None = None
+        self._status = 0
+
+    def run(self) -> int:
+        """Serve until a signal; the exit status: 0, or 1 where a worker did not end as it should.
+
+        After SIGTERM it does not return, and the process ends by that signal, as a server alone does.
+        """
+        for ending in _ENDINGS:
+            signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
+        try:
+            temporary = Path(gettempdir())
+            parent = _short(temporary)
+            folder = TemporaryFolder(parent)
+        except OSError as error:
+            reason = error.strerror or error
+            logger.error("workers need a folder for temporary files; TMPDIR can say where: %s", reason)
+            return 1
+        with folder.kept(as_tmpdir=parent is temporary):
+            self._folder = folder.path
+            if not self._first_has_loaded():
+                return 1
+            while self._ending is None or self._running:
+                self._tend()
+        if self._ending is signal.SIGTERM and not self._status:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        return self._status
+
+    @property
+    def _running(self) -> list[BaseProcess]:
+        return [place.process for place in self._places if place.process is not None]
+
+    @property
+    def _told_to_end(self) -> bool:
+        return self._ending is not None or bool(self._received)
+
+    def _first_has_loaded(self) -> bool:
+        """Whether the first worker has, or was told to end before."""
+        ours, theirs = self._context.Pipe(duplex=False)
+        self._start(self._places[0], theirs)
+        theirs.close()
+        while self._ending is None:
+            self._pass_signals_on()
+            if ours.poll(_TICK):
+                return self._heard(ours)
+        return True
+
+    def _heard(self, first: Connection) -> bool:
+        """Whether the first worker has said that it loaded; where it ended by itself, it has said why."""
+        with suppress(EOFError):
+            return bool(first.recv())
+        for place in self._places:
+            process = place.process
+            if process is None:
+                continue
+            process.join()
+            place.running.report(process.pid or 0)
+            if process.exitcode not in (0, 1) and not self._told_to_end:
+                logger.error("the worker %d ended (%s) before it had loaded", process.pid, _how(process))
+        return self._told_to_end
+
+    def _tend(self) -> None:
+        """Start what is due, pass on what was received, and note what has ended."""
+        self._pass_signals_on()
+        for place in self._places:
+            if place.process is not None and not place.process.is_alive():
+                self._note_end(place, place.process)
+            if place.process is None and self._ending is None and time.monotonic() >= place.due:
+                self._start(place)
+        wait([process.sentinel for process in self._running], _TICK)
+
+    def _start(self, place: _Place, announce: Connection | None = None) -> None:
+        seat = Seat(folder=self._folder, number=place.number, count=len(self._places), supervisor=os.getpid())
+        place.running = RunningCalls.shared()
+        place.process = self._context.Process(target=_live, args=(self._work, seat, announce, place.running))
+        place.process.start()
+        place.started = time.monotonic()
+
+    def _note_end(self, place: _Place, process: BaseProcess) -> None:
+        place.process = None
+        place.running.report(process.pid or 0)
+        if self._ending is not None:
+            self._status |= process.exitcode not in _GOOD_EXITS
+            return
+        steady = time.monotonic() - place.started > STEADY_SECONDS
+        place.failures = 0 if steady else place.failures + 1
+        delay = 0.0 if steady else min(2.0 ** (place.failures - 1), LONGEST_DELAY)
+        place.due = time.monotonic() + delay
+        logger.warning("the worker %d ended (%s); another starts in %g s", process.pid, _how(process), delay)
+
+    def _pass_signals_on(self) -> None:
+        while self._received:
+            received = self._received.pop(0)
+            # a worker that has only begun to start would print a traceback at SIGINT
+            passed_on = signal.SIGTERM if self._ending is None else received
+            self._ending = self._ending or received
+            self._listener.close()  # or new connections would wait for nobody
+            for process in self._running:
+                if process.pid is not None and process.is_alive():
+                    os.kill(process.pid, passed_on)
+
+
+def _how(process: BaseProcess) -> str:
+    code = process.exitcode or 0
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _short(folder: Path) -> Path:
+    """A folder for temporary files, with a path to which that of a socket can be added."""
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        return Path("/tmp")  # noqa: S108  what is made there has a name that nobody knows, and is private
+    return folder
+
+
+def _live(work: Work, seat: Seat, announce: Connection | None, running: RunningCalls) -> None:
+    """Work as a process of its own, which Ctrl-C on a terminal reaches through the supervisor alone."""
+    os.setpgrp()
+    Thread(target=_follow, args=(seat.supervisor,), name="mlbuffet-follow", daemon=True).start()
+    work(seat, announce, running)
+
+
+def _follow(supervisor: int) -> None:
+    while os.getppid() == supervisor:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,117 @@
+"""A folder for all temporary files of a server, which goes when the server ends."""
+
+import os
+import signal
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
+
+from mlbuffet.repository.disk import discard
+from mlbuffet.repository.staging import locked
+
+PREFIX = "mlbuffet-serve-"
+
+
+class TemporaryFolder:
+    """A new folder in ``parent``, which no other user can enter. Creating it raises `OSError`.
+
+    The process holds a lock on it as long as it lives: what one that was killed has left behind, the next one removes.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        _sweep(parent)
+        self._descriptor: int | None = None
+        while self._descriptor is None:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self._descriptor = _locked(self.path)  # unless another process swept it before
+
+    def remove(self) -> None:
+        """Remove it with all that is in it; and that of a supervisor that was killed, once it is empty."""
+        discard(self.path)
+        if self.path.parent.name.startswith(PREFIX):
+            with suppress(OSError):
+                if (descriptor := locked(self.path.parent)) is not None:
+                    self.path.parent.rmdir()
+                    os.close(descriptor)
+
+    @contextmanager
+    def kept(self, *, as_tmpdir: bool = True) -> Iterator[None]:
+        """Let ``TMPDIR`` lead there, for this process, its libraries and its children; remove it at the end.
+
+        That is so at SIGTERM too, where nobody else handles that.
+        """
+        before = os.environ.get("TMPDIR"), tempfile.tempdir
+        if as_tmpdir:
+            _set_tmpdir(str(self.path), str(self.path))
+        try:
+            with _before_sigterm(self.remove):
+                yield
+        finally:
+            _set_tmpdir(*before)
+            self.remove()
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+
+
+@contextmanager
+def own_temporary_folder() -> Iterator[Callable[[], None]]:
+    """A `TemporaryFolder` that is `kept`, where one can be made; gives what removes it early."""
+    try:
+        folder = TemporaryFolder(Path(tempfile.gettempdir()))
+    except OSError:
+        yield lambda: None
+        return
+    with folder.kept():
+        yield folder.remove
+
+
+def _sweep(parent: Path) -> None:
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another process sweeps too
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                continue
+            if (descriptor := _locked(folder)) is not None:
+                discard(folder)
+                os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds the lock on ``folder``, unless another process does or has removed it."""
+    with suppress(FileNotFoundError):
+        descriptor = locked(folder)
+        if descriptor is None or folder.exists():
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _set_tmpdir(variable: str | None, default: str | None) -> None:
+    tempfile.tempdir = default
+    if variable is None:
+        os.environ.pop("TMPDIR", None)
+    else:
+        os.environ["TMPDIR"] = variable
+
+
+@contextmanager
+def _before_sigterm(clean_up: Callable[[], None]) -> Iterator[None]:
+    """Clean up before the process ends by SIGTERM, which runs nothing else of Python."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        clean_up()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,67 @@
+"""A prediction under /api: values or an image, and the values of the answer."""
+
+from starlette.requests import Request
+
+from mlbuffet.errors import ModelNotFound
+from mlbuffet.inference import InferenceRequest, ModelSelector, ServedModel
+from mlbuffet.inference.offload import LARGE
+from mlbuffet.server.http.body import header
+from mlbuffet.server.http.prediction import Answer, Decoded
+from mlbuffet.server.protocols.management.addresses import name_and_version
+from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
+from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE, Form
+from mlbuffet.server.protocols.management.values import decode_values, default_signature, encode_values
+from mlbuffet.tensors import Signature, Tensors
+
+
+class ValuesCodec:
+    """A `PredictionCodec`."""
+
+    protocol = "api"
+
+    def selector(self, request: Request) -> ModelSelector:
+        """See `PredictionCodec`."""
+        return ModelSelector(*name_and_version(request))
+
+    def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
+        """See `PredictionCodec`."""
+        return error
+
+    def padding(self, request: Request) -> int:
+        """See `PredictionCodec`."""
+        return 0
+
+    def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
+        """See `PredictionCodec`; an image is larger than its file."""
+        return LARGE if _is_form(request) else len(body)
+
+    def decode(
+        self,
+        request: Request,
+        body: bytes,
+        selector: ModelSelector,
+        model: ServedModel,
+        padding: int = 0,
+    ) -> Decoded:
+        """See `PredictionCodec`."""
+        signature = default_signature(model.signatures)
+        inputs = _image_of(body, request, signature) if _is_form(request) else decode_values(body, signature)
+        return Decoded(
+            InferenceRequest(model=selector, inputs=inputs), lambda result: Answer(encode_values(result.outputs))
+        )
+
+
+def _is_form(request: Request) -> bool:
+    return _content_type(request).partition(";")[0].strip().lower() == CONTENT_TYPE
+
+
+def _content_type(request: Request) -> str:
+    return header(request, b"content-type") or ""
+
+
+def _image_of(body: bytes, request: Request, signature: Signature) -> Tensors:
+    image = bytearray()
+    form = Form(_content_type(request), FILE_FIELDS, image.extend)
+    form.feed(body)
+    form.end()
+    return image_inputs(bytes(image), signature)

@@ -1,0 +1,197 @@
+"""The endpoints below /api/v1, and those that say what there is."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+
+import msgspec
+import orjson
+from anyio import CancelScope, CapacityLimiter
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mlbuffet.errors import ModelNotFound, NotChangeable
+from mlbuffet.inference import InferenceService
+from mlbuffet.json_tensors.text import decode
+from mlbuffet.repository import ModelRepository, Provenance, Publisher, Upload
+from mlbuffet.repository.configuration import Number
+from mlbuffet.repository.reading import Readers
+from mlbuffet.server.http.body import read_body
+from mlbuffet.server.http.change_guard import check_change
+from mlbuffet.server.http.prediction import PredictionEndpoint
+from mlbuffet.server.protocols.management import answers
+from mlbuffet.server.protocols.management.addresses import SharedRoute, name_and_version
+from mlbuffet.server.protocols.management.codec import ValuesCodec
+from mlbuffet.server.protocols.management.downloads import Download
+from mlbuffet.server.protocols.management.information import model_information
+from mlbuffet.server.protocols.management.uploads import receive_file, receive_form
+from mlbuffet.server.settings import ServerSettings
+
+PUBLISHING = 8
+"""How many uploads are made versions at once; the others wait, without a thread that predictions could use."""
+OTHER_CHANGES = 8
+
+
+class DefaultRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Which version is to be the default."""
+
+    default: Number
+
+
+def routes(
+    service: InferenceService,
+    settings: ServerSettings,
+    repository: ModelRepository,
+    publisher: Publisher | None = None,
+) -> list[Route]:
+    """The routes of the API for the models of ``repository``, which ``publisher`` changes, if they can be."""
+    endpoints = Management(service, settings, repository, publisher)
+    model, version = "/api/v1/models/{name}", "/api/v1/models/{tag}"
+    methods = {
+        "GET": endpoints.download_model,
+        "POST": endpoints.upload,
+        "PUT": endpoints.upload_raw,
+        "DELETE": endpoints.remove,
+    }
+    endpoints.routes = [
+        Route("/", endpoints.welcome),
+        Route("/help", endpoints.help),
+        Route("/api/test", endpoints.test),
+        Route("/api/v1/models", endpoints.models),
+        Route(f"{model}/information", endpoints.information),
+        Route(f"{model}/default", endpoints.choose, methods=["POST"]),
+        Route(f"{version}/download", endpoints.download),
+        Route(f"{version}/prediction", endpoints.predict, methods=["POST"]),
+        *(SharedRoute(version, endpoint, method, ["HEAD", *methods]) for method, endpoint in methods.items()),
+    ]
+    return endpoints.routes
+
+
+class Management:
+    """The endpoints, over one service and the files of its models."""
+
+    routes: list[Route]
+
+    def __init__(
+        self,
+        service: InferenceService,
+        settings: ServerSettings,
+        repository: ModelRepository,
+        publisher: Publisher | None,
+    ) -> None:
+        self._service = service
+        self._predict = PredictionEndpoint(service, ValuesCodec(), settings)
+        self._repository = repository
+        self._settings = settings
+        self._publisher = publisher
+        self._readers = publisher.readers if publisher else Readers()
+        self._publishing = CapacityLimiter(PUBLISHING)
+        self._changing = CapacityLimiter(OTHER_CHANGES)
+
+    async def welcome(self, request: Request) -> Response:
+        """That this is MLBuffet, and that it is alive."""
+        told = answers.status(200, "MLBuffet serves trained models; /help lists what it answers, /docs describes it")
+        return _json(answers.Welcome(http_status=told, status="alive"))
+
+    async def test(self, request: Request) -> Response:
+        """That the API answers."""
+        return _told("the API answers")
+
+    async def help(self, request: Request) -> Response:
+        """What this API answers, as text."""
+        return PlainTextResponse("\n".join(_help_line(route) for route in self.routes) + "\n")
+
+    async def models(self, request: Request) -> Response:
+        """The names of all models."""
+        names = sorted({version.model for version in self._service.versions()})
+        return _json({"http_status": answers.status(200, f"{len(names)} models"), "model_list": names})
+
+    async def information(self, request: Request) -> Response:
+        """All versions of a model that are on disk, and which is the default."""
+        return _json(await run_sync(model_information, self._repository, request.path_params["name"]))
+
+    async def predict(self, request: Request) -> Response:
+        """Run a model on values, or on an image in a form, by its default signature."""
+        return await self._predict.answer(request)
+
+    async def download(self, request: Request) -> Response:
+        """The file of a version, or a zip of all its files."""
+        name, number = name_and_version(request)
+        stored = self._repository.stored_version(name, number)
+        with ExitStack() as stack:
+            reading = self._readers.reading(stored)
+            try:
+                files = await run_sync(reading.__enter__)
+                stack.push(reading)
+                answer = await run_sync(Download, files, f"{name}-{stored.version}", reading)
+            except FileNotFoundError:
+                raise ModelNotFound(name, stored.version) from None
+            stack.pop_all()
+            return answer
+
+    async def download_model(self, request: Request) -> Response:
+        """The same as with /download."""
+        return await self.download(request)
+
+    async def upload(self, request: Request) -> Response:
+        """Add a version, which becomes the default, from a form: the file of a model, or a zip of its folder."""
+        return await self._upload(request, receive_form)
+
+    async def upload_raw(self, request: Request) -> Response:
+        """Add a version, which becomes the default, from the body as it is; the query says the file's name."""
+        return await self._upload(request, receive_file)
+
+    async def choose(self, request: Request) -> Response:
+        """Make a version the default, such as an older one."""
+        publisher = self._may_change(request)
+        name = request.path_params["name"]
+        body = await read_body(request, self._settings)
+        version = decode(body, DefaultRequest).default
+        await run_sync(publisher.choose, name, version, limiter=self._changing)
+        return _changed(200, version, f"version {version} of the model {name!r} is the default")
+
+    async def remove(self, request: Request) -> Response:
+        """Remove a version; if it was the default, the next latest becomes it."""
+        publisher = self._may_change(request)
+        name, number = name_and_version(request)
+        version = await run_sync(publisher.remove, name, number, limiter=self._changing)
+        return _changed(200, version, f"version {version} of the model {name!r} was removed")
+
+    async def _upload(
+        self, request: Request, receive: Callable[[Request, Upload, ServerSettings], Awaitable[Provenance]]
+    ) -> Response:
+        publisher = self._may_change(request)
+        name = request.path_params["tag"]
+        upload = await run_sync(publisher.receive, name, self._settings.max_upload)
+        try:
+            told = await receive(request, upload, self._settings)
+            version = await run_sync(publisher.publish, name, upload, told, limiter=self._publishing)
+        finally:
+            with CancelScope(shield=True):
+                await run_sync(upload.discard)
+        return _changed(201, version, f"version {version} of the model {name!r} was added, and is the default")
+
+    def _may_change(self, request: Request) -> Publisher:
+        check_change(request, self._settings)
+        if self._publisher is None:
+            raise NotChangeable("this server has no folder to keep models in: start it with a folder of models")
+        return self._publisher
+
+
+def _help_line(route: Route) -> str:
+    methods = " ".join(sorted((route.methods or set()) - {"HEAD"}))
+    return f"{methods:7}{route.path:40}{(route.endpoint.__doc__ or '').partition('.')[0]}"
+
+
+def _told(description: str) -> Response:
+    return _json({"http_status": answers.status(200, description)})
+
+
+def _changed(code: int, version: int, description: str) -> Response:
+    answer = answers.Changed(http_status=answers.status(code, description), version=version)
+    return Response(orjson.dumps(answer), code, media_type="application/json")
+
+
+def _json(content: Mapping[str, object]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

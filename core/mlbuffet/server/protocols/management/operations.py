@@ -1,0 +1,67 @@
+"""What each endpoint below /api/v1 reads and answers."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
+from starlette.routing import Route
+
+from mlbuffet.repository.names import MODEL_NAME
+from mlbuffet.server.http.openapi import Operation, Protocol, Schema
+from mlbuffet.server.protocols.management import answers
+from mlbuffet.server.protocols.management.addresses import DEFAULT
+from mlbuffet.server.protocols.management.endpoints import DefaultRequest, Management
+from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE
+from mlbuffet.server.protocols.management.values import PredictionRequest
+from mlbuffet.version_numbers import PATTERN
+
+_CHANGES = (401, 403, 409, 500, 507)
+_UPLOADS = (400, 408, 413, 415, 422, *_CHANGES)
+_FILE: Schema = {"type": "string", "format": "binary"}
+_BINARY = Annotated[str, Meta(extra_json_schema={"format": "binary"})]
+_FORM: Schema = {
+    "type": "object",
+    "required": ["path"],
+    "properties": {"path": _FILE, "model_description": {"type": "string"}, "library_version": {"type": "string"}},
+}
+_IMAGE: Schema = {"type": "object", "required": ["path"], "properties": {"path": _FILE}}
+
+OPERATIONS = {
+    Management.welcome: Operation(answer=answers.Welcome),
+    Management.test: Operation(answer=answers.Answer),
+    Management.help: Operation(answer=str, media_type="text/plain"),
+    Management.models: Operation(answer=answers.ModelList),
+    Management.information: Operation(answer=answers.ModelInformation, errors=(404,)),
+    Management.download: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
+    Management.download_model: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
+    Management.choose: Operation(
+        answer=answers.Changed, body=DefaultRequest, example={"default": 1}, errors=(400, 404, 422, *_CHANGES)
+    ),
+    Management.predict: Operation(
+        answer=answers.Prediction,
+        body=PredictionRequest,
+        example={"values": [1.0, 2.0, 5.0]},
+        other_bodies={CONTENT_TYPE: _IMAGE},
+        errors=(400, 404, 422, 500, 503, 504),
+    ),
+    Management.upload: Operation(
+        status=201, answer=answers.Changed, other_bodies={CONTENT_TYPE: _FORM}, errors=_UPLOADS
+    ),
+    Management.upload_raw: Operation(
+        status=201,
+        answer=answers.Changed,
+        other_bodies={"application/octet-stream": _FILE},
+        query={"filename": True, "model_description": False, "library_version": False},
+        errors=_UPLOADS,
+    ),
+    Management.remove: Operation(answer=answers.Changed, errors=(400, 404, *_CHANGES)),
+}
+
+
+def protocol(routes: Sequence[Route]) -> Protocol:
+    """The API as OpenAPI describes it."""
+    parameters = {
+        "name": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
+        "tag": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}(:({DEFAULT}|{PATTERN}))?$"},
+    }
+    return Protocol("MLBuffet", routes, OPERATIONS, parameters)

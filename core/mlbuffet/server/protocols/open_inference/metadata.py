@@ -1,0 +1,116 @@
+"""What the protocol says of a model: metadata, and the configuration that Triton's clients read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from mlbuffet.inference import ModelDescription
+from mlbuffet.server.protocols.open_inference.answers import (
+    ConfigTensor,
+    ModelConfig,
+    ModelMetadata,
+    Properties,
+    TensorMetadata,
+)
+from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES, datatype_of
+from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
+
+
+def model_metadata(model: ModelDescription) -> ModelMetadata:
+    """The tensors of the default signature, and all signatures as JSON text among the properties."""
+    signatures = {title: _signature(signature) for title, signature in model.signatures.items()}
+    default = model.signatures.default
+    shown = Signature([], []) if default is None else model.signatures[default]
+    properties = Properties(signatures=orjson.dumps(signatures).decode())
+    if default is not None:
+        properties["default_signature"] = default
+    if unsupported := _unsupported(model.signatures):
+        properties["unsupported"] = unsupported
+    return {
+        "name": model.model,
+        "versions": [str(number) for number in model.ready_versions],
+        "platform": model.platform,
+        "inputs": tensor_metadata(shown.inputs),
+        "outputs": tensor_metadata(shown.outputs),
+        "properties": properties,
+    }
+
+
+def model_config(model: ModelDescription) -> ModelConfig:
+    """The configuration as perf_analyzer reads it; a ``max_batch_size`` of 0 says that shapes are whole."""
+    default, batching = model.signatures.default, model.batching
+    signature = Signature([], []) if default is None else model.signatures[default]
+    tensors = _config_tensors if batching is None else _config_tensors_of_rows
+    config: ModelConfig = {
+        "name": model.model,
+        "platform": model.platform,
+        "backend": model.runtime,
+        "max_batch_size": 0 if batching is None else batching.max_size,
+        "input": tensors(signature.inputs),
+        "output": tensors(signature.outputs),
+    }
+    if batching is not None:
+        config["dynamic_batching"] = {
+            "preferred_batch_size": batching.preferred_sizes,
+            "max_queue_delay_microseconds": round(batching.max_delay_ms * 1000),
+        }
+    return config
+
+
+def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
+    """Tensors as model metadata lists them."""
+    return [
+        {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": _dimensions(spec.shape)}
+        for spec in specs.values()
+    ]
+
+
+def _unsupported(signatures: Signatures) -> str:
+    """The tensors that no request and no answer can hold."""
+    found = {
+        f"{what} {spec.name!r} of signature {title!r} is {spec.dtype.name}": None
+        for title, signature in signatures.items()
+        for one in signature.variants or (signature,)
+        for what, specs in (("input", one.inputs), ("output", one.outputs))
+        for spec in specs.values()
+        if spec.dtype not in DATATYPES
+    }
+    return "; ".join(found)
+
+
+def _signature(signature: Signature) -> dict[str, object]:
+    variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
+    return {"method": signature.method, **_sides(signature), **variants}
+
+
+def _sides(signature: Signature) -> dict[str, object]:
+    return {"inputs": tensor_metadata(signature.inputs), "outputs": tensor_metadata(signature.outputs)}
+
+
+def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
+    return [
+        {"name": spec.name, "data_type": _config_type(spec.dtype), "dims": _dimensions(spec.shape)}
+        for spec in specs.values()
+    ]
+
+
+def _config_tensors_of_rows(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
+    """Without the axis of the rows; Triton has no empty ``dims``, and says so of a row that is a scalar."""
+    tensors = _config_tensors(specs)
+    for tensor in tensors:
+        tensor["dims"] = tensor["dims"][1:]
+        if not tensor["dims"]:
+            tensor["dims"], tensor["reshape"] = [1], {"shape": []}
+    return tensors
+
+
+def _config_type(dtype: np.dtype[Any]) -> str:
+    datatype = DATATYPES.get(dtype, "INVALID")  # as Triton's enumeration of types has it
+    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
+
+
+def _dimensions(shape: Shape) -> list[int]:
+    """-1 is a dimension of any size; ``[-1]`` stands for any rank too, for which the protocol has no word."""
+    return [-1] if shape is None else [-1 if size is None else size for size in shape]

@@ -1,0 +1,108 @@
+"""Inference responses: named arrays to bytes."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from mlbuffet.conversion import is_small
+from mlbuffet.errors import InvalidInput
+from mlbuffet.json_tensors.text import encode_array
+from mlbuffet.server.protocols.open_inference.binary import buffer_from_array
+from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES
+from mlbuffet.server.protocols.open_inference.requests import InferCall
+from mlbuffet.tensors import Tensors
+
+
+class InferResponse(NamedTuple):
+    """A body, and how many of its bytes are JSON where raw buffers follow."""
+
+    body: bytes
+    header_length: int | None
+
+
+def encode_response(call: InferCall, model: str, version: int, outputs: Tensors) -> InferResponse:
+    """The answer to ``call`` (`InferAnswer`). Raises `InvalidInput` for an output that cannot travel as asked.
+
+    The JSON is put together from pieces, most of which were made before, in half the time that a serializer takes.
+    """
+    buffers: list[bytes | memoryview] = []
+    written = [_output(call, name, array, buffers) for name, array in outputs.items()]
+    members = b"" if call.id is None else b'"id":%b,' % orjson.dumps(call.id)
+    if b"" in written:
+        members += b'"parameters":%b,' % _omitted(outputs)
+        written = [one for one in written if one]
+    header = b'{%b%b"outputs":[%b]}' % (_beginning(model, version), members, b",".join(written))
+    if not buffers:
+        return InferResponse(header, None)
+    return InferResponse(b"".join([header, *buffers]), len(header))
+
+
+@lru_cache(maxsize=1024)
+def _beginning(model: str, version: int) -> bytes:
+    return b'"model_name":%b,"model_version":"%d",' % (orjson.dumps(model), version)
+
+
+@lru_cache(maxsize=1024)
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":%b,' % (orjson.dumps(name), datatype.encode(), orjson.dumps(shape))
+
+
+def _omitted(outputs: Tensors) -> bytes:
+    """The parameters of an answer without those outputs that cannot be sent. Raises `InvalidInput` where none can."""
+    problems = {name: _no_datatype(name, array) for name, array in outputs.items() if array.dtype not in DATATYPES}
+    text = "; ".join(problems.values())
+    if len(problems) == len(outputs):
+        raise InvalidInput(text)
+    return orjson.dumps({"omitted": text})
+
+
+def _no_datatype(name: str, array: NDArray[Any]) -> str:
+    return f"output {name!r} is of dtype {array.dtype}, for which the protocol has no datatype"
+
+
+def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> bytes:
+    """Nothing for what cannot be sent, where the call did not ask for it by its name."""
+    form = call.form(name)
+    if form.classes:
+        array = best_classes(array, form.classes, name)
+    datatype = DATATYPES.get(array.dtype)
+    if datatype is None:
+        if call.outputs is None:
+            return b""
+        raise InvalidInput(_no_datatype(name, array))
+    described = _described(name, datatype, array.shape)
+    if form.binary:
+        buffers.append(buffer_from_array(array))
+        return b'%b"parameters":{"binary_data_size":%d}}' % (described, len(buffers[-1]))
+    if datatype in BINARY_ONLY and call.outputs is not None:
+        raise InvalidInput(f"output {name!r}: {datatype} cannot travel as JSON, ask for the binary form")
+    return b'%b"data":%b}' % (described, _json_data(array, name))
+
+
+def _json_data(array: NDArray[Any], name: str) -> bytes:
+    try:
+        return encode_array(array.ravel())
+    except UnicodeDecodeError:
+        raise InvalidInput(f"output {name!r} holds bytes that are not UTF-8: ask for the binary form") from None
+
+
+def best_classes(array: NDArray[Any], count: int, name: str) -> NDArray[Any]:
+    """The ``count`` largest values as text ``value:index``, the largest first; floats have six decimals.
+
+    Their shape is [count], or [batch, count] where ``array`` has a rank of 2 or more. This is the extension
+    "classification" of Triton's protocol.
+    """
+    if array.dtype.kind in "Oc" or array.ndim == 0:
+        raise InvalidInput(f"output {name!r} is {array.dtype} of shape {array.shape}, which is no scores of classes")
+    scores = array.reshape(len(array), -1) if array.ndim > 1 and array.size else np.atleast_2d(array)
+    if is_small(scores.dtype):
+        scores = scores.astype(np.float32)
+    best = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :count]
+    pattern = "{:.6f}:{}" if scores.dtype.kind == "f" else "{:d}:{}"
+    texts = np.empty(best.shape, object)
+    for row, index in np.ndindex(best.shape):
+        texts[row, index] = pattern.format(scores[row, best[row, index]], best[row, index]).encode()
+    return texts if array.ndim > 1 else texts[0]

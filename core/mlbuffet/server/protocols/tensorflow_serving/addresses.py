@@ -1,0 +1,92 @@
+"""Which model, and which version of it, an address below /v1 means."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+
+from mlbuffet.errors import InvalidInput, ModelNotFound
+from mlbuffet.inference import InferenceService, ModelSelector, VersionStatus
+from mlbuffet.version_numbers import version_number
+
+MODEL_ADDRESSES = (
+    "/v1/models/{model}",
+    "/v1/models/{model}/versions/{version}",
+    "/v1/models/{model}/labels/{label}",
+)
+
+_DIGITS = re.compile(r"[0-9]+")
+
+
+class AnyCaseRoute(Route):
+    """A route whose path may be written in capitals; names in it are taken as they are."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+
+def malformed(request: Request) -> HTTPException:
+    """The answer to whatever is no address of the protocol."""
+    return HTTPException(400, f"Malformed request: {request.method} {request.url.path}")
+
+
+def selector_of(request: Request) -> ModelSelector:
+    """The model and the version of an address; ovmsclient sends version 0 for the default.
+
+    Raises `HTTPException` or `InvalidInput`.
+    """
+    parameters = request.path_params
+    name = parameters["model"]
+    if ":" in name:
+        raise malformed(request)
+    if "label" in parameters:
+        return ModelSelector(name, label=parameters["label"])
+    if "version" not in parameters:
+        return ModelSelector(name)
+    if _DIGITS.fullmatch(parameters["version"]) is None:
+        raise malformed(request)
+    number = version_number(parameters["version"])
+    if number is None:
+        raise InvalidInput(f"Failed to convert version: {parameters['version'].lstrip('0')} to numeric.")
+    return ModelSelector(name, number, or_default=not number)
+
+
+def no_servable(selector: ModelSelector) -> Exception:
+    """What is raised where there is no such version to answer a prediction."""
+    if selector.label is not None:
+        return _no_label(selector.label)
+    latest = selector.version is None or selector.or_default
+    asked = f"Latest({selector.model})" if latest else f"Specific({selector.model}, {selector.version})"
+    return HTTPException(404, f"Servable not found for request: {asked}")
+
+
+def find_versions(service: InferenceService, selector: ModelSelector) -> Sequence[VersionStatus]:
+    """The versions whose states are asked for: the one named, or all, the newest first.
+
+    Raises `HTTPException` or `InvalidInput`.
+    """
+    name, number = selector.model, selector.version
+    try:
+        if selector.label is not None:
+            return [service.status(selector)]
+        versions = service.versions(name)[::-1]
+        found = versions if number is None else [one for one in versions if one.version == number]
+        if found:
+            return found
+        if selector.or_default:
+            return versions
+    except ModelNotFound:
+        if selector.label is not None:
+            raise _no_label(selector.label) from None
+    latest = number is None or selector.or_default
+    asked = f"any versions of model {name}" if latest else f"version {number} of model {name}"
+    raise HTTPException(404, f"Could not find {asked}")
+
+
+def _no_label(label: str) -> InvalidInput:
+    """TensorFlow Serving tells an unknown label apart from an unknown model by no status."""
+    return InvalidInput(f"Unrecognized servable version label: {label}")

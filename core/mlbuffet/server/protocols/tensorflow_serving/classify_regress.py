@@ -1,0 +1,96 @@
+"""What signatures classify and regress, and their outputs as results.
+
+Which those are is TensorFlow Serving's rule for models of TensorFlow 2, whose signatures have no method of their own
+(servables/tensorflow/classifier.cc and regressor.cc): the names of the tensors count.
+"""
+
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from mlbuffet.conversion import dtype_name
+from mlbuffet.errors import InvalidInput
+from mlbuffet.server.protocols.tensorflow_serving.responses import encode_values
+from mlbuffet.tensors import Shape, Signature, Tensors, shape_text, specs_text
+
+INPUT = "inputs"
+"""The name of the only input, which takes serialized tf.Examples."""
+
+CLASSES, SCORES, VALUES = "classes", "scores", "outputs"
+
+
+def outputs_of_classifier(signature: Signature, name: str) -> list[str]:
+    """The outputs to ask for, or `InvalidInput` where the signature called ``name`` is no classifier."""
+    found = [output for output in (CLASSES, SCORES) if output in signature.outputs]
+    if not found or len(signature.outputs) > 2:
+        raise _unfit(name, "classify", f"gives {CLASSES!r}, {SCORES!r} or both", specs_text(signature.outputs))
+    _check_input(signature, name, "classify")
+    return found
+
+
+def outputs_of_regressor(signature: Signature, name: str) -> list[str]:
+    """The output to ask for, or `InvalidInput` where the signature called ``name`` is no regressor."""
+    if list(signature.outputs) != [VALUES]:
+        raise _unfit(name, "regress", f"gives {VALUES!r} alone", specs_text(signature.outputs))
+    _check_input(signature, name, "regress")
+    return [VALUES]
+
+
+def encode_classes(outputs: Tensors, count: int) -> bytes:
+    """``{"results": [[[label, score], ...], ...]}`` for ``count`` examples; a label may be empty, a score 0."""
+    for name, array in outputs.items():
+        dtype = np.dtype(object if name == CLASSES else np.float32)
+        if array.dtype != dtype or array.ndim != 2 or len(array) != count:
+            raise _no_results(array, name, dtype, (count, None))
+    shape = next(iter(outputs.values())).shape
+    scores = outputs.get(SCORES, np.zeros(shape, np.float32))
+    labels = outputs.get(CLASSES, np.full(shape, b"", object))
+    if labels.shape != scores.shape:
+        raise InvalidInput(f"the model gives classes of shape {labels.shape} and scores of shape {scores.shape}")
+    results = [
+        [list(pair) for pair in zip(_texts(row_of_labels), _numbers(row_of_scores), strict=True)]
+        for row_of_labels, row_of_scores in zip(labels, scores, strict=True)
+    ]
+    return orjson.dumps({"results": results}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def encode_regressions(outputs: Tensors, count: int) -> bytes:
+    """``{"results": [value, ...]}`` for ``count`` examples."""
+    array = outputs[VALUES]
+    if array.dtype != np.float32 or array.shape not in ((count,), (count, 1)):
+        raise _no_results(array, VALUES, np.dtype(np.float32), (count,))
+    return orjson.dumps({"results": encode_values(array.reshape(count), VALUES)})
+
+
+def _check_input(signature: Signature, name: str, verb: str) -> None:
+    if [(spec.name, spec.dtype.kind) for spec in signature.inputs.values()] != [(INPUT, "O")]:
+        raise _unfit(
+            name, verb, f"takes {INPUT!r} alone, serialized tf.Examples as bytes", specs_text(signature.inputs)
+        )
+
+
+def _unfit(name: str, verb: str, rule: str, has: str) -> InvalidInput:
+    return InvalidInput(f"signature {name!r} cannot {verb}: one that does {rule}, and this has {has}")
+
+
+def _no_results(array: NDArray[Any], name: str, dtype: np.dtype[Any], shape: Shape) -> InvalidInput:
+    return InvalidInput(
+        f"the model gives {name!r} as {dtype_name(array.dtype)} of shape {array.shape}; "
+        f"results of these examples are {dtype_name(dtype)} of shape {shape_text(shape)}"
+    )
+
+
+def _texts(labels: NDArray[Any]) -> list[str]:
+    try:
+        return [label.decode() for label in labels]
+    except UnicodeDecodeError:
+        raise InvalidInput(f"output {CLASSES!r} holds bytes that are not UTF-8, which are no labels") from None
+
+
+def _numbers(scores: NDArray[Any]) -> list[Any]:
+    """Elements that orjson writes as it should: of NaN and infinities it would make null."""
+    if np.isfinite(scores).all():
+        return list(scores)
+    return [encode_values(scores[index, ...], SCORES) for index in range(len(scores))]

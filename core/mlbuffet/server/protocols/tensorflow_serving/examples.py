@@ -1,0 +1,129 @@
+"""Classify and regress requests: JSON to serialized tf.Examples."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta
+from numpy.typing import NDArray
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.json_tensors.text import decode
+from mlbuffet.server.http.duplicate_names import refuse_repeated_names
+from mlbuffet.server.protocols.tensorflow_serving.example_message import Feature, encode_example
+from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
+from mlbuffet.server.protocols.tensorflow_serving.values import bytes_from_base64, is_base64, refuse_many_objects
+from mlbuffet.tensors import Signatures
+
+_ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinity by a float32
+
+
+class ExamplesRequest(msgspec.Struct):
+    """The JSON of a request; members that are not known are let through."""
+
+    signature_name: Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})] = UNSET
+    context: Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})] = UNSET
+    examples: Annotated[Any, Meta(extra_json_schema={"type": "array", "items": {"type": "object"}, "minItems": 1})] = (
+        UNSET
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplesCall:
+    """What a request asks for: a signature, and serialized examples, shape [count]."""
+
+    signature: str
+    examples: NDArray[Any]
+
+
+def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
+    """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    refuse_many_objects(body, "the request")
+    request = decode(body, ExamplesRequest)
+    signature = named_signature(request.signature_name, signatures)
+    _check_list(request.examples)
+    given = [getattr(request, field) is not UNSET for field in request.__struct_fields__]
+    objects = [one for one in (request.context, *request.examples) if isinstance(one, dict)]
+    refuse_repeated_names(body, sum(given) + sum(map(len, objects)), [])
+    context = b"" if request.context in (UNSET, None) else encode_example(_features(request.context, "'context'"))
+    serialized = np.empty(len(request.examples), object)
+    serialized[:] = [
+        context + encode_example(_features(example, f"example {index}"))
+        for index, example in enumerate(request.examples)
+    ]
+    return ExamplesCall(signature, serialized)
+
+
+def _check_list(examples: Any) -> None:
+    rule = "a list with one object of features or more"
+    if examples is UNSET:
+        raise InvalidInput(f"the request has no 'examples', {rule}")
+    if not isinstance(examples, list):
+        raise InvalidInput(f"'examples' is {_shown(examples)}; it must be {rule}")
+    if not examples:
+        raise InvalidInput(f"'examples' is empty; it must be {rule}")
+
+
+def _features(example: Any, where: str) -> dict[str, Feature]:
+    if not isinstance(example, dict):
+        raise InvalidInput(f"{where} is no object of features; it must be one, such as {{'x': 1.0}}")
+    return {name: _feature(value, f"feature {name!r} of {where}") for name, value in example.items()}
+
+
+def _feature(value: Any, where: str) -> Feature:
+    """The values of a feature, all of one type: bytes, floats or integers, as which bools count.
+
+    Where one number is a float, all are: JavaScript writes 2.0 as 2.
+    """
+    items = value if isinstance(value, list) else [value]
+    if {type(item) for item in items} == {int, float}:
+        items = [_as_float(item, where) for item in items]
+    values = [_element(item, where) for item in items]
+    for item, element in zip(items, values, strict=True):
+        if type(element) is not type(values[0]):
+            raise InvalidInput(f"{where} mixes {_shown(items[0])} and {_shown(item)}; its values are of one type")
+    return values
+
+
+def _element(value: Any, where: str) -> Any:
+    match value:
+        case str():
+            return value.encode()
+        case dict() if is_base64(value):
+            return bytes_from_base64(value, f"'b64' of {where}")
+        case float() if not _ABOVE_FLOATS <= abs(value) < math.inf:
+            return value
+        case int() if -(2**63) <= value < 2**63:
+            return int(value)
+        case float() | int():
+            raise _out_of_range(where, "float32" if isinstance(value, float) else "int64")
+    raise InvalidInput(f"{where} holds {_shown(value)}; it takes numbers, text, true, false, and lists of them")
+
+
+def _as_float(number: float, where: str) -> float:
+    if isinstance(number, int) and abs(number) >= _ABOVE_FLOATS:
+        raise _out_of_range(where, "float32")
+    return float(number)
+
+
+def _out_of_range(where: str, kind: str) -> InvalidInput:
+    return InvalidInput(f"{where} holds a number that is out of the range of {kind}")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case bytes() | str():
+            return "text"
+        case dict() if is_base64(value):
+            return "bytes"
+        case list():
+            return "a list within a list"
+        case dict():
+            return "an object"
+    return str(value)

@@ -1,0 +1,46 @@
+"""What each endpoint below /v1 reads and answers."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
+from starlette.routing import Route
+
+from mlbuffet.repository.names import MODEL_NAME
+from mlbuffet.server.http.openapi import Operation, Protocol
+from mlbuffet.server.protocols.tensorflow_serving import answers
+from mlbuffet.server.protocols.tensorflow_serving.endpoints import TensorFlowServing
+from mlbuffet.server.protocols.tensorflow_serving.examples import ExamplesRequest
+from mlbuffet.server.protocols.tensorflow_serving.requests import PredictRequest
+
+_OF_MODELS = (400, 404, 503)
+_OF_INFERENCE = (*_OF_MODELS, 500, 504)
+_ROWS_OR_COLUMNS = Meta(extra_json_schema={"oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}]})
+_EXAMPLES = {"examples": [{"x": 1.0}, {"x": [2.0]}]}
+
+OPERATIONS = {
+    TensorFlowServing.predict: Operation(
+        answer=answers.PredictAnswer,
+        body=Annotated[PredictRequest, _ROWS_OR_COLUMNS],
+        example={"instances": [1.0, 2.0, 5.0]},
+        errors=_OF_INFERENCE,
+    ),
+    TensorFlowServing.classify: Operation(
+        answer=answers.ClassifyAnswer, body=ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
+    ),
+    TensorFlowServing.regress: Operation(
+        answer=answers.RegressAnswer, body=ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
+    ),
+    TensorFlowServing.metadata: Operation(answer=answers.ServingMetadata, errors=_OF_MODELS),
+    TensorFlowServing.status: Operation(answer=answers.ModelStatus, errors=(400, 404)),
+}
+
+
+def protocol(routes: Sequence[Route]) -> Protocol:
+    """The protocol as OpenAPI describes it."""
+    parameters = {
+        "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
+        "version": {"type": "string", "pattern": "^[0-9]{1,19}$"},
+        "label": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
+    }
+    return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, parameters)

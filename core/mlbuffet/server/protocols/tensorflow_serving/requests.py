@@ -1,0 +1,128 @@
+"""Predict requests, in rows or in columns: JSON to named arrays."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, TypeGuard
+
+import msgspec
+from msgspec import UNSET, Meta, Raw
+from numpy.typing import NDArray
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.json_tensors.outline import TextOf, read_outlined
+from mlbuffet.json_tensors.text import decode, decode_outline
+from mlbuffet.server.http.duplicate_names import refuse_repeated_names
+from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
+from mlbuffet.server.protocols.tensorflow_serving.values import array_from_json, refuse_many_objects
+from mlbuffet.tensors import Signatures, Tensors, TensorSpec, specs_text
+
+Specs = Mapping[str, TensorSpec]
+Named: TypeAlias = dict[str, Raw]
+Element: TypeAlias = Named | list[Any] | str | float | bool | None
+
+
+class PredictRequest(msgspec.Struct):
+    """The JSON of a request; members that are not known are let through, and ``null`` is not absent."""
+
+    signature_name: Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})] = UNSET
+    instances: Annotated[Raw, Meta(extra_json_schema={"type": "array", "minItems": 1})] = msgspec.field(
+        default_factory=Raw
+    )
+    inputs: Raw = msgspec.field(default_factory=Raw)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictCall:
+    """What a request asks for; ``in_rows`` is the form in which it came and in which the answer goes."""
+
+    signature: str
+    inputs: Tensors
+    in_rows: bool
+
+
+def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
+    """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    return read_outlined(body, lambda text, text_of: _call(text, text_of, signatures))
+
+
+def _call(text: bytes, text_of: TextOf, signatures: Signatures) -> PredictCall:
+    request = decode_outline(text, PredictRequest)
+    signature = named_signature(request.signature_name, signatures)
+    declared = signatures[signature]
+    names = int(request.signature_name is not UNSET) + 1
+    match bytes(request.instances), bytes(request.inputs):
+        case rows, b"" if rows:
+            elements = _rows(rows)
+            _refuse_repeated_names(text, names, rows, elements)
+            _, arrays = declared.first_that(lambda variant: _arrays_of_rows(text_of, rows, elements, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=True)
+        case b"", columns if columns:
+            named = decode(columns, Named) if columns.startswith(b"{") else None
+            _refuse_repeated_names(text, names, columns, [named])
+            _, arrays = declared.first_that(lambda variant: _arrays_of_columns(text_of, columns, named, variant.inputs))
+            return PredictCall(signature, arrays, in_rows=False)
+        case b"", b"":
+            raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")
+    raise InvalidInput("the request has both 'instances' (rows) and 'inputs' (columns); send one of them")
+
+
+def _rows(text: bytes) -> list[Element]:
+    """The rows that are to be looked at one by one: all where there is an object among them, otherwise none."""
+    if not text.startswith(b"["):
+        raise InvalidInput("'instances' is not a list; it must be one, with an element for each row")
+    if not text[1:-1].strip():
+        raise InvalidInput("'instances' is empty; it has an element for each row, and at least one")
+    if b"{" not in text:
+        return []
+    refuse_many_objects(text, "'instances'")
+    return decode(text, list[Element])
+
+
+def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[Any]) -> None:
+    objects = [one for one in elements if isinstance(one, dict)]
+    values = [bytes(value) for one in objects for value in one.values()] if len(body) > len(objects) * 1024 else []
+    refuse_repeated_names(body, names + sum(map(len, objects)), [text, *values])
+
+
+def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
+    if not rows or not _is_named(rows[0]):
+        spec = _only(specs, "'instances' is a list of values")
+        return {spec.name: array_from_json(text_of(text), spec)}
+    named: list[Named] = []
+    for index, row in enumerate(rows):
+        if not _is_named(row):
+            raise InvalidInput(f"row {index} of 'instances' is no object of named values, and row 0 is one")
+        _check_names(row, specs, f"row {index} of 'instances'")
+        named.append(row)
+    columns = {name: b"[%b]" % b",".join([bytes(text_of(row[name])) for row in named]) for name in specs}
+    return {name: array_from_json(columns[name], spec) for name, spec in specs.items()}
+
+
+def _arrays_of_columns(text_of: TextOf, text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
+    if not _is_named(named):
+        spec = _only(specs, "'inputs' is a value")
+        return {spec.name: array_from_json(text_of(text), spec)}
+    _check_names(named, specs, "'inputs'")
+    return {name: array_from_json(text_of(named[name]), spec) for name, spec in specs.items()}
+
+
+def _is_named(value: Element) -> TypeGuard[Named]:
+    """Whether a value is an object of named values, not bytes."""
+    return isinstance(value, dict) and not (value.keys() == {"b64"} and bytes(value["b64"]).startswith(b'"'))
+
+
+def _only(specs: Specs, what: str) -> TensorSpec:
+    """The only input of a signature: a value without a name is meant for it."""
+    match list(specs.values()):
+        case [spec]:
+            return spec
+        case _:
+            raise InvalidInput(f"{what} without names, and the model takes {specs_text(specs)}; send objects by name")
+
+
+def _check_names(names: Iterable[str], specs: Specs, where: str) -> None:
+    given = set(names)
+    if missing := [name for name in specs if name not in given]:
+        raise InvalidInput(f"{where} lacks the input {missing[0]!r}; the model takes {specs_text(specs)}")
+    if unknown := given - specs.keys():
+        raise InvalidInput(f"{where}: there is no input {min(unknown)!r}; the model takes {specs_text(specs)}")

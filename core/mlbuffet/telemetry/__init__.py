@@ -1,0 +1,1 @@
+"""What is counted, of all workers of a server."""
