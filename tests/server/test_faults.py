@@ -54,7 +54,7 @@ def test_a_body_that_takes_long_to_read_keeps_nobody_waiting(
         assert go_on.wait(10)
         return decode_outline(text, kind)
 
-    monkeypatch.setattr(f"mlbuffet.server.{codec}.requests.decode_outline", held)
+    monkeypatch.setattr(f"mlbuffet.server.protocols.{codec}.requests.decode_outline", held)
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=30) as connection:
         connection.sendall(post(path, body))
         assert decoding.wait(10)

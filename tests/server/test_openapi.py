@@ -165,4 +165,4 @@ def test_the_page_is_in_the_wheel(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    assert "mlbuffet/server/docs.html" in zipfile.ZipFile(wheel).namelist()
+    assert "mlbuffet/server/http/docs.html" in zipfile.ZipFile(wheel).namelist()

@@ -31,38 +31,39 @@ class LocalService:
         self._statistics = {} if statistics is None else statistics
         self._all_statistics = all_statistics
 
-    def admit(self, selector: ModelSelector) -> VersionStatus:
+    def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
         """See `InferenceService`."""
         version = self._version(selector)
-        self._check_room(version)
+        _check_room(version, self._counts(version, counted=counted))
         return _status(version)
 
     def status(self, selector: ModelSelector) -> VersionStatus:
         """See `InferenceService`."""
         return _status(self._version(selector))
 
-    async def serve(self, selector: ModelSelector) -> LocalModel:
+    async def serve(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel:
         """See `InferenceService`."""
         handle = await self._loaded(selector)
+        counts = self._counts(handle.version, counted=counted)
         try:
-            self._check_room(handle.version)
+            _check_room(handle.version, counts)
         except Overloaded:
             handle.release()
             raise
-        return LocalModel(handle, self._counts(handle.version))
+        return LocalModel(handle, counts)
 
-    def serve_now(self, selector: ModelSelector) -> LocalModel | None:
+    def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
         """See `InferenceService`."""
         version = self._version(selector)
-        self._check_room(version)
+        counts = self._counts(version, counted=counted)
+        _check_room(version, counts)
         scheduler = version.scheduler
         if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
             return None
         try:
-            handle = version.use()
+            return LocalModel(version.use(), counts)
         except ModelNotReady:
             return None
-        return LocalModel(handle, self._counts(version))
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
         """See `InferenceService`."""
@@ -150,20 +151,24 @@ class LocalService:
                     raise
             await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
 
-    def _check_room(self, version: ModelVersion) -> None:
-        """Raises `Overloaded`, and counts that, where a call could not even wait; a kept answer needs no room."""
-        scheduler = version.scheduler
-        if scheduler is None or version.configuration.cache is not None:
-            return
-        try:
-            scheduler.check_room()
-        except Overloaded as error:
-            self._counts(version).failure(0)
-            raise Overloaded(error.running, error.waiting, version.name, version.version) from None
-
-    def _counts(self, version: ModelVersion) -> VersionStatistics:
+    def _counts(self, version: ModelVersion, *, counted: bool) -> VersionStatistics | None:
+        if not counted:
+            return None
         key = version.name, version.version
         return self._statistics.get(key) or self._statistics.setdefault(key, VersionStatistics())
+
+
+def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:
+    """Raises `Overloaded`, which is counted, where a call could not even wait; a kept answer needs no room."""
+    scheduler = version.scheduler
+    if scheduler is None or version.configuration.cache is not None:
+        return
+    try:
+        scheduler.check_room()
+    except Overloaded as error:
+        if counts is not None:
+            counts.failure(0)
+        raise Overloaded(error.running, error.waiting, version.name, version.version) from None
 
 
 def _status(version: ModelVersion) -> VersionStatus:

@@ -17,7 +17,7 @@ from mlbuffet.tensors import rough_size
 class LocalModel:
     """A `ServedModel`: the handle of a version, and where its requests are counted."""
 
-    def __init__(self, handle: Handle, statistics: VersionStatistics) -> None:
+    def __init__(self, handle: Handle, statistics: VersionStatistics | None) -> None:
         self._handle = handle
         self._statistics = statistics
         self.model = handle.version.name
@@ -50,11 +50,14 @@ class LocalModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._handle.release()
+        statistics = self._statistics
+        if statistics is None:
+            return
         end = perf_counter_ns()
         if self._prediction is not None and error is None:
-            self._statistics.success(self._prediction, self._begun, self._called, self._answered, end)
+            statistics.success(self._prediction, self._begun, self._called, self._answered, end)
         elif isinstance(error, Exception):
-            self._statistics.failure(end - self._begun)
+            statistics.failure(end - self._begun)
 
     def _call(self, request: InferenceRequest) -> Call:
         self._called = perf_counter_ns()

@@ -43,8 +43,8 @@ class ModelDescription(NamedTuple):
 class ServedModel(Protocol):
     """A version that stays loaded for one request, until the ``with`` block of it ends.
 
-    The end of the block counts the request, with what it took until then: as a failure where it raises, as a success
-    where a call was answered.
+    The end of the block counts the request, if that was wanted, with what it took until then: as a failure where it
+    raises, as a success where a call was answered.
     """
 
     model: str
@@ -73,9 +73,11 @@ class InferenceService(Protocol):
     """Models by name, for requests of whatever protocol; its methods are called on one event loop.
 
     It raises only `MLBuffetError`: `ModelNotFound` and `ModelNotReady` for what a selector means, besides what is said.
+    ``counted`` is whether a request is one of those that `statistics` are about, which are those of the Open Inference
+    Protocol and of programs.
     """
 
-    def admit(self, selector: ModelSelector) -> VersionStatus:
+    def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
         """The version that would answer. Raises `Overloaded` where a call could not even wait.
 
         A protocol asks this before it reads a body that may be large.
@@ -86,11 +88,11 @@ class InferenceService(Protocol):
         """The version that would answer, whether it can or not."""
         ...
 
-    async def serve(self, selector: ModelSelector) -> ServedModel:
+    async def serve(self, selector: ModelSelector, *, counted: bool = True) -> ServedModel:
         """The version that answers, for one request; it is loaded first where that is done on demand."""
         ...
 
-    def serve_now(self, selector: ModelSelector) -> ServedModel | None:
+    def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> ServedModel | None:
         """The same where `ServedModel.infer_now` is worth asking, and otherwise ``None``. Raises `Overloaded`."""
         ...
 

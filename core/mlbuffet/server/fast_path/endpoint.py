@@ -73,7 +73,7 @@ class FastPath:
         begin = perf_counter()
         self._busy_poll.note_request(begin)
         try:
-            served = self._service.serve_now(known.selector)
+            served = self._service.serve_now(known.selector, counted=known.codec.has_statistics)
         except Overloaded as error:
             self._traffic.count((known.codec.protocol, error.model, error.version), STATUS[Overloaded], 0.0)
             return self._refusal(error, known, server_headers)

@@ -42,7 +42,7 @@ class Documentation:
 
     @cached_property
     def _page(self) -> bytes:
-        return files("mlbuffet.server").joinpath("docs.html").read_bytes()
+        return files("mlbuffet.server.http").joinpath("docs.html").read_bytes()
 
 
 OPERATIONS = {

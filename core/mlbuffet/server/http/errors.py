@@ -14,6 +14,7 @@ from mlbuffet.errors import (
     AmbiguousRuntime,
     ArtifactNotFound,
     ArtifactUnreadable,
+    DeadlineExceeded,
     DuplicateModel,
     InvalidConfiguration,
     InvalidInput,
@@ -48,6 +49,7 @@ STATUS: dict[type[MLBuffetError], int] = {
     ModelNotReady: 503,
     ModelClosed: 503,
     Overloaded: 503,
+    DeadlineExceeded: 504,
     UploadRefused: 422,
     UploadTooLarge: 413,
     NotChangeable: 409,
@@ -60,7 +62,7 @@ RETRY_SECONDS = 1
 LONGEST_MESSAGE = 1000
 LONGEST_LINE = 10_000
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mlbuffet.server.errors")  # a name that logs are filtered by stays
 
 
 class ErrorAnswer(TypedDict):

@@ -67,6 +67,8 @@ class PredictionCodec(Protocol):
 
     protocol: str
     """As the metrics call it."""
+    has_statistics: bool
+    """Whether `InferenceService.statistics` count its requests."""
 
     def selector(self, request: Request) -> ModelSelector:
         """Which model the path means. Raises `InvalidInput` or `HTTPException`."""
@@ -104,13 +106,13 @@ class PredictionEndpoint:
         codec = self._codec
         selector = codec.selector(request)
         try:
-            found = self._service.admit(selector)
+            found = self._service.admit(selector, counted=codec.has_statistics)
             note_version(found.model, found.version)
             if outcome := await _take_outcome(request):
                 return outcome
             padding = codec.padding(request)
             body = await read_body(request, self._settings, padding)
-            served = await self._service.serve(selector)
+            served = await self._service.serve(selector, counted=codec.has_statistics)
         except ModelNotFound as error:
             raise codec.not_found(selector, error) from None
         except Overloaded as error:

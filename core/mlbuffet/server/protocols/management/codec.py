@@ -18,6 +18,7 @@ class ValuesCodec:
     """A `PredictionCodec`."""
 
     protocol = "api"
+    has_statistics = False
 
     def selector(self, request: Request) -> ModelSelector:
         """See `PredictionCodec`."""

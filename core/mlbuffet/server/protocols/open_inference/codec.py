@@ -19,6 +19,7 @@ class OpenInferenceCodec:
     """A `PredictionCodec`."""
 
     protocol = "v2"
+    has_statistics = True
 
     def __init__(self) -> None:
         self._decoder = RequestDecoder()

@@ -30,6 +30,7 @@ class ServingCodec:
     """A `PredictionCodec`, for the requests with one verb."""
 
     protocol = "v1"
+    has_statistics = False
 
     def __init__(self, verb: Verb) -> None:
         self._verb = verb
