@@ -257,7 +257,7 @@ def test_people_find_the_id_of_a_request_at_the_end_of_a_line(environment: dict[
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     (line,) = [line for line in err.splitlines() if failed.headers["x-request-id"] in line]
-    assert line.startswith("WARNING mlbuffet.server.http.errors: POST /v2/models/good/infer: the runtime 'half' failed")
+    assert line.startswith("WARNING mlbuffet.server.errors: POST /v2/models/good/infer: the runtime 'half' failed")
     assert line.endswith(f" [request {failed.headers['x-request-id']}]")
 
 

@@ -233,7 +233,7 @@ def test_a_failure_of_the_runtime_is_500_and_its_text_stays_in_the_log(
 def test_the_traceback_of_a_failure_is_in_the_log_at_debug(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, "mlbuffet.server.http.errors"):
+    with caplog.at_level(logging.DEBUG, "mlbuffet.server.errors"):
         assert infer(client, "half", {**X, "data": [1, 666, 3]}).status_code == 500
     assert "in predict\n" in caplog.text
 

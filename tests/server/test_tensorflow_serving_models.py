@@ -392,7 +392,7 @@ def test_why_a_model_refuses_its_input_is_told_to_the_client_and_with_its_reques
     refused = 'the inputs do not hold what the model itself checks: x is in "km/h",\nand >= 0'
     assert (answer.status_code, answer.json()) == (400, {"error": refused})
     (line,) = caplog.text.splitlines()
-    assert line.startswith(f"WARNING mlbuffet.server.http.errors: POST {address}: the inputs do not hold")
+    assert line.startswith(f"WARNING mlbuffet.server.errors: POST {address}: the inputs do not hold")
     assert "Condition x >= 0" in line
     assert line.endswith("[request of-mine]")
 

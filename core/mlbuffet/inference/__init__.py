@@ -1,7 +1,7 @@
 """Asking for a prediction, from the name of a model to its outputs, whatever protocol asks."""
 
 from mlbuffet.inference.deadline import Deadline
-from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector, Timings
+from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
 from mlbuffet.inference.service import InferenceService, ModelDescription, ServedModel, VersionStatus
 from mlbuffet.repository import ReportedState, State
 
@@ -15,6 +15,5 @@ __all__ = [
     "ReportedState",
     "ServedModel",
     "State",
-    "Timings",
     "VersionStatus",
 ]

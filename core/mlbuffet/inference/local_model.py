@@ -6,7 +6,7 @@ from types import TracebackType
 from mlbuffet.caching import Question
 from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import code
-from mlbuffet.inference.request import InferenceRequest, InferenceResult, Timings
+from mlbuffet.inference.request import InferenceRequest, InferenceResult
 from mlbuffet.repository import Handle
 from mlbuffet.running import REQUEST_IDS
 from mlbuffet.scheduling import Call, Prediction
@@ -17,30 +17,34 @@ from mlbuffet.tensors import rough_size
 class LocalModel:
     """A `ServedModel`: the handle of a version, and where its requests are counted."""
 
+    _called = _answered = 0
+    """When, in nanoseconds, the model was called, and its answer was there."""
+    _prediction: Prediction | None = None
+
     def __init__(self, handle: Handle, statistics: VersionStatistics | None) -> None:
+        version = handle.version
+        self.model = version.name
+        self.version = version.version
+        self.signatures = handle.model.signatures
         self._handle = handle
         self._statistics = statistics
-        self.model = handle.version.name
-        self.version = handle.version.version
-        self.signatures = handle.model.signatures
         self._begun = perf_counter_ns()
-        self._called = self._answered = 0
-        """When, in nanoseconds, the model was called, and its answer was there."""
-        self._prediction: Prediction | None = None
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
         """See `ServedModel`."""
-        call, handle, deadline = self._call(request), self._handle, request.deadline
+        self._begin_call(request)
+        handle, deadline = self._handle, request.deadline
         if handle.version.configuration.cache is not None:
-            return self._result(await within(deadline, self._kept_or_computed(call)))
-        prediction = handle.scheduler.run_now(call)
+            return self._result(await within(deadline, self._kept_or_computed(request)))
+        prediction = handle.scheduler.run_now(request)
         if prediction is None:
-            prediction = await within(deadline, handle.scheduler.submit(call, handle.again))
+            prediction = await within(deadline, handle.scheduler.submit(request, handle.again))
         return self._result(prediction)
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
         """See `ServedModel`."""
-        prediction = self._handle.scheduler.run_now(self._call(request))
+        self._begin_call(request)
+        prediction = self._handle.scheduler.run_now(request)
         return None if prediction is None else self._result(prediction)
 
     def __enter__(self) -> "LocalModel":
@@ -59,21 +63,19 @@ class LocalModel:
         elif isinstance(error, Exception):
             statistics.failure(end - self._begun)
 
-    def _call(self, request: InferenceRequest) -> Call:
+    def _begin_call(self, request: InferenceRequest) -> None:
         self._called = perf_counter_ns()
         if request.id:
             REQUEST_IDS.set(request.id.encode())
-        return Call(request.inputs, request.signature, request.outputs, request.any_shape)
 
     def _result(self, prediction: Prediction) -> InferenceResult:
-        self._answered = answered = perf_counter_ns()
         self._prediction = prediction
-        execution = prediction.execution
+        self._answered = answered = perf_counter_ns()
+        outputs, execution, _, lookup = prediction
         if execution is None:
-            timings = Timings(cache=prediction.lookup or 0)
-        else:
-            timings = Timings(execution.begun - self._called, answered - execution.begun, prediction.lookup or 0)
-        return InferenceResult(self.model, self.version, prediction.outputs, timings)
+            return InferenceResult(self.model, self.version, outputs, 0, 0, lookup or 0)
+        begun = execution.begun
+        return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup or 0)
 
     async def _kept_or_computed(self, call: Call) -> Prediction:
         cache, question = self._handle.version.cache, self._question(call)

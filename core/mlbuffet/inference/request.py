@@ -1,11 +1,12 @@
 """What a model is asked, and what it answers, as values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from mlbuffet.inference.deadline import Deadline
+from mlbuffet.scheduling import Call
 from mlbuffet.tensors import Tensors
 
 
@@ -21,18 +22,10 @@ class ModelSelector(msgspec.Struct, frozen=True, gc=False):
     """Whether the default answers where there is no such version (under /v1, version 0 means that)."""
 
 
-class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a model; what `mlbuffet.Model.predict` takes, and of which model."""
+class InferenceRequest(Call, frozen=True, kw_only=True, gc=False):
+    """One call of a model: the inputs, the signature and the outputs that are wanted, of which model, until when."""
 
     model: ModelSelector
-    inputs: Tensors
-    """By name, in the dtypes and the shapes of the signature (`InvalidInput` otherwise)."""
-    signature: str | None = None
-    """``None``: the default."""
-    outputs: Sequence[str] | None = None
-    """The outputs that are wanted, in order; ``None``: all."""
-    any_shape: bool = False
-    """Whether shapes go to the runtime unchecked, where that checks them itself."""
     parameters: Mapping[str, Any] = {}
     """What a client sent beside the inputs."""
     id: str = ""
@@ -41,21 +34,16 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Until when the answer is of use; ``None``: as long as the model needs."""
 
 
-class Timings(msgspec.Struct, frozen=True, gc=False):
-    """How long the stages of a call took, in nanoseconds; 0 for a stage that it did not go through."""
-
-    queue: int = 0
-    compute: int = 0
-    """Of the whole batch, where calls were batched."""
-    cache: int = 0
-    """The look-up among kept answers."""
-
-
-class InferenceResult(msgspec.Struct, frozen=True):
-    """The answer to one call."""
+class InferenceResult(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one call; times are in nanoseconds, 0 for a stage that the call did not go through."""
 
     model: str
     version: int
     """The version that has answered."""
     outputs: Tensors
-    timings: Timings
+    queue_ns: int = 0
+    """From the call to the begin of its run."""
+    compute_ns: int = 0
+    """The run, of the whole batch where calls were batched."""
+    cache_ns: int = 0
+    """The look-up among kept answers."""

@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors
 
 
-class Call(NamedTuple):
-    """What `mlbuffet.Model.predict` is asked: inputs by name, a signature, the outputs wanted."""
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """What `mlbuffet.Model.predict` is asked."""
 
     inputs: Tensors
+    """By name, in the dtypes and the shapes of the signature (`InvalidInput` otherwise)."""
     signature: str | None = None
+    """``None``: the default."""
     outputs: Sequence[str] | None = None
+    """The outputs that are wanted, in order; ``None``: all."""
     any_shape: bool = False
+    """Whether shapes go to the runtime unchecked, where that checks them itself."""
 
 
 @dataclass(slots=True)

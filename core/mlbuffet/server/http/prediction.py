@@ -54,12 +54,8 @@ class Unwritten(NamedTuple):
 Outcome: TypeAlias = Response | Unwritten | Exception
 
 
-class Decoded(NamedTuple):
-    """What the body of a request asks, and how its answer is written."""
-
-    request: InferenceRequest
-    encode: Callable[[InferenceResult], Answer]
-    """Raises `InvalidInput` for outputs that cannot be sent as they were asked for."""
+Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
+"""What the body of a request asks, and what writes the answer: `InvalidInput` where it cannot be sent as asked."""
 
 
 class PredictionCodec(Protocol):

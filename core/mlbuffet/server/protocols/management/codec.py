@@ -47,9 +47,8 @@ class ValuesCodec:
         """See `PredictionCodec`."""
         signature = default_signature(model.signatures)
         inputs = _image_of(body, request, signature) if _is_form(request) else decode_values(body, signature)
-        return Decoded(
-            InferenceRequest(model=selector, inputs=inputs), lambda result: Answer(encode_values(result.outputs))
-        )
+        asked = InferenceRequest(model=selector, inputs=inputs)
+        return asked, lambda result: Answer(encode_values(result.outputs))
 
 
 def _is_form(request: Request) -> bool:

@@ -57,4 +57,4 @@ class OpenInferenceCodec:
         asked = InferenceRequest(
             model=selector, inputs=call.inputs, signature=call.signature, outputs=call.output_names
         )
-        return Decoded(asked, encode)
+        return asked, encode

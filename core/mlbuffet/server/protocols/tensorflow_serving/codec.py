@@ -94,4 +94,4 @@ def _decoded(
     encode: Callable[[Tensors], bytes],
 ) -> Decoded:
     asked = InferenceRequest(model=selector, inputs=inputs, signature=signature, outputs=outputs, any_shape=True)
-    return Decoded(asked, lambda result: Answer(encode(result.outputs)))
+    return asked, lambda result: Answer(encode(result.outputs))
