@@ -135,7 +135,7 @@ class FastPath:
 def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwritten | None:
     """``None`` where the model was not called; raises what became of a call that failed."""
     try:
-        asked, encode = known.codec.decode(known.request, body, known.selector, served)
+        asked, encode = known.codec.decode(known.request, body, 0, known.selector, served.signatures)
     except (MLBuffetError, HTTPException):  # the application says so too
         return None
     result = served.infer_now(asked)

@@ -1,7 +1,8 @@
 """A request for a prediction over HTTP, whatever its protocol: the body, the call, the answer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -14,14 +15,13 @@ from mlbuffet.inference import (
     InferenceResult,
     InferenceService,
     ModelSelector,
-    ServedModel,
 )
 from mlbuffet.inference.offload import code
 from mlbuffet.server.http.body import compress, read_body
 from mlbuffet.server.http.disconnect import unless_disconnected
 from mlbuffet.server.http.request_context import note_version
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.tensors import rough_size
+from mlbuffet.tensors import Signatures, rough_size
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -58,35 +58,35 @@ Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]
 """What the body of a request asks, and what writes the answer: `InvalidInput` where it cannot be sent as asked."""
 
 
-class PredictionCodec(Protocol):
+class PredictionCodec(ABC):
     """A protocol's way to ask for a prediction, from the path and the body of a request to the body of the answer."""
 
     protocol: str
     """As the metrics call it."""
-    has_statistics: bool
+    has_statistics = False
     """Whether `InferenceService.statistics` count its requests."""
 
+    @abstractmethod
     def selector(self, request: Request) -> ModelSelector:
         """Which model the path means. Raises `InvalidInput` or `HTTPException`."""
-        ...
 
     def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
         """What is raised where there is no such model or version."""
-        ...
+        return error
 
     def padding(self, request: Request) -> int:
         """How many bytes are to stand before the body, so that its buffers are aligned in memory."""
-        ...
+        return 0
 
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
         """How many bytes `decode` looks at one by one."""
-        ...
+        return len(body)
 
+    @abstractmethod
     def decode(
-        self, request: Request, body: bytes, selector: ModelSelector, model: ServedModel, padding: int = 0
+        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        """What ``body``, behind its padding, asks of ``model``. Raises `InvalidInput`."""
-        ...
+        """What ``body``, behind its padding, asks of a model with ``signatures``. Raises `InvalidInput`."""
 
 
 class PredictionEndpoint:
@@ -118,7 +118,7 @@ class PredictionEndpoint:
             note_version(served.model, served.version)
             deadline = self._deadline()
             size = codec.size_to_decode(request, body, padding)
-            asked, encode = await code(size, lambda: codec.decode(request, body, selector, served, padding))
+            asked, encode = await code(size, lambda: codec.decode(request, body, padding, selector, served.signatures))
             if deadline is not None:
                 asked = replace(asked, deadline=deadline)
             result = await unless_disconnected(served.infer(asked), request.receive)

@@ -1,51 +1,37 @@
 """A prediction under /api: values or an image, and the values of the answer."""
 
 from starlette.requests import Request
+from typing_extensions import override
 
-from mlbuffet.errors import ModelNotFound
-from mlbuffet.inference import InferenceRequest, ModelSelector, ServedModel
+from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.inference.offload import LARGE
 from mlbuffet.server.http.body import header
-from mlbuffet.server.http.prediction import Answer, Decoded
+from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
 from mlbuffet.server.protocols.management.addresses import name_and_version
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
 from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE, Form
 from mlbuffet.server.protocols.management.values import decode_values, default_signature, encode_values
-from mlbuffet.tensors import Signature, Tensors
+from mlbuffet.tensors import Signature, Signatures, Tensors
 
 
-class ValuesCodec:
-    """A `PredictionCodec`."""
+class ValuesCodec(PredictionCodec):
+    """Values, or an image in a form."""
 
     protocol = "api"
-    has_statistics = False
 
+    @override
     def selector(self, request: Request) -> ModelSelector:
-        """See `PredictionCodec`."""
         return ModelSelector(*name_and_version(request))
 
-    def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
-        """See `PredictionCodec`."""
-        return error
-
-    def padding(self, request: Request) -> int:
-        """See `PredictionCodec`."""
-        return 0
-
+    @override
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        """See `PredictionCodec`; an image is larger than its file."""
-        return LARGE if _is_form(request) else len(body)
+        return LARGE if _is_form(request) else len(body)  # an image is larger than its file
 
+    @override
     def decode(
-        self,
-        request: Request,
-        body: bytes,
-        selector: ModelSelector,
-        model: ServedModel,
-        padding: int = 0,
+        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        """See `PredictionCodec`."""
-        signature = default_signature(model.signatures)
+        signature = default_signature(signatures)
         inputs = _image_of(body, request, signature) if _is_form(request) else decode_values(body, signature)
         asked = InferenceRequest(model=selector, inputs=inputs)
         return asked, lambda result: Answer(encode_values(result.outputs))

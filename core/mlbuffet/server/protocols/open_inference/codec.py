@@ -1,22 +1,23 @@
 """A prediction under /v2: what a request asks, and how its answer is written."""
 
 from starlette.requests import Request
+from typing_extensions import override
 
-from mlbuffet.errors import ModelNotFound
-from mlbuffet.inference import InferenceRequest, InferenceResult, ModelSelector, ServedModel
+from mlbuffet.inference import InferenceRequest, InferenceResult, ModelSelector
 from mlbuffet.server.http.body import header
-from mlbuffet.server.http.prediction import Answer, Decoded
+from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
 from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
 from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, lead_of, take_apart
 from mlbuffet.server.protocols.open_inference.responses import encode_response
+from mlbuffet.tensors import Signatures
 from mlbuffet.version_numbers import version_in_address
 
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 _OCTETS = b"content-type", b"application/octet-stream"
 
 
-class OpenInferenceCodec:
-    """A `PredictionCodec`."""
+class OpenInferenceCodec(PredictionCodec):
+    """Tensors as JSON, and as raw buffers behind it."""
 
     protocol = "v2"
     has_statistics = True
@@ -24,29 +25,25 @@ class OpenInferenceCodec:
     def __init__(self) -> None:
         self._decoder = RequestDecoder()
 
+    @override
     def selector(self, request: Request) -> ModelSelector:
-        """See `PredictionCodec`."""
         asked = request.path_params
         return ModelSelector(asked["model"], version_in_address(asked["version"]) if "version" in asked else None)
 
-    def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
-        """See `PredictionCodec`."""
-        return error
-
+    @override
     def padding(self, request: Request) -> int:
-        """See `PredictionCodec`."""
         return lead_of(header(request, _HEADER_LENGTH))
 
+    @override
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        """See `PredictionCodec`."""
         return take_apart(body, header(request, _HEADER_LENGTH), padding).size_to_decode
 
+    @override
     def decode(
-        self, request: Request, body: bytes, selector: ModelSelector, model: ServedModel, padding: int = 0
+        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        """See `PredictionCodec`."""
         parts = take_apart(body, header(request, _HEADER_LENGTH), padding)
-        call = self._decoder.decode(parts, model.signatures)
+        call = self._decoder.decode(parts, signatures)
 
         def encode(result: InferenceResult) -> Answer:
             response = encode_response(call, result.model, result.version, result.outputs)

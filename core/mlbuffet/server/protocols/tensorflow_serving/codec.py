@@ -5,10 +5,11 @@ from functools import partial
 from typing import TypeAlias
 
 from starlette.requests import Request
+from typing_extensions import override
 
 from mlbuffet.errors import ModelNotFound
-from mlbuffet.inference import InferenceRequest, ModelSelector, ServedModel
-from mlbuffet.server.http.prediction import Answer, Decoded
+from mlbuffet.inference import InferenceRequest, ModelSelector
+from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
 from mlbuffet.server.protocols.tensorflow_serving.addresses import no_servable, selector_of
 from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
     INPUT,
@@ -26,41 +27,27 @@ Verb: TypeAlias = Callable[[bytes, ModelSelector, Signatures], Decoded]
 """Reads the body of a request with one verb. Raises `InvalidInput`."""
 
 
-class ServingCodec:
-    """A `PredictionCodec`, for the requests with one verb."""
+class ServingCodec(PredictionCodec):
+    """The requests with one verb."""
 
     protocol = "v1"
-    has_statistics = False
 
     def __init__(self, verb: Verb) -> None:
         self._verb = verb
 
+    @override
     def selector(self, request: Request) -> ModelSelector:
-        """See `PredictionCodec`."""
         return selector_of(request)
 
+    @override
     def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
-        """See `PredictionCodec`."""
         return no_servable(selector)
 
-    def padding(self, request: Request) -> int:
-        """See `PredictionCodec`."""
-        return 0
-
-    def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        """See `PredictionCodec`."""
-        return len(body)
-
+    @override
     def decode(
-        self,
-        request: Request,
-        body: bytes,
-        selector: ModelSelector,
-        model: ServedModel,
-        padding: int = 0,
+        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        """See `PredictionCodec`."""
-        return self._verb(body, selector, model.signatures)
+        return self._verb(body, selector, signatures)
 
 
 def predict(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
