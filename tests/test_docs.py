@@ -77,6 +77,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    core = ROOT / "core" / "mlbuffet"
+    named = re.findall(r"[a-z_.]+(?:/[a-z_]+)+\.py", document("architecture.md"))
+    assert len(named) > 30
+    for name in named:
+        assert list(core.rglob(name.removeprefix(".../"))) or (ROOT / name).exists(), name
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which ``make demo`` left the iris model."""
