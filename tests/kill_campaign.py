@@ -15,7 +15,7 @@ from threading import Thread
 
 import httpx
 
-from mlbuffet.repository.default_version import read_pointer
+from mlbuffet.repository.default_version import read_default_version
 from mlbuffet.repository.staging import HALL
 from processes import address_of, environment_with_runtimes, serve
 
@@ -113,7 +113,7 @@ class Model:
             assert content == files_of(identity), (self.name, number)
         numbers = {int(path.name) for path in folder.iterdir() if path.name.isdigit()} if folder.is_dir() else set()
         assert numbers == set(versions)
-        self.versions, self.chosen, self.asked = versions, read_pointer(folder), None
+        self.versions, self.chosen, self.asked = versions, read_default_version(folder), None
         self.chosen = self.chosen if self.chosen in versions else None
         if versions:
             answer = client.post(f"/api/v1/models/{self.name}/prediction", json={"values": [1]})

@@ -1,6 +1,7 @@
 """A loaded model checks what goes in and what comes out, and is released once."""
 
 import gc
+import signal
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -224,6 +225,7 @@ def test_a_failure_to_unload_is_logged_and_goes_no_further(half: Path, caplog: p
 def test_ctrl_c_is_for_the_program_and_a_server_has_its_own_answer_to_it(
     half: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("signal.getsignal", lambda _: signal.default_int_handler)  # a shell may start tests without it
     with load(half, Scripted(predict=raising(KeyboardInterrupt()))) as model:
         with pytest.raises(KeyboardInterrupt):
             model.predict({"x": [1]})

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from case import Case, Field, Plan
 from figures import Key, Round
-from mlbuffet.server.http.access_log import Observed
+from mlbuffet.server.http.access_log import RequestLog
 from mlbuffet.telemetry.request_counters import Traffic
 
 CALLS = 20_000
@@ -26,8 +26,8 @@ def _prepare(plan: Plan) -> Iterator[Field]:
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    observed = Observed(_bare, traffic=Traffic(), access_log=False)
-    logged = Observed(_bare, traffic=Traffic(), access_log=True)
+    observed = RequestLog(_bare, traffic=Traffic(), access_log=False)
+    logged = RequestLog(_bare, traffic=Traffic(), access_log=True)
     yield Field(
         {
             Key("bare"): partial(_microseconds, _bare, PLAIN),

@@ -9,7 +9,7 @@ from mlbuffet import InvalidModelName, Runtimes
 from mlbuffet.repository import StoredModel, find_models
 from mlbuffet.repository.fingerprint import fingerprint
 from mlbuffet.repository.reading import Files
-from mlbuffet.repository.stability import Settling
+from mlbuffet.repository.stability import StabilityCheck
 from small_runtimes import write_models
 
 
@@ -120,7 +120,7 @@ def test_a_link_that_moves_is_new_content_though_all_looks_alike(models: Path, r
         return find_models(models, runtimes)
 
     before = look()
-    settling = Settling(before)
+    settling = StabilityCheck(before)
     assert settling.observe(look(), 0) is None
     move(link, models.parent / f"new{tail}")
     after = look()

@@ -14,7 +14,7 @@ import pytest
 from mlbuffet.errors import InvalidConfiguration, LoadFailed, NotChangeable, StorageFailed, StorageFull
 from mlbuffet.repository import Provenance, Publisher, State
 from mlbuffet.repository.disk import Disk
-from mlbuffet.repository.staging import HALL, Workshop
+from mlbuffet.repository.staging import HALL, Staging
 from mlbuffet.version_numbers import LARGEST
 from uploading import leftovers, repository_of, some_runtimes, visible, zipped
 
@@ -274,10 +274,10 @@ def test_what_processes_left_behind_is_swept_but_not_what_lives(tmp_path: Path) 
     root = tmp_path / "models"
     (root / HALL / "dead" / "upload").mkdir(parents=True)
     (root / HALL / "stray").write_text("")
-    living = Workshop(root)
+    living = Staging(root)
     mine = living.new()
     mine.mkdir()
-    other = Workshop(root)
+    other = Staging(root)
     assert mine.exists()
     assert sorted(path.name for path in (root / HALL).iterdir()) == [mine.parent.name]
     other.close()
@@ -297,7 +297,7 @@ def test_a_workshop_that_is_swept_as_it_is_made_is_made_again(tmp_path: Path, mo
             folder.rmdir()
         flock(descriptor, operation)
 
-    workshop = Workshop(tmp_path)
+    workshop = Staging(tmp_path)
     monkeypatch.setattr(fcntl, "flock", sweep_first)
     assert workshop.new().parent not in taken
     assert workshop.new().parent.is_dir()

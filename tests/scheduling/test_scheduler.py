@@ -12,7 +12,7 @@ from gated import Gated
 from mlbuffet import Model, PredictFailed, Signature, Tensors, TensorSpec, UnknownSignature
 from mlbuffet.errors import Overloaded
 from mlbuffet.scheduling import Call, Limits, Scheduler, Scheduling
-from mlbuffet.scheduling.loop_budget import TURN, LoopTime
+from mlbuffet.scheduling.loop_budget import TURN, LoopBudget
 from scheduled import Clock, Leases, call, doubled, run, until
 
 
@@ -64,13 +64,13 @@ def test_a_kind_of_calls_that_once_kept_the_loop_leaves_it(
 
 def test_quick_calls_share_the_time_of_a_turn_of_the_loop() -> None:
     async def test() -> None:
-        loop_time = LoopTime()
-        loop_time.spend(TURN / 2)
-        assert loop_time.is_left
-        loop_time.spend(TURN / 2)
-        assert not loop_time.is_left
+        loop_budget = LoopBudget()
+        loop_budget.spend(TURN / 2)
+        assert loop_budget.is_left
+        loop_budget.spend(TURN / 2)
+        assert not loop_budget.is_left
         await asyncio.sleep(0)
-        assert loop_time.is_left
+        assert loop_budget.is_left
 
     run(test)
 

@@ -7,7 +7,7 @@ from threading import RLock
 
 from mlbuffet.repository.layout import StoredModel
 from mlbuffet.repository.sources import Sources
-from mlbuffet.repository.stability import Settling
+from mlbuffet.repository.stability import StabilityCheck
 
 
 class Catalog:
@@ -17,7 +17,7 @@ class Catalog:
         self, sources: Sources, models: list[StoredModel], update: Callable[[list[StoredModel]], None]
     ) -> None:
         self.sources = sources
-        self._settling = Settling(models)
+        self._stability = StabilityCheck(models)
         self._update = update
         self._changes = 0
         self._lock = RLock()
@@ -25,12 +25,12 @@ class Catalog:
     @property
     def waiting(self) -> bool:
         """Whether something was seen that is not at rest."""
-        return self._settling.waiting
+        return self._stability.waiting
 
     def find(self, name: str) -> StoredModel | None:
         """The model of that name, as it was told."""
         with self._lock:
-            return next((model for model in self._settling.models if model.name == name), None)
+            return next((model for model in self._stability.models if model.name == name), None)
 
     def look(self) -> None:
         """See what changed on disk. Raises as `Sources.find` does."""
@@ -40,7 +40,7 @@ class Catalog:
         with self._lock:
             if before != self._changes:  # what was seen may be older than the change; it is looked at again
                 return
-            settled = self._settling.observe(models, time.monotonic())
+            settled = self._stability.observe(models, time.monotonic())
             if settled is not None:
                 self._update(settled)
 
@@ -54,5 +54,5 @@ class Catalog:
     def take(self, name: str, version: int | None, found: StoredModel | None) -> None:
         """One version of a model, and its default, are as they were ``found`` from now on."""
         with self._lock:
-            self._settling.take(name, version, found)
-            self._update(self._settling.models)
+            self._stability.take(name, version, found)
+            self._update(self._stability.models)

@@ -9,14 +9,14 @@ from mlbuffet.version_numbers import version_number
 FILE_NAME = ".default"
 
 
-def read_pointer(model_folder: Path) -> int | None:
+def read_default_version(model_folder: Path) -> int | None:
     """The version that was chosen, if one was; a file that says nothing of the kind counts for nothing."""
     with suppress(OSError):
         return version_number((model_folder / FILE_NAME).read_bytes().decode("latin-1").removesuffix("\n"))
     return None
 
 
-def write_pointer(model_folder: Path, version: int | None, prepared: Path, disk: Disk) -> None:
+def write_default_version(model_folder: Path, version: int | None, prepared: Path, disk: Disk) -> None:
     """Choose a version, or none; ``prepared`` is a path in the same file system for the new file."""
     pointer = model_folder / FILE_NAME
     if version is not None:

@@ -10,7 +10,7 @@ FRAMEWORK_MODULES = 200
 """An import of so many modules is one whose objects stay for good."""
 
 
-class CollectorPause:
+class GcPause:
     """A full collection goes over every object while no other thread runs: 300 ms, once TensorFlow is there."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ from mlbuffet.errors import (
     NoModels,
 )
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
-from mlbuffet.repository.default_version import read_pointer
+from mlbuffet.repository.default_version import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
 from mlbuffet.runtimes import Runtime, Runtimes
@@ -247,7 +247,7 @@ class _Finder:
             self._warn_of_others(folder, versions[1])
         if not versions:
             return []
-        return [StoredModel(name, tuple(versions.values()), configuration, error, read_pointer(folder))]
+        return [StoredModel(name, tuple(versions.values()), configuration, error, read_default_version(folder))]
 
     def artifact_in(self, folder: Path, runtime: str | None, depth: int = _DEPTH) -> Path:
         with suppress(PermissionError):  # loading says so

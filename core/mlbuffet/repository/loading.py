@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, suppress
 
-from mlbuffet.repository.gc_pause import CollectorPause
+from mlbuffet.repository.gc_pause import GcPause
 from mlbuffet.repository.load_queue import Workers
 from mlbuffet.repository.version import ModelVersion
 from mlbuffet.runtimes import Runtimes
@@ -34,7 +34,7 @@ class Loading:
         self._begins = begins
         self._ended = ended
         self._workers = Workers(LOADERS, "mlbuffet-load")
-        self._collector = CollectorPause()
+        self._collector = GcPause()
         self._closed = False
 
     def request(self, version: ModelVersion) -> Future[None]:

@@ -10,16 +10,16 @@ from threading import Lock, Semaphore, Thread
 from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, StorageFailed, reason_of
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
-from mlbuffet.repository.default_version import read_pointer, write_pointer
+from mlbuffet.repository.default_version import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
 from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.provenance import Provenance
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.repository import ModelRepository
-from mlbuffet.repository.staging import Workshop
+from mlbuffet.repository.staging import Staging
 from mlbuffet.repository.uploads import Upload
-from mlbuffet.repository.validation import PATIENCE, try_out
+from mlbuffet.repository.validation import PATIENCE, validate
 from mlbuffet.repository.version import State
 from mlbuffet.version_numbers import LARGEST
 
@@ -52,7 +52,7 @@ class Publisher:
         self._repository = repository
         self._disk = disk or Disk()
         self._patience = patience
-        self._workshop = Workshop(root)
+        self._staging = Staging(root)
         self._trials = Semaphore(TRIALS)
         self._locks: dict[str, Lock] = {}
         self._highest: dict[str, int] = {}
@@ -70,7 +70,7 @@ class Publisher:
             )
         with storing():
             self._configuration(name)
-            return Upload(self._workshop.new(), limit, self._disk)
+            return Upload(self._staging.new(), limit, self._disk)
 
     def publish(self, name: str, upload: Upload, told: Provenance) -> int:
         """Make what was uploaded the newest version of a model, and its default; the result is its number.
@@ -88,7 +88,7 @@ class Publisher:
         """Make a version the default. Raises `ModelNotFound`, `NotChangeable`, and why it cannot be loaded."""
         with storing(), self._changing(name):
             stored = self._repository.stored_version(name, version)
-            before = read_pointer(self._root / name)
+            before = read_default_version(self._root / name)
             if version == before or len(self._repository.stored(name).versions) == 1:
                 return
             if self._own(name) is None or (self._root / name).is_symlink():
@@ -111,7 +111,7 @@ class Publisher:
             if place.parent != self._root and (place.parent != folder or folder.is_symlink()):
                 raise _elsewhere(name)
             self._withdraw(name, number, place)
-            if read_pointer(folder) == number:
+            if read_default_version(folder) == number:
                 with suppress(OSError):  # one that leads nowhere counts for nothing
                     self._point(name, None)
             with suppress(OSError):  # other versions or a model.toml are there
@@ -120,7 +120,7 @@ class Publisher:
 
     def close(self) -> None:
         """Change no more."""
-        self._workshop.close()
+        self._staging.close()
 
     def _add(self, name: str, content: Path) -> int:
         folder = self._root / name
@@ -143,7 +143,7 @@ class Publisher:
         folder = self._root / name
         try:
             self._wait_until_loaded(name, number)
-            if read_pointer(folder) is not None:
+            if read_default_version(folder) is not None:
                 self._point(name, None)
         except (MLBuffetError, OSError):
             with suppress(OSError):
@@ -177,7 +177,7 @@ class Publisher:
             self._disk.sync(self._root)
 
     def _withdraw(self, name: str, number: int, place: Path) -> None:
-        removed = self._workshop.new()
+        removed = self._staging.new()
         with self._catalog.changing():
             self._move(place, removed, place.parent)
             self._highest[name] = max(number, self._highest.get(name, 0))
@@ -202,13 +202,13 @@ class Publisher:
     def _point(self, name: str, version: int | None) -> None:
         """Choose the default, for good; where that fails, the one before stays."""
         folder = self._root / name
-        before = read_pointer(folder)
+        before = read_default_version(folder)
         with self._catalog.changing():
             try:
-                write_pointer(folder, version, self._workshop.new(), self._disk)
+                write_default_version(folder, version, self._staging.new(), self._disk)
             except OSError:
                 with suppress(OSError):
-                    write_pointer(folder, before, self._workshop.new(), self._disk)
+                    write_default_version(folder, before, self._staging.new(), self._disk)
                 raise
             self._catalog.take(name, None, self._own(name))
 
@@ -217,7 +217,7 @@ class Publisher:
         runtime = configuration.runtime or sources.runtime
         artifact = find_artifact(folder, sources.runtimes, runtime) if folder.is_dir() else folder
         with self._trials:
-            try_out(artifact, configuration, sources.runtimes, runtime, patience=self._patience)
+            validate(artifact, configuration, sources.runtimes, runtime, patience=self._patience)
 
     def _wait_until_loaded(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

@@ -34,7 +34,7 @@ _Key = tuple[str, int | None]
 _Items = dict[_Key, _Item]
 
 
-class Settling:
+class StabilityCheck:
     """The models at rest: each version and configuration as it last was for a second, or was renamed into place.
 
     A removal has to last as long, so that one thing put in the place of another is a change.

@@ -12,7 +12,7 @@ from mlbuffet.repository.disk import discard
 HALL = ".mlbuffet"
 
 
-class Workshop:
+class Staging:
     """A folder in the same file system, so that what it holds comes and goes by renaming.
 
     Each process has one of its own, and holds a lock on it as long as it lives: what a process that died left behind
@@ -27,14 +27,14 @@ class Workshop:
         self._sweep()
 
     def new(self) -> Path:
-        """A path in the workshop at which there is nothing yet."""
+        """A path in the staging at which there is nothing yet."""
         with self._lock:
             while self._folder is None:
                 self._open()
             return self._folder / token_hex(8)
 
     def close(self) -> None:
-        """Remove the workshop with all that is in it."""
+        """Remove the staging with all that is in it."""
         with self._lock:
             if self._folder is not None:
                 discard(self._folder)

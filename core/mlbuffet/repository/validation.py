@@ -43,7 +43,7 @@ class _Task:
     """What `_lifeline` gave."""
 
 
-def try_out(
+def validate(
     path: Path,
     configuration: Configuration,
     runtimes: Runtimes,

@@ -10,13 +10,13 @@ from mlbuffet.model import Model
 from mlbuffet.running import REQUEST_IDS
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
-from mlbuffet.scheduling.pending_call import Ticket
+from mlbuffet.scheduling.pending_call import PendingCall
 from mlbuffet.scheduling.rows import divided, has_rows, joined, row_count, takes
-from mlbuffet.scheduling.single_runner import Predict, Singly
+from mlbuffet.scheduling.single_runner import Predict, SingleRunner
 from mlbuffet.tensors import Signature
 
 
-class Batched:
+class BatchRunner:
     """Runs batches of those signatures that can be batched, and all other calls one at a time."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Batched:
         self.delay = batching.max_delay_ms / 1000
         self._batching = batching
         self._fit = fit
-        self._singly = Singly(model, predict)
+        self._singly = SingleRunner(model, predict)
 
     def batching(self, signature: str | None) -> Batching | None:
         """How calls of ``signature`` are batched, if they are."""
@@ -46,13 +46,13 @@ class Batched:
                 return signature, inner
         return None
 
-    def take(self, waiting: deque[Ticket]) -> list[Ticket]:
+    def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
         """The call that waits longest, with those behind it that fit into its batch."""
         rows: Counter[Hashable] = Counter()
-        for ticket in waiting:
-            rows[ticket.kind] += ticket.rows
-            if ticket.is_ripe or rows[ticket.kind] >= self._batching.max_size:
-                mates = [ticket] if ticket.kind is None else self._mates(ticket.kind, waiting)
+        for pending in waiting:
+            rows[pending.kind] += pending.rows
+            if pending.is_ripe or rows[pending.kind] >= self._batching.max_size:
+                mates = [pending] if pending.kind is None else self._mates(pending.kind, waiting)
                 for mate in mates:
                     waiting.remove(mate)
                 return mates
@@ -64,29 +64,29 @@ class Batched:
             return self._predict_together([call])[0]
         return self._alone(call)
 
-    def run(self, tickets: Sequence[Ticket]) -> None:
+    def run(self, batch: Sequence[PendingCall]) -> None:
         """All as one batch; where that fails each by itself, so that only those fail that must."""
-        asked = [ticket for ticket in tickets if not ticket.is_abandoned]
+        asked = [pending for pending in batch if not pending.is_abandoned]
         if len(asked) > 1 or (self._batching.preferred_sizes and asked and asked[0].kind is not None):
             with suppress(MLBuffetError, MemoryError):
-                REQUEST_IDS.set(b" ".join(ticket.request_id for ticket in asked))
-                predictions = self._predict_together([ticket.call for ticket in asked])
-                for ticket, prediction in zip(asked, predictions, strict=True):
-                    ticket.note(prediction)
+                REQUEST_IDS.set(b" ".join(pending.request_id for pending in asked))
+                predictions = self._predict_together([pending.call for pending in asked])
+                for pending, prediction in zip(asked, predictions, strict=True):
+                    pending.note(prediction)
                 return
-        for ticket in asked:
-            ticket.settle(self._alone)
+        for pending in asked:
+            pending.settle(self._alone)
 
-    def _mates(self, kind: Hashable, waiting: deque[Ticket]) -> list[Ticket]:
+    def _mates(self, kind: Hashable, waiting: deque[PendingCall]) -> list[PendingCall]:
         """The first of one kind, and those behind it with which the batch is not too large."""
-        mates: list[Ticket] = []
+        mates: list[PendingCall] = []
         rows = 0
-        for ticket in waiting:
-            if ticket.kind == kind:
-                rows += ticket.rows
+        for pending in waiting:
+            if pending.kind == kind:
+                rows += pending.rows
                 if mates and rows > self._batching.max_size:
                     break
-                mates.append(ticket)
+                mates.append(pending)
         return mates
 
     def _predict_together(self, calls: Sequence[Call]) -> list[Prediction]:

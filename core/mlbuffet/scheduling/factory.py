@@ -8,13 +8,13 @@ from typing import Any
 from mlbuffet.errors import LoadFailed
 from mlbuffet.model import Model
 from mlbuffet.running import RunningCalls, VersionCalls
-from mlbuffet.scheduling.batch_runner import Batched
+from mlbuffet.scheduling.batch_runner import BatchRunner
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.independence import check_rows_independent
 from mlbuffet.scheduling.limits import Limits
-from mlbuffet.scheduling.loop_budget import LoopTime
+from mlbuffet.scheduling.loop_budget import LoopBudget
 from mlbuffet.scheduling.scheduler import Scheduler
-from mlbuffet.scheduling.single_runner import Predict, Runner, Singly
+from mlbuffet.scheduling.single_runner import Predict, Runner, SingleRunner
 from mlbuffet.tensors import Signature
 
 _THREADS = 8_000  # each model has a limit of its own; a thread is started only where all others are busy
@@ -37,7 +37,7 @@ class Scheduling:
         self._batching = batching
         self._limits = limits or Limits()
         self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
-        self._loop_time = LoopTime()
+        self._loop_budget = LoopBudget()
 
     def scheduler(
         self,
@@ -56,7 +56,7 @@ class Scheduling:
         if calls is not None:
             predict = calls.noting(predict, model.signatures, model.signatures.default)
         runner = self._runner(model, predict, batching, samples or {})
-        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_time)
+        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -65,15 +65,15 @@ class Scheduling:
     def _runner(self, model: Model, predict: Predict, batching: Batching | None, samples: Samples) -> Runner:
         asked = batching or (Batching() if self._batching else Batching(max_size=1))
         if asked.max_size == 1:
-            return Singly(model, predict)
+            return SingleRunner(model, predict)
         fit, refusals = _tried(model, samples)
         for refusal in refusals.values():
             logger.info("'%s': %s", model.path, refusal.reason)
         if fit:
-            return Batched(model, predict, asked, fit)
+            return BatchRunner(model, predict, asked, fit)
         if batching is not None and refusals:
             raise refusals.get(model.signatures.default, next(iter(refusals.values())))
-        return Singly(model, predict)
+        return SingleRunner(model, predict)
 
 
 def _tried(model: Model, samples: Samples) -> tuple[dict[str, list[Signature]], dict[str | None, LoadFailed]]:

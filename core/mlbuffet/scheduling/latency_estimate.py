@@ -22,7 +22,7 @@ _MOST_TRIALS = 2**16
 _FORGIVEN_AFTER = 1024
 
 
-class Pace:
+class LatencyEstimate:
     """The recent calls of one kind: of one signature, with inputs of about one size.
 
     The first run in threads. Where threads contend for Python's lock a quick call may seem slow but never the other way

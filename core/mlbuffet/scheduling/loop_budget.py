@@ -6,7 +6,7 @@ TURN = 0.01
 """Seconds that the calls of one turn may take in all, so that whoever else waits for the loop is soon served."""
 
 
-class LoopTime:
+class LoopBudget:
     """The time that all models spent on the event loop in its present turn."""
 
     def __init__(self) -> None:

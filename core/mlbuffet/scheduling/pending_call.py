@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mlbuffet.running import REQUEST_IDS
 from mlbuffet.scheduling.call import Call, Prediction
-from mlbuffet.scheduling.latency_estimate import Pace
+from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.rows import row_count
 
 
@@ -19,17 +19,17 @@ class Lease(Protocol):
         ...
 
 
-class Ticket:
+class PendingCall:
     """Made on the event loop, settled in a thread, delivered on the loop."""
 
-    __slots__ = ("_lease", "_settled", "answer", "call", "is_ripe", "kind", "pace", "request_id", "rows")
+    __slots__ = ("_lease", "_settled", "answer", "call", "estimate", "is_ripe", "kind", "request_id", "rows")
 
-    def __init__(self, call: Call, kind: Hashable | None, pace: Pace, lease: Lease) -> None:
+    def __init__(self, call: Call, kind: Hashable | None, estimate: LatencyEstimate, lease: Lease) -> None:
         self.call = call
         self.kind = kind
         """What calls that may share a batch have in common; ``None`` for one that runs alone."""
         self.rows = row_count(call.inputs)
-        self.pace = pace
+        self.estimate = estimate
         self.request_id = REQUEST_IDS.get()
         """Of the request that it is of."""
         self.is_ripe = True

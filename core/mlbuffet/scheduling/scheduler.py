@@ -12,10 +12,10 @@ from mlbuffet.errors import Overloaded
 from mlbuffet.model import Model
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Prediction
-from mlbuffet.scheduling.latency_estimate import Pace
+from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.limits import Limits
-from mlbuffet.scheduling.loop_budget import LoopTime
-from mlbuffet.scheduling.pending_call import Lease, Ticket
+from mlbuffet.scheduling.loop_budget import LoopBudget
+from mlbuffet.scheduling.pending_call import Lease, PendingCall
 from mlbuffet.scheduling.single_runner import Runner
 from mlbuffet.tensors import rough_size
 
@@ -30,17 +30,17 @@ class Scheduler:
     models. Others are submitted: so many run at once in threads, more wait, and what is beyond that is refused.
     """
 
-    def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_time: LoopTime) -> None:
+    def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_budget: LoopBudget) -> None:
         self._runner = runner
         self._concurrency = limits.concurrency
         self._max_queue = limits.queue
         self._threads = threads
-        self._loop_time = loop_time
+        self._loop_budget = loop_budget
         self.batches = Counter[int]()
         """By rows, how many batches were taken from the queue."""
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[PendingCall] = deque()
         self._running = 0
-        self._paces: dict[tuple[str, int], Pace] = defaultdict(Pace)
+        self._estimates: dict[tuple[str, int], LatencyEstimate] = defaultdict(LatencyEstimate)
 
     @property
     def model(self) -> Model:
@@ -69,9 +69,9 @@ class Scheduler:
     @property
     def may_run_now(self) -> bool:
         """Whether it is worth while to ask `run_now`, of which a call has to be made first."""
-        if not (self._running or self._waiting or self._runner.delay) and self._loop_time.is_left:
-            for pace in self._paces.values():  # any() of a generator takes twice the time
-                if pace.quick:
+        if not (self._running or self._waiting or self._runner.delay) and self._loop_budget.is_left:
+            for estimate in self._estimates.values():  # any() of a generator takes twice the time
+                if estimate.quick:
                     return True
         return False
 
@@ -79,16 +79,16 @@ class Scheduler:
         """The answer to a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
         if self._running or self._waiting or self._runner.delay:
             return None
-        pace = self._pace_of(call)
-        if not (pace.quick and self._loop_time.is_left) or self._is_batch_better(call, pace):
+        estimate = self._estimate_of(call)
+        if not (estimate.quick and self._loop_budget.is_left) or self._is_batch_better(call, estimate):
             return None
         begun = perf_counter()
         try:
             return self._runner.predict(call)
         finally:
             seconds = perf_counter() - begun
-            self._loop_time.spend(seconds)
-            pace.note_loop(seconds)
+            self._loop_budget.spend(seconds)
+            estimate.note_loop(seconds)
 
     def submit(self, call: Call, lease: Callable[[], Lease]) -> asyncio.Future[Prediction]:
         """The answer to come. Cancelling it takes the call out of the queue.
@@ -97,56 +97,56 @@ class Scheduler:
         Raises `Overloaded` or `UnknownSignature`.
         """
         self.check_room()
-        ticket = Ticket(call, self._runner.kind(call), self._pace_of(call), lease())
-        ticket.answer.add_done_callback(partial(self._forget, ticket))
-        if ticket.kind is not None and self._runner.delay:
-            ticket.is_ripe = False
-            asyncio.get_running_loop().call_later(self._runner.delay, self._ripen, ticket)
-        self._waiting.append(ticket)
+        pending = PendingCall(call, self._runner.kind(call), self._estimate_of(call), lease())
+        pending.answer.add_done_callback(partial(self._forget, pending))
+        if pending.kind is not None and self._runner.delay:
+            pending.is_ripe = False
+            asyncio.get_running_loop().call_later(self._runner.delay, self._ripen, pending)
+        self._waiting.append(pending)
         self._start()
-        return ticket.answer
+        return pending.answer
 
-    def _is_batch_better(self, call: Call, pace: Pace) -> bool:
-        crowded = self._loop_time.is_shared and pace.mean > WORTH_BATCHING
+    def _is_batch_better(self, call: Call, estimate: LatencyEstimate) -> bool:
+        crowded = self._loop_budget.is_shared and estimate.mean > WORTH_BATCHING
         return crowded and self._runner.kind(call) is not None
 
-    def _pace_of(self, call: Call) -> Pace:
+    def _estimate_of(self, call: Call) -> LatencyEstimate:
         """Sizes count by powers of two: what is much larger than all before is measured in a thread first."""
         signature = self.model.signatures.resolve(call.signature)
-        return self._paces[signature, rough_size(call.inputs).bit_length()]
+        return self._estimates[signature, rough_size(call.inputs).bit_length()]
 
     def _start(self) -> None:
-        while self._running < self._concurrency and (tickets := self._runner.take(self._waiting)):
+        while self._running < self._concurrency and (batch := self._runner.take(self._waiting)):
             self._running += 1
-            if tickets[0].kind is not None:
-                self.batches[sum(ticket.rows for ticket in tickets)] += 1
-            self._threads.submit(self._run, tickets, asyncio.get_running_loop())
+            if batch[0].kind is not None:
+                self.batches[sum(pending.rows for pending in batch)] += 1
+            self._threads.submit(self._run, batch, asyncio.get_running_loop())
 
-    def _run(self, tickets: Sequence[Ticket], loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, batch: Sequence[PendingCall], loop: asyncio.AbstractEventLoop) -> None:
         begun = perf_counter()
         try:
-            self._runner.run(tickets)
+            self._runner.run(batch)
         finally:
             seconds = perf_counter() - begun
-            for ticket in tickets:
-                ticket.release()
+            for pending in batch:
+                pending.release()
             with suppress(RuntimeError):  # the loop was closed, and nobody waits
-                loop.call_soon_threadsafe(self._ended, tickets, seconds)
+                loop.call_soon_threadsafe(self._ended, batch, seconds)
 
-    def _ended(self, tickets: Sequence[Ticket], seconds: float) -> None:
+    def _ended(self, batch: Sequence[PendingCall], seconds: float) -> None:
         self._running -= 1
         self._start()
-        for ticket in tickets:
-            ticket.deliver()
-            if ticket.succeeded:
-                ticket.pace.note_thread(seconds)
+        for pending in batch:
+            pending.deliver()
+            if pending.succeeded:
+                pending.estimate.note_thread(seconds)
 
-    def _ripen(self, ticket: Ticket) -> None:
-        ticket.is_ripe = True
+    def _ripen(self, pending: PendingCall) -> None:
+        pending.is_ripe = True
         self._start()
 
-    def _forget(self, ticket: Ticket, answer: asyncio.Future[Prediction]) -> None:
+    def _forget(self, pending: PendingCall, answer: asyncio.Future[Prediction]) -> None:
         """Drop a call that nobody waits for, unless it is running."""
-        if answer.cancelled() and ticket in self._waiting:
-            self._waiting.remove(ticket)
-            ticket.release()
+        if answer.cancelled() and pending in self._waiting:
+            self._waiting.remove(pending)
+            pending.release()

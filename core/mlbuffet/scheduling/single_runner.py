@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mlbuffet.model import Model
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
-from mlbuffet.scheduling.pending_call import Ticket
+from mlbuffet.scheduling.pending_call import PendingCall
 
 Predict: TypeAlias = Callable[..., dict[str, NDArray[Any]]]
 """`mlbuffet.Model.predict` of a model, or what stands for it."""
@@ -31,7 +31,7 @@ class Runner(Protocol):
         """What calls that may share a batch have in common; ``None`` for one that runs alone."""
         ...
 
-    def take(self, waiting: deque[Ticket]) -> list[Ticket]:
+    def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
         """Remove from ``waiting`` what is to be run next; nothing where all that wait may have to wait for others."""
         ...
 
@@ -39,12 +39,12 @@ class Runner(Protocol):
         """Run one call."""
         ...
 
-    def run(self, tickets: Sequence[Ticket]) -> None:
-        """Settle tickets that were taken together, but for those that nobody waits for."""
+    def run(self, batch: Sequence[PendingCall]) -> None:
+        """Settle batch that were taken together, but for those that nobody waits for."""
         ...
 
 
-class Singly:
+class SingleRunner:
     """One call at a time."""
 
     delay = 0.0
@@ -61,7 +61,7 @@ class Singly:
         """Each runs alone."""
         return None
 
-    def take(self, waiting: deque[Ticket]) -> list[Ticket]:
+    def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
         """The call that waits longest."""
         return [waiting.popleft()] if waiting else []
 
@@ -71,7 +71,7 @@ class Singly:
         outputs = self._predict(call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape)
         return Prediction(outputs, Execution(rows, begun, 0, perf_counter_ns() - begun, 0), rows)
 
-    def run(self, tickets: Sequence[Ticket]) -> None:
+    def run(self, batch: Sequence[PendingCall]) -> None:
         """Each after the other."""
-        for ticket in tickets:
-            ticket.settle(self.predict)
+        for pending in batch:
+            pending.settle(self.predict)

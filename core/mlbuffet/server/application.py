@@ -15,9 +15,9 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
 from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath
-from mlbuffet.server.fast_path.prediction_router import PredictionsFirst
+from mlbuffet.server.fast_path.prediction_router import PredictionRouter
 from mlbuffet.server.http import documentation
-from mlbuffet.server.http.access_log import Observed
+from mlbuffet.server.http.access_log import RequestLog
 from mlbuffet.server.http.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
 from mlbuffet.server.http.prediction import PredictionCodec
 from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
@@ -106,12 +106,12 @@ def create_app(
         },
         middleware=[
             Middleware(
-                Observed,
+                RequestLog,
                 traffic=traffic,
                 access_log=chosen.access_log,
                 answer_cut=management.with_status(answer_http_exception),
             ),
-            *([Middleware(PredictionsFirst, predictions)] if chosen.fast_path else []),
+            *([Middleware(PredictionRouter, predictions)] if chosen.fast_path else []),
         ],
         lifespan=lifespan,
     )

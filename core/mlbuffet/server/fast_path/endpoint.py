@@ -18,8 +18,8 @@ from mlbuffet.inference import InferenceService, ModelSelector, ServedModel
 from mlbuffet.inference.offload import LARGE
 from mlbuffet.running import REQUEST_IDS
 from mlbuffet.server.fast_path.busy_poll import BusyPoll
-from mlbuffet.server.fast_path.request_heads import Head, Heads
-from mlbuffet.server.fast_path.write_batch import Outbox
+from mlbuffet.server.fast_path.request_heads import Head, RequestHeads
+from mlbuffet.server.fast_path.write_batch import WriteBatch
 from mlbuffet.server.http.body import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
 from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, Unwritten
@@ -63,9 +63,9 @@ class FastPath:
         self._server_headers: Headers = ()
         self._beginning = self._beginning_of_json = b""
         self._busy_poll = BusyPoll()
-        self.outbox = Outbox(self._busy_poll.note_answers)
+        self.write_batch = WriteBatch(self._busy_poll.note_answers)
         """Through which the answers go to the clients."""
-        self.known = Heads(self._recognize).find
+        self.known = RequestHeads(self._recognize).find
         """What is known of a request with such a head; ``None`` for one that the application is to have."""
 
     def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:

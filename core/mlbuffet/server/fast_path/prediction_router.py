@@ -11,7 +11,7 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.server.http.errors import answer_http_exception, answer_mlbuffet_error, answer_nobody
 
 
-class PredictionsFirst:
+class PredictionRouter:
     """Answers the requests of ``routes`` without what Starlette does for a request on its way through all routes.
 
     That costs as much as a small model. They stay routes of the application too, where they are described, refuse other

@@ -50,7 +50,7 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
             self._stop_timer()
             self._end_hold()  # it was accepted, and is answered when it is whole
         if self._fast_path is not None:
-            self._fast_path.outbox.flush()
+            self._fast_path.write_batch.flush()
         super().shutdown()
 
     def _after_answers(self, fast_path: FastPath, data: bytes) -> bytes:
@@ -71,10 +71,10 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
                 self._outcome = answer
                 break
             self._stop_timer()
-            fast_path.outbox.put(self.transport, answer)
+            fast_path.write_batch.put(self.transport, answer)
             held, data = b"", rest[known.length :]
         if data:
-            fast_path.outbox.flush()  # before what is written otherwise
+            fast_path.write_batch.flush()  # before what is written otherwise
         return data
 
     def _hold(self, data: bytes, *, again: bool) -> None:

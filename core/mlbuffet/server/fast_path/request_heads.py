@@ -35,7 +35,7 @@ class Head(NamedTuple):
     length: int
 
 
-class Heads(Generic[T]):
+class RequestHeads(Generic[T]):
     """What ``recognize`` makes of heads, without asking twice as long as there is room."""
 
     def __init__(self, recognize: Callable[[Head], T | None]) -> None:

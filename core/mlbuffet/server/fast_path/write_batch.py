@@ -8,7 +8,7 @@ LONGEST_WAIT = 0.0005
 """Seconds after which an answer waits for no others."""
 
 
-class Outbox:
+class WriteBatch:
     """Takes the answers of one turn of the event loop.
 
     Each write wakes the one who reads it, which takes longer than the write where that one sleeps. In a crowd the

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
-from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, Exchange, begin_exchange
+from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, RequestContext, begin_request
 from mlbuffet.telemetry.request_counters import Traffic
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
@@ -21,7 +21,7 @@ _HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
 logger = logging.getLogger("mlbuffet.access")
 
 
-class Observed:
+class RequestLog:
     """A middleware; ``access_log`` says whether each request is logged.
 
     A request that uvicorn cancels, because the server has to end before it is answered, gets what ``answer_cut`` gives.
@@ -45,40 +45,40 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = begin_exchange(scope["path"], scope["headers"])
+        context = begin_request(scope["path"], scope["headers"])
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"].append((_HEADER_NAME, exchange.request_id))
+                context.status = message["status"]
+                message["headers"].append((_HEADER_NAME, context.request_id))
             await send(message)
 
         begin = perf_counter()
         try:
             await self._app(scope, receive, answer)
         except Exception:
-            exchange.status = exchange.status or 500  # Starlette answers so
+            context.status = context.status or 500  # Starlette answers so
             raise
         except CancelledError:
             if not scope["app"].state.draining:
                 raise
-            if not exchange.status:
+            if not context.status:
                 await (await self._answer_cut(Request(scope), STOPPED))(scope, receive, answer)
         finally:
             seconds = perf_counter() - begin
-            status = exchange.status or CLIENT_CLOSED_REQUEST
-            self._traffic.count((exchange.protocol, exchange.model, exchange.version), status, seconds)
+            status = context.status or CLIENT_CLOSED_REQUEST
+            self._traffic.count((context.protocol, context.model, context.version), status, seconds)
             if self._access_log:
-                _log(scope, exchange, status, seconds)
+                _log(scope, context, status, seconds)
 
 
-def _log(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
+def _log(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
     client = _address(scope["client"][0]) if scope.get("client") else "-"
     path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
-    if exchange.model:
-        fields |= {"model": exchange.model, "version": exchange.version}
+    if context.model:
+        fields |= {"model": context.model, "version": context.version}
     logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})
 
 

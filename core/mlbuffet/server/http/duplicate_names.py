@@ -9,7 +9,7 @@ from mlbuffet.errors import InvalidInput
 _LONG = 1024  # bytes: what is shorter is read again in no time
 
 
-def refuse_repeated_names(body: bytes, names: int, values: Iterable[bytes]) -> None:
+def refuse_duplicate_names(body: bytes, names: int, values: Iterable[bytes]) -> None:
     """Raise `InvalidInput` where an object in ``body`` has a name twice.
 
     ``names`` is how many were decoded. Each name in the text has a colon behind it: with no more colons than names,

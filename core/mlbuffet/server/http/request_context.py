@@ -13,11 +13,11 @@ _SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
 _PROTOCOLS = {"v2": "v2", "v1": "v1", "api": "api"}
 
-_current: "ContextVar[Exchange | None]" = ContextVar("exchange", default=None)
+_current: "ContextVar[RequestContext | None]" = ContextVar("context", default=None)
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """What is known of a request so far."""
 
     request_id: bytes
@@ -29,12 +29,12 @@ class Exchange:
     """Of no meaning without a model."""
 
 
-def begin_exchange(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
-    """The exchange that begins in this task, with the client's id for it where that is fit for a log."""
-    exchange = Exchange(id_in(headers) or new_id(), protocol_of(path))
-    _current.set(exchange)
-    REQUEST_IDS.set(exchange.request_id)
-    return exchange
+def begin_request(path: str, headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:
+    """The context that begins in this task, with the client's id for it where that is fit for a log."""
+    context = RequestContext(id_in(headers) or new_id(), protocol_of(path))
+    _current.set(context)
+    REQUEST_IDS.set(context.request_id)
+    return context
 
 
 def new_id() -> bytes:
@@ -44,15 +44,15 @@ def new_id() -> bytes:
 
 def request_id() -> str:
     """The id of the request that this task or thread works for; empty where there is none."""
-    exchange = _current.get()
-    return exchange.request_id.decode() if exchange else ""
+    context = _current.get()
+    return context.request_id.decode() if context else ""
 
 
 def note_version(model: str, version: int) -> None:
     """Let logs and metrics know that the request of this task is for that version of a model."""
-    exchange = _current.get()
-    if exchange is not None:
-        exchange.model, exchange.version = model, version
+    context = _current.get()
+    if context is not None:
+        context.model, context.version = model, version
 
 
 def protocol_of(path: str) -> str:

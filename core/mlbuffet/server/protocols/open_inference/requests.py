@@ -14,7 +14,7 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.json_tensors.arrays import array_from_text, count_elements
 from mlbuffet.json_tensors.outline import TextOf, read_outlined
 from mlbuffet.json_tensors.text import decode_outline
-from mlbuffet.server.http.duplicate_names import refuse_repeated_names
+from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.open_inference.binary import array_from_buffer
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec, shape_text
@@ -146,7 +146,7 @@ def decode_request(parts: Parts, signatures: Signatures) -> InferCall:
 
 def _call(header: bytes, text_of: TextOf, buffers: memoryview) -> InferCall:
     request = decode_outline(header, InferRequest)
-    refuse_repeated_names(header, _count_names(request), [bytes(tensor.data) for tensor in request.inputs])
+    refuse_duplicate_names(header, _count_names(request), [bytes(tensor.data) for tensor in request.inputs])
     return call_of(request, _inputs(request.inputs, text_of, buffers))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_tensors.text import decode
-from mlbuffet.server.http.duplicate_names import refuse_repeated_names
+from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.tensorflow_serving.example_message import Feature, encode_example
 from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
 from mlbuffet.server.protocols.tensorflow_serving.values import bytes_from_base64, is_base64, refuse_many_objects
@@ -46,7 +46,7 @@ def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
     _check_list(request.examples)
     given = [getattr(request, field) is not UNSET for field in request.__struct_fields__]
     objects = [one for one in (request.context, *request.examples) if isinstance(one, dict)]
-    refuse_repeated_names(body, sum(given) + sum(map(len, objects)), [])
+    refuse_duplicate_names(body, sum(given) + sum(map(len, objects)), [])
     context = b"" if request.context in (UNSET, None) else encode_example(_features(request.context, "'context'"))
     serialized = np.empty(len(request.examples), object)
     serialized[:] = [

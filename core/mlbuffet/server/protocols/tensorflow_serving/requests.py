@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlbuffet.errors import InvalidInput
 from mlbuffet.json_tensors.outline import TextOf, read_outlined
 from mlbuffet.json_tensors.text import decode, decode_outline
-from mlbuffet.server.http.duplicate_names import refuse_repeated_names
+from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
 from mlbuffet.server.protocols.tensorflow_serving.values import array_from_json, refuse_many_objects
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec, specs_text
@@ -81,7 +81,7 @@ def _rows(text: bytes) -> list[Element]:
 def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[Any]) -> None:
     objects = [one for one in elements if isinstance(one, dict)]
     values = [bytes(value) for one in objects for value in one.values()] if len(body) > len(objects) * 1024 else []
-    refuse_repeated_names(body, names + sum(map(len, objects)), [text, *values])
+    refuse_duplicate_names(body, names + sum(map(len, objects)), [text, *values])
 
 
 def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:

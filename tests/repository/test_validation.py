@@ -13,16 +13,16 @@ from dangerous_runtimes import Dangerous
 from mlbuffet import AmbiguousRuntime, LoadFailed, NoRuntime, hookimpl
 from mlbuffet.repository import Configuration
 from mlbuffet.repository.configuration import WarmUp
-from mlbuffet.repository.validation import try_out
+from mlbuffet.repository.validation import validate
 from uploading import some_runtimes
 
 HANG = """
 import sys
 from pathlib import Path
 from mlbuffet.repository import Configuration
-from mlbuffet.repository.validation import try_out
+from mlbuffet.repository.validation import validate
 from uploading import some_runtimes
-try_out(Path(sys.argv[1]), Configuration(), some_runtimes())
+validate(Path(sys.argv[1]), Configuration(), some_runtimes())
 """
 
 
@@ -45,20 +45,20 @@ def test_a_model_that_can_be_loaded_passes_and_leaves_no_file(tmp_path: Path, mo
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     for text, reason in (("fine", ""), ("refuse", "does not want"), ("crash", "crashed"), ("exit", "ended before")):
         if not reason:
-            try_out(artifact(tmp_path, text), Configuration(), some_runtimes())
+            validate(artifact(tmp_path, text), Configuration(), some_runtimes())
             continue
         with pytest.raises(LoadFailed, match=reason):
-            try_out(artifact(tmp_path, text), Configuration(), some_runtimes())
+            validate(artifact(tmp_path, text), Configuration(), some_runtimes())
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_what_the_process_says_is_kept_from_clients(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed) as refused:
-        try_out(artifact(tmp_path, "refuse"), Configuration(), some_runtimes())
+        validate(artifact(tmp_path, "refuse"), Configuration(), some_runtimes())
     assert "a secret of" in str(refused.value)
     assert "secret" not in refused.value.public
     with pytest.raises(LoadFailed) as crashed:
-        try_out(artifact(tmp_path, "crash"), Configuration(), some_runtimes())
+        validate(artifact(tmp_path, "crash"), Configuration(), some_runtimes())
     assert "Fatal Python error: Aborted" in str(crashed.value)
     assert "Fatal" not in crashed.value.public
 
@@ -66,16 +66,16 @@ def test_what_the_process_says_is_kept_from_clients(tmp_path: Path) -> None:
 def test_warm_up_and_options_are_tried_too(tmp_path: Path) -> None:
     configuration = Configuration(warmup=WarmUp(inputs={"x": "text"}))
     with pytest.raises(LoadFailed, match="'warmup': input 'x' holds 'text'"):
-        try_out(artifact(tmp_path, "fine"), configuration, some_runtimes())
+        validate(artifact(tmp_path, "fine"), configuration, some_runtimes())
 
 
 def test_the_runtime_is_chosen_before_a_process_is_started(tmp_path: Path) -> None:
     runtimes = some_runtimes()
     with pytest.raises(NoRuntime):
-        try_out(tmp_path, Configuration(), runtimes)
+        validate(tmp_path, Configuration(), runtimes)
     runtimes.register(Greedy, name="greedy")
     with pytest.raises(AmbiguousRuntime):
-        try_out(artifact(tmp_path, "crash"), Configuration(), runtimes)
+        validate(artifact(tmp_path, "crash"), Configuration(), runtimes)
 
 
 def test_the_process_ends_with_the_server(tmp_path: Path) -> None:

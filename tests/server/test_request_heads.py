@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlbuffet.server.fast_path.request_heads import Head, Heads, parse_head
+from mlbuffet.server.fast_path.request_heads import Head, RequestHeads, parse_head
 
 LINE = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a"
 LENGTH = b"Content-Length: 12"
@@ -62,7 +62,7 @@ def test_each_head_is_parsed_once_as_long_as_there_is_room() -> None:
         asked.append(one.path)
         return one.path
 
-    heads = Heads(recognize)
+    heads = RequestHeads(recognize)
     for _ in range(3):
         assert heads.find(head(LINE, LENGTH)) == "/v2/models/m/infer"
         assert heads.find(b"no head") is None
@@ -73,6 +73,6 @@ def test_each_head_is_parsed_once_as_long_as_there_is_room() -> None:
 
 
 def test_a_long_head_is_not_kept() -> None:
-    heads = Heads(lambda one: one.path)
+    heads = RequestHeads(lambda one: one.path)
     assert heads.find(head(LINE, LENGTH, b"Cookie: " + b"c" * 8192)) is None
     assert not heads._known

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from typing_extensions import override
 
-from mlbuffet.server.fast_path import write_batch as outbox
-from mlbuffet.server.fast_path.write_batch import Outbox
+from mlbuffet.server.fast_path import write_batch as write_batch
+from mlbuffet.server.fast_path.write_batch import WriteBatch
 
 pytestmark = pytest.mark.anyio
 
@@ -44,14 +44,14 @@ async def turn(*actions: Callable[[], None]) -> None:
 
 async def test_one_answer_is_written_at_once() -> None:
     everything: list[str] = []
-    box, a = Outbox(), Written("a", everything)
+    box, a = WriteBatch(), Written("a", everything)
     box.put(a, b"1")
     assert everything == ["a1"]
 
 
 async def test_several_wait_for_the_end_of_the_turn_in_their_order() -> None:
     everything: list[str] = []
-    box, a, b = Outbox(), Written("a", everything), Written("b", everything)
+    box, a, b = WriteBatch(), Written("a", everything), Written("b", everything)
     box.put(a, b"1")
     box.put(b, b"1")
     box.put(a, b"2")
@@ -62,7 +62,7 @@ async def test_several_wait_for_the_end_of_the_turn_in_their_order() -> None:
 
 async def test_in_a_crowd_the_first_waits_too_until_a_turn_has_one_alone() -> None:
     everything: list[str] = []
-    box, a, b = Outbox(), Written("a", everything), Written("b", everything)
+    box, a, b = WriteBatch(), Written("a", everything), Written("b", everything)
     await turn(lambda: box.put(a, b"1"), lambda: box.put(b, b"1"))
     box.put(a, b"2")
     assert everything == ["a1", "b1"]
@@ -73,9 +73,9 @@ async def test_in_a_crowd_the_first_waits_too_until_a_turn_has_one_alone() -> No
 
 
 async def test_none_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LONGEST_WAIT", 0)
+    monkeypatch.setattr(write_batch, "LONGEST_WAIT", 0)
     everything: list[str] = []
-    box, a = Outbox(), Written("a", everything)
+    box, a = WriteBatch(), Written("a", everything)
     box.put(a, b"1")
     box.put(a, b"2")
     assert everything == ["a1", "a2"]
@@ -83,7 +83,7 @@ async def test_none_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_client_that_is_gone_keeps_no_answer_from_others() -> None:
     everything: list[str] = []
-    box, a, b = Outbox(), Written("a", everything), Written("b", everything)
+    box, a, b = WriteBatch(), Written("a", everything), Written("b", everything)
     for one in (a, a, b):
         box.put(one, b"1")
     a.closed = True

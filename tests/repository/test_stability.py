@@ -8,7 +8,7 @@ import pytest
 from mlbuffet import Runtimes
 from mlbuffet.repository import StoredModel, find_models
 from mlbuffet.repository.fingerprint import fingerprint
-from mlbuffet.repository.stability import Settling
+from mlbuffet.repository.stability import StabilityCheck
 
 
 class Watched:
@@ -18,7 +18,7 @@ class Watched:
         self.root = root
         self._runtimes = runtimes
         self.write("a/1/x.half")
-        self._settling = Settling(self._found())
+        self._settling = StabilityCheck(self._found())
 
     def write(self, name: str, text: str = "half") -> None:
         path = self.root / name
