@@ -67,12 +67,12 @@ class RuntimePlugin(Protocol):
         ...
 
     @hookspec(firstresult=True)
-    def load(self, path: Path, options: Mapping[str, Any], confined: bool) -> Any:  # noqa: FBT001 given by its name
+    def load(self, path: Path, options: Mapping[str, Any], confined: Path | None) -> Any:
         """Load the artifact and return a handle that only this plugin looks into.
 
-        ``confined`` says that the options come from a file beside the model: a file that they name and that is run
-        must lie with the model. Options of a program or a command line may name any. A plugin that runs no such file
-        leaves the argument out.
+        ``confined`` is the folder whose ``model.toml`` gives the options: a file that they name and that is run must
+        lie in or below it, or with the artifact. ``None`` where a program or a command line gives them, which may name
+        any. A plugin that runs no such file leaves the argument out.
 
         Raise `InvalidOptions` for an option that is not known, and `LoadFailed` with a reason for an artifact that
         cannot be served. What else is raised becomes `LoadFailed`.

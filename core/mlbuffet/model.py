@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 def load_artifact(
-    path: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any], *, confined: bool = False
+    path: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any], *, confined: Path | None = None
 ) -> "Model":
     """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
 
-    With ``confined`` what the options name must lie with the model, as where they come from a ``model.toml``.
+    ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     check_artifact(path)
@@ -50,7 +50,7 @@ class Model:
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
 
     @classmethod
-    def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any], *, confined: bool = False) -> "Model":
+    def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any], *, confined: Path | None = None) -> "Model":
         """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
         handle = _at_load(runtime, path, lambda: runtime.hook("load")(path=path, options=options, confined=confined))
         try:

@@ -46,6 +46,8 @@ class TensorSpec:
             raise ValueError(
                 f"tensor {name!r}: {exact} is not the dtype of a tensor; text and bytes are declared as object"
             )
+        if type(name) is not str or type(wire_name or "") is not str:
+            raise TypeError(f"the names of a tensor are text, not {name!r} and {wire_name!r}")
         dimensions = None if shape is None else tuple(shape)
         if any(size is not None and (type(size) is not int or size < 0) for size in dimensions or ()):
             raise ValueError(f"tensor {name!r}: a dimension of {dimensions} is neither None nor a size")

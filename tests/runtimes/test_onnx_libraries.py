@@ -12,6 +12,7 @@ from onnxruntime_extensions import get_library_path
 import mlbuffet
 from mlbuffet import InvalidOptions, LoadFailed, Model
 from mlbuffet.model import load_artifact
+from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.runtimes import installed_runtimes
 
 LIBRARY = Path(get_library_path())
@@ -42,7 +43,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(path: Path, *libraries: Any, confined: bool = True) -> Model:
-    return load_artifact(path, installed_runtimes(), None, {"custom_op_libraries": libraries}, confined=confined)
+    folder = path if path.is_dir() else path.parent
+    options = {"custom_op_libraries": libraries}
+    return load_artifact(path, installed_runtimes(), None, options, confined=folder if confined else None)
 
 
 def uppers(model: Model) -> bool:
@@ -116,3 +119,31 @@ def test_what_is_no_library_is_told_without_its_path(folder: Path, library: str,
 def test_an_option_that_is_no_list_of_paths_is_invalid(folder: Path, libraries: Any) -> None:
     with pytest.raises(InvalidOptions, match="custom_op_libraries"):
         mlbuffet.load(folder, options={"custom_op_libraries": libraries})
+
+
+@pytest.mark.parametrize("name", ["own.so", "lib/own.so", "1/beside.so", "beside.so", "1/../own.so"])
+def test_a_library_of_a_model_with_versions_lies_beside_its_model_toml_or_the_artifact(
+    tmp_path: Path, name: str
+) -> None:
+    save_upper(tmp_path / "upper" / "1")
+    for place in ("own.so", "lib/own.so", "1/beside.so"):
+        (tmp_path / "upper" / place).parent.mkdir(exist_ok=True)
+        shutil.copy(LIBRARY, tmp_path / "upper" / place)
+    (tmp_path / "upper" / "model.toml").write_text(f'options = {{ custom_op_libraries = ["{name}"] }}')
+    assert uppers(mlbuffet.load(tmp_path / "upper"))
+    repository = ModelRepository(installed_runtimes())
+    repository.update(find_models(tmp_path, installed_runtimes()))
+    repository.load_all()
+    assert uppers(repository.get("upper").model)
+    repository.close()
+
+
+@pytest.mark.parametrize("name", ["../outside.so", "1/../../outside.so", "../upper2/own.so"])
+def test_a_library_of_another_model_is_outside(tmp_path: Path, name: str) -> None:
+    save_upper(tmp_path / "upper" / "1")
+    (tmp_path / "upper2").mkdir()
+    for place in ("outside.so", "upper2/own.so"):
+        shutil.copy(LIBRARY, tmp_path / place)
+    (tmp_path / "upper" / "model.toml").write_text(f'options = {{ custom_op_libraries = ["{name}"] }}')
+    with pytest.raises(InvalidOptions, match="lies outside of the model's folder"):
+        mlbuffet.load(tmp_path / "upper")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mlbuffet
-from mlbuffet import LoadFailed, Model, Runtimes
+from mlbuffet import InvalidOptions, LoadFailed, Model, Runtimes
 from mlbuffet_tensorflow._tensorflow import saved_model_pb2, tf
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 
@@ -79,10 +79,10 @@ def save(path: Path, **functions: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def load() -> Callable[[Path], Model]:
+def load() -> Callable[..., Model]:
     runtimes = Runtimes()
     runtimes.register(TensorFlowRuntime(), name="tensorflow")
-    return lambda path: mlbuffet.load(path, runtimes=runtimes)
+    return lambda path, **options: mlbuffet.load(path, runtimes=runtimes, options=options)
 
 
 def assert_each_is_named(text: str, names: Iterable[str]) -> None:
@@ -178,3 +178,18 @@ def test_a_signature_of_such_a_function_harms_no_other(
     with load(tmp_path / "model") as model:
         assert ("other" in model.signatures) == (name in ("ragged", "sparse", "slices", "pair", "nested"))
         assert model.predict({"x": np.ones(1, np.float32)}, signature="embed")["y"].tolist() == [2]
+
+
+def test_functions_that_were_never_traced_are_named_and_take_nothing_from_the_others(
+    load: Callable[..., Model], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    untraced = {name: tf.function(lambda x: x, autograph=False) for name in ("__call__", "extra")}
+    traced = {name: function(lambda x: x, FLOATS) for name in ("embed", "other")}
+    path = save(tmp_path / "model", **untraced, **traced)
+    with load(path, signature="embed") as model:
+        assert list(model.signatures) == ["embed", "other"]
+    assert "some functions cannot be served: '__call__': it was never called" in caplog.text
+    assert "'extra': it was never called, or its arguments could not be saved" in caplog.text
+    for name in untraced:
+        with pytest.raises(InvalidOptions, match=f"the signature '{name}' cannot be served: it was never called"):
+            load(path, signature=name)

@@ -199,9 +199,15 @@ def _never_traced(module: Any) -> None:
     module.predict = tf.function(lambda x: x, autograph=False)
 
 
+def _of_a_part(module: Any) -> None:
+    module.encoder = tf.Module()
+    module.encoder.embed = tf.function(lambda x: x, [tf.TensorSpec([None], tf.float32)], autograph=False)
+
+
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
+        (_of_a_part, "its functions are those of its parts (encoder); save such a part itself"),
         (_undecorated, "make it `class Model(tf.Module):`, call `super().__init__()`"),
         (_never_traced, r"(predict) were never called and say nothing of their inputs"),
     ],

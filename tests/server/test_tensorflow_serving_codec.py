@@ -359,6 +359,12 @@ def test_any_bytes_are_a_call_or_invalid_input(body: bytes, dtype: Any) -> None:
 # classify and regress
 
 
+def test_a_feature_that_is_a_float_in_one_example_is_one_in_all() -> None:
+    found = decode_examples(b'{"examples": [{"x": 1.5}, {"x": 2}, {"x": [3, 4]}, {"y": 1}]}', ONE).examples
+    floats = [encode_example({"x": values}) for values in ([1.5], [2.0], [3.0, 4.0])]
+    assert list(found) == [*floats, encode_example({"y": [1]})]
+
+
 @pytest.mark.parametrize(
     ("value", "meant"),
     [

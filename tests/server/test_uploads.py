@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import random
+import shutil
 import socket
 import stat
 import tempfile
@@ -19,12 +20,13 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
+import mlbuffet
 from faults import post
-from mlbuffet import Runtimes
-from mlbuffet.repository import Residency
+from mlbuffet import Runtimes, UnknownRuntime
+from mlbuffet.repository import Residency, find_models
 from mlbuffet.repository.disk import Disk
 from mlbuffet.server import ServerSettings
-from uploading import RunApp, Uploading, leftovers, uploading, visible, zipped
+from uploading import RunApp, Uploading, leftovers, some_runtimes, uploading, visible, zipped
 from waiting import wait_for
 
 LIMIT = 2**20
@@ -530,3 +532,26 @@ def test_external_data_outside_the_upload_is_refused(tmp_path: Path, run_app: Ru
             assert "lies outside of its folder" in answer.json()["error"]
             assert "secret" not in answer.text
         assert visible(served.root) == []
+
+
+def test_a_model_toml_in_an_upload_is_read_by_nobody(
+    tmp_path: Path, run_app: RunApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    says = b'runtime = "lost"'  # nothing could be loaded with it
+    with uploading(tmp_path / "models", run_app, ServerSettings(allow_changes=True)) as one:
+        sent = zipped({"model.half": b"half", "model.toml": says})
+        assert one.push("sent", ("x.zip", sent)).status_code == 201
+        assert one.predicts("sent")
+    version = tmp_path / "models" / "sent" / "1"
+    shutil.copytree(version, tmp_path / "copied" / "flat")
+    for folder in (version, version.parent, tmp_path / "copied" / "flat"):
+        with mlbuffet.load(folder, runtimes=some_runtimes()) as model:
+            assert model.runtime.name == "half"
+    for served in (version, tmp_path / "copied"):
+        (found,) = find_models(served, some_runtimes())
+        assert found.error is None
+        assert found.configuration.runtime is None
+    assert "model.toml': it came with an upload" in caplog.text
+    (version.parent / "model.toml").write_bytes(says)
+    with pytest.raises(UnknownRuntime):
+        mlbuffet.load(version.parent, runtimes=some_runtimes())

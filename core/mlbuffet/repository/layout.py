@@ -32,6 +32,7 @@ from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_con
 from mlbuffet.repository.default_version import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
+from mlbuffet.repository.provenance import is_uploaded
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders
 
@@ -54,6 +55,12 @@ class StoredVersion:
     fingerprint: Fingerprint | None = None
     place: Path | None = None
     """The folder that holds all its files, where the artifact is not all there is."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the model, where its ``model.toml`` lies: that of the version, or the one that holds that."""
+        place = self.place or self.path
+        return place if place.name == self.name and place.is_dir() else place.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,11 @@ def find_model(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> 
 def find_artifact(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> Path:
     """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
     return _Finder(runtimes, runtime, lambda _: None).artifact_in(folder, None)
+
+
+def has_configuration(folder: Path) -> bool:
+    """Whether a ``model.toml`` in ``folder`` counts: one that came with an upload could have programs run."""
+    return (folder / FILE_NAME).exists() and not any(is_uploaded(one) for one in (folder, *folder.absolute().parents))
 
 
 def is_folder_of_models(path: Path, runtimes: Runtimes, runtime: str | None = None) -> bool:
@@ -155,7 +167,7 @@ class _Finder:
 
     def is_one_model(self, path: Path) -> bool:
         """Whether the folder is a model or an artifact; a file in it that is not ``model.*`` is one of several."""
-        if numbered_folders(path) or (path / FILE_NAME).is_file():
+        if numbered_folders(path) or has_configuration(path):
             return True
         files = [child for child in _visible(path) if is_file(child)]
         if artifacts := {child.stem for child in files if self._accepts(child)}:
@@ -230,11 +242,13 @@ class _Finder:
         numbered = numbered_folders(folder)
         configuration = DEFAULTS
         error: MLBuffetError | None = None
-        if (folder / FILE_NAME).exists():
+        if has_configuration(folder):
             try:
                 configuration = read_configuration(folder / FILE_NAME)
             except InvalidConfiguration as wrong:
                 error = wrong
+        elif (folder / FILE_NAME).exists():
+            self._ignore(folder / FILE_NAME, "it came with an upload, which can say nothing of how it is run")
         versions: dict[int, StoredVersion] = {}
         for version, child in numbered or [(1, folder)]:
             seen = fingerprint(child, folder if numbered else None)

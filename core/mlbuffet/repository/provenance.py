@@ -22,6 +22,11 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
 
+def is_uploaded(version_folder: Path) -> bool:
+    """Whether the version in this folder was uploaded; no file of an upload has a name that begins with a dot."""
+    return (version_folder / FILE_NAME).exists()
+
+
 def read_provenance(version_folder: Path) -> Provenance | None:
     """What was told about a version, if it was uploaded."""
     try:

@@ -79,7 +79,7 @@ class Publisher:
         """
         with _logged(name), storing():
             upload.unfold(told)
-            self._try_out(upload.content, self._configuration(name))
+            self._try_out(upload.content, self._root / name, self._configuration(name))
             self._disk.sync_all(upload.content)
             with self._changing(name):
                 return self._add(name, upload.content)
@@ -94,7 +94,7 @@ class Publisher:
             if self._own(name) is None or (self._root / name).is_symlink():
                 raise _elsewhere(name)
             if not self._is_ready(name, version):
-                self._try_out(stored.place or stored.path, self._configuration(name))
+                self._try_out(stored.place or stored.path, stored.folder, self._configuration(name))
             self._point(name, version)
             try:
                 self._wait_until_loaded(name, version)
@@ -212,12 +212,12 @@ class Publisher:
                 raise
             self._catalog.take(name, None, self._own(name))
 
-    def _try_out(self, folder: Path, configuration: Configuration) -> None:
+    def _try_out(self, place: Path, folder: Path, configuration: Configuration) -> None:
         sources = self._catalog.sources
         runtime = configuration.runtime or sources.runtime
-        artifact = find_artifact(folder, sources.runtimes, runtime) if folder.is_dir() else folder
+        artifact = find_artifact(place, sources.runtimes, runtime) if place.is_dir() else place
         with self._trials:
-            validate(artifact, configuration, sources.runtimes, runtime, patience=self._patience)
+            validate(artifact, configuration, sources.runtimes, runtime, folder=folder, patience=self._patience)
 
     def _wait_until_loaded(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

@@ -32,7 +32,7 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     artifact = find_artifact(place, runtimes, chosen)
     from_file = configuration.options.keys() - options.keys()
     all_options = {**configuration.options, **options}
-    model = load_artifact(artifact, runtimes, chosen, all_options, confined=bool(from_file))
+    model = load_artifact(artifact, runtimes, chosen, all_options, confined=folder if from_file else None)
     try:
         return with_default_signature(model, configuration)
     except MLBuffetError:

@@ -35,6 +35,8 @@ run_child()
 class _Task:
     path: Path
     configuration: Configuration
+    folder: Path
+    """Of the model whose version it is to be."""
     runtime: str
     plugins: dict[str, str]
     """Where those plugins are found that no package brought, by the names of their runtimes."""
@@ -49,17 +51,19 @@ def validate(
     runtimes: Runtimes,
     runtime: str | None = None,
     *,
+    folder: Path | None = None,
     patience: float = PATIENCE,
 ) -> None:
-    """Load the artifact at ``path``, warm it as ``configuration`` says, and forget it.
+    """Load the artifact at ``path``, warm it as ``configuration``, of the model in ``folder``, says, and forget it.
 
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
     """
     chosen = runtimes.select(path, configuration.runtime or runtime)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
-    with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as folder, _lifeline() as lifeline:
-        task = _Task(path, configuration, chosen.name, plugins, Path(folder, "report"), lifeline)
+    with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
+        report = Path(scratch, "report")
+        task = _Task(path, configuration, folder or path.parent, chosen.name, plugins, report, lifeline)
         end, last_words = _ended(task, patience)
         failure = {} if end else json.loads(task.report.read_text())
     if end:
@@ -86,7 +90,7 @@ def _failure(task: _Task, runtimes: Runtimes) -> dict[str, str | None]:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
         options = task.configuration.options
-        model = load_artifact(task.path, runtimes, task.runtime, options, confined=True)
+        model = load_artifact(task.path, runtimes, task.runtime, options, confined=task.folder)
         prepared(model, task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}

@@ -268,7 +268,7 @@ class ModelVersion:
         chosen = self.configuration.runtime or runtime
 
         def loaded() -> Model:
-            return load_artifact(self.path, runtimes, chosen, self.configuration.options, confined=True)
+            return load_artifact(self.path, runtimes, chosen, self.configuration.options, confined=self.stored.folder)
 
         if self.configuration.cache is None:
             model = loaded()

@@ -242,7 +242,7 @@ class RuntimeConformance:
 
     def test_unload_lets_the_model_go(self, runtime: Runtime, artifact: Artifact) -> None:
         """``unload``, where there is one, does not raise, and afterwards nothing holds on to what ``load`` returned."""
-        handle = runtime.hook("load")(path=artifact.path, options=artifact.options, confined=False)
+        handle = runtime.hook("load")(path=artifact.path, options=artifact.options, confined=None)
         runtime.hook("signature")(model=handle)
         runtime.hook("unload")(model=handle)
         try:

@@ -11,31 +11,38 @@ ALLOWED = "MLBUFFET_ONNX_LIBRARIES"
 """The environment variable with the files and folders of libraries that a model.toml may name besides."""
 
 
-def find_libraries(names: Sequence[str], folder: Path, *, confined: bool) -> list[Path]:
-    """The libraries ``names``, which are paths from ``folder``; each is a program that runs when it is loaded.
+def find_libraries(names: Sequence[str], folder: Path, confined: Path | None) -> list[Path]:
+    """The libraries ``names``, each of which is a program that runs when it is loaded.
 
-    With ``confined`` they must lie in ``folder``, in a folder within it, or where `ALLOWED` says, once links and ``..``
-    are resolved. Raises `InvalidOptions` or `LoadFailed`, neither with a path that a client would see.
+    They are paths from ``confined``, else from ``folder``, that of the artifact. With ``confined`` they must lie in or
+    below one of the two, or where `ALLOWED` says, once links and ``..`` are resolved. Raises `InvalidOptions` or
+    `LoadFailed`, neither with a path that a client would see.
     """
     for number, name in enumerate(names):
         if not name.strip() or "\0" in name:
             raise InvalidOptions(f"custom_op_libraries[{number}] is {name!r}, which is no path", VALID_OPTIONS)
-    places = [place.resolve() for place in (folder, *_allowed())]
-    files = [(folder / name).resolve() for name in names]
+    bases = [folder] if confined is None else [confined, folder]
+    places = None if confined is None else [place.resolve() for place in (*bases, *_allowed())]
+    files = [_first_file([(base / name).resolve() for base in bases]) for name in names]
     for number, file in enumerate(files):
-        _check(f"custom_op_libraries[{number}]", file, places if confined else None)
+        _check(f"custom_op_libraries[{number}]", file, places)
     return files
+
+
+def _first_file(candidates: Sequence[Path]) -> Path:
+    return next((file for file in candidates if file.is_file()), candidates[0])
 
 
 def _check(name: str, file: Path, places: Sequence[Path] | None) -> None:
     if places is not None and not any(file.is_relative_to(place) for place in places):
         raise InvalidOptions(
-            f"{name} lies outside of the model's folder; put the library into it, or let the person who starts the "
-            f"server name the library or its folder in the environment variable {ALLOWED}",
+            f"{name} lies outside of the model's folder, in which its model.toml lies; put the library into it, or let "
+            f"the person who starts the server name the library or its folder in the environment variable {ALLOWED}",
             VALID_OPTIONS,
         )
     if not file.is_file():
-        raise LoadFailed(f"{name} is no file; it is a path from the model's folder", detail=f"'{file}'")
+        problem = f"{name} is no file; it is a path from the folder of the model.toml, or of the artifact"
+        raise LoadFailed(problem, detail=f"'{file}'")
 
 
 def _allowed() -> list[Path]:

@@ -37,7 +37,7 @@ class OnnxRuntime:
             return None
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any], confined: bool) -> "OnnxModel":  # noqa: FBT001 the hook's
+    def load(self, path: Path, options: Mapping[str, Any], confined: Path | None) -> "OnnxModel":
         """A session of onnxruntime with the model."""
         file = model_file(path)
         if file is None:
@@ -48,7 +48,7 @@ class OnnxRuntime:
         ):  # onnxruntime may complain of the machine as soon as it is imported
             from mlbuffet_onnx._model import OnnxModel
             from mlbuffet_onnx._options import parse_options
-        return OnnxModel(file, parse_options(options), confined=confined)
+        return OnnxModel(file, parse_options(options), confined)
 
     @hookimpl
     def signature(self, model: "OnnxModel") -> Signatures:

@@ -84,9 +84,18 @@ _OTHERS = (
         "an index among the inputs is out of range: {came} is none of a tensor of shape {wanted}",
     ),
     (
-        r"index \S+ of dimension \d+ out of bounds|Expected begin\[|out of range",
+        r"index \S+ of dimension \d+ out of bounds|indices\[[\d, ]*\] = \S.{0,100}? is out of bounds|Expected begin\["
+        r"|out of range",
         "an index among the inputs is out of range",
     ),
+    (
+        r"Number of elements in indices \((?P<came>\d+)\) and values \((?P<wanted>\d+)\) do not match",
+        "a sparse feature of a tf.Example among the inputs has {came} indices and {wanted} values",
+    ),
+    (r"[Ii]nteger division by zero", "the model divides by an integer among the inputs that is zero"),
+    (r"Input is not invertible", "a matrix among the inputs has no inverse, which the model computes"),
+    (r"matri(?:x|ces) must be square", "a matrix among the inputs is not square, as the model takes it"),
+    (r"Requires (?:start|limit|delta)", "the start, limit and delta of a range among the inputs do not fit each other"),
     (r"[Ii]mage (?:file )?format|JPEG|PNG|GIF|BMP|WebP", "an image among the inputs cannot be decoded"),
     (
         r"Header mismatch: Expected|Data too short when trying|[Aa]udio format|WAV",
@@ -107,6 +116,8 @@ def invalid_input(message: str, checks: Checks) -> InvalidInput | None:
 
     What the author of one of ``checks`` says of it is part of the sentence, and nothing that only TensorFlow says.
     """
+    if re.search(r"_from_row_partition|from_row_splits|from_row_lengths", message[:_READ]):
+        return InvalidInput("the row splits of a ragged tensor among the inputs do not fit its values", detail=message)
     if words := checks.words_for(message):
         return InvalidInput(f"the inputs do not hold what the model itself checks: {words}", detail=message)
     for pattern, sentence in (*_ECHOES, *_OTHERS):

@@ -19,10 +19,11 @@ from mlbuffet_tensorflow._keras_sizes import safe_keras_file
 from mlbuffet_tensorflow._opening import opened
 from mlbuffet_tensorflow._options import Options, invalid_options
 from mlbuffet_tensorflow._refusals import NotRestored, load_failed, not_loadable, nothing_to_serve
+from mlbuffet_tensorflow._resolution import UNTRACED
 from mlbuffet_tensorflow._saved_model import MetaGraph, read_meta_graph, tags_of
 from mlbuffet_tensorflow._serving import served, served_functions, served_keras
 from mlbuffet_tensorflow._session import SessionModel
-from mlbuffet_tensorflow._signatures import Wired, signature_names, wired_to_copy
+from mlbuffet_tensorflow._signatures import Wired, report_left_out, signature_names, wired_to_copy
 from mlbuffet_tensorflow._tensorflow import quiet, tf
 from mlbuffet_tensorflow._written import save_module, write
 
@@ -98,12 +99,16 @@ def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: 
         raise not_loadable(error) from error
     functions, families = functions_of(module, traced)
     written, left_out = write(functions, save_module(module, copy))
+    untraced = {name: UNTRACED for name, count in found.items() if not count}
+    report_left_out("functions", untraced, any_left=True)
     del module, functions
     gc.collect()
     return opened(
         copy,
         read_meta_graph(copy, None),
-        lambda wired: served_functions(wired.wirings, written, left_out, families_of(families), options.signature),
+        lambda wired: served_functions(
+            wired.wirings, written, left_out, families_of(families), options.signature, untraced
+        ),
         options,
     )
 

@@ -30,8 +30,9 @@ _AT_LOAD = (
     ),
     (
         r"The type '([^']+)' has not been registered",
-        "one of its functions takes or returns a {0!r}, a type of a Python package that is not imported here; save the "
-        "model with signatures={{...}} of functions that take and return tensors",
+        "one of its functions takes or returns a {0!r}, a type of a Python package that is not imported here; name its "
+        "module with the option imports (in the table [options] of its model.toml, with --option, or options=), or "
+        "save the model with signatures={{...}} of functions that take and return tensors",
     ),
 )
 _DECORATED = "@tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32)])"
@@ -80,6 +81,17 @@ def nothing_to_serve(meta_graph: Any, functions: Iterable[str]) -> LoadFailed:
         return LoadFailed(
             f"the file has no signatures: its functions ({names}) were never called and say nothing of their inputs, "
             f"so nothing of them was saved; decorate one with `{_DECORATED}` and save again"
+        )
+    nodes = meta_graph.object_graph_def.nodes
+    holders = [
+        child.local_name
+        for child in (nodes[0].children if nodes else ())
+        if any(nodes[one.node_id].HasField("function") for one in nodes[child.node_id].children)
+    ]
+    if holders:
+        return LoadFailed(
+            f"the file has no signatures, and its functions are those of its parts ({', '.join(holders)}); save such a "
+            "part itself, or save with signatures={'serving_default': model.part.function}"
         )
     return LoadFailed(
         "the file has no signatures and no functions: TensorFlow saves none of a class's methods by itself; make it "

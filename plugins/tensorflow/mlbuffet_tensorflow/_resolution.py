@@ -8,6 +8,7 @@ from mlbuffet.tensors import DEFAULT_SIGNATURE
 from mlbuffet_tensorflow._options import invalid_options
 
 CALL = "__call__"
+UNTRACED = "it was never called, or its arguments could not be saved, so that the file holds nothing of it"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def default_of(offered: Offered) -> Default:
 def _option(offered: Offered) -> Default | None:
     if offered.asked is None:
         return None
+    if reason := offered.left_out.get(offered.asked):
+        raise invalid_options(f"the signature {offered.asked!r} cannot be served: {reason}")
     if offered.asked not in offered.names:
         raise invalid_options(f"there is no signature {offered.asked!r}; the model has: {', '.join(offered.names)}")
     return Default(offered.asked, "the option signature names it")
@@ -77,7 +80,8 @@ def _function(offered: Offered) -> Default | None:
 def _left_out(offered: Offered, name: str) -> Default | None:
     """What would be the default and cannot be served has no stand-in: another function would answer in its name."""
     reason = offered.left_out.get(name)
-    return Default(None, f"{name!r} cannot be served: {reason}") if reason else None
+    known = reason is not None and reason != UNTRACED  # then it never was what calling the model runs
+    return Default(None, f"{name!r} cannot be served: {reason}") if known else None
 
 
 def _servable(offered: Offered) -> str:

@@ -28,6 +28,7 @@ def served_functions(
     left_out: Mapping[str, str],
     families: Mapping[str, Sequence[str]],
     asked: str | None,
+    untraced: Mapping[str, str],
 ) -> Served:
     """The functions of a file without signatures; those whose traces the inputs' shapes tell apart are one each."""
     unserved = {
@@ -43,7 +44,7 @@ def served_functions(
         else:
             signatures |= {trace: wiring.signature for trace, wiring in renamed.items()}
             variants |= {trace: [wiring] for trace, wiring in renamed.items()}
-    return _served(signatures, variants, Offered(tuple(signatures), asked, unserved, tuple(functions)))
+    return _served(signatures, variants, Offered(tuple(signatures), asked, {**unserved, **untraced}, tuple(functions)))
 
 
 def _signatures(variants: Mapping[str, Sequence[Wiring]]) -> dict[str, Signature]:

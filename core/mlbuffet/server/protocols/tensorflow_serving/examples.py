@@ -1,6 +1,7 @@
 """Classify and regress requests: JSON to serialized tf.Examples."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -48,11 +49,10 @@ def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
     objects = [one for one in (request.context, *request.examples) if isinstance(one, dict)]
     refuse_duplicate_names(body, sum(given) + sum(map(len, objects)), [])
     context = b"" if request.context in (UNSET, None) else encode_example(_features(request.context, "'context'"))
-    serialized = np.empty(len(request.examples), object)
-    serialized[:] = [
-        context + encode_example(_features(example, f"example {index}"))
-        for index, example in enumerate(request.examples)
-    ]
+    examples = [_features(example, f"example {index}") for index, example in enumerate(request.examples)]
+    _agree_on_floats(examples)
+    serialized = np.empty(len(examples), object)
+    serialized[:] = [context + encode_example(example) for example in examples]
     return ExamplesCall(signature, serialized)
 
 
@@ -70,6 +70,15 @@ def _features(example: Any, where: str) -> dict[str, Feature]:
     if not isinstance(example, dict):
         raise InvalidInput(f"{where} is no object of features; it must be one, such as {{'x': 1.0}}")
     return {name: _feature(value, f"feature {name!r} of {where}") for name, value in example.items()}
+
+
+def _agree_on_floats(examples: Sequence[dict[str, Feature]]) -> None:
+    """Where one example has a feature as floats, all have: JavaScript writes 2.0 as 2."""
+    floats = {name for example in examples for name, values in example.items() if values and type(values[0]) is float}
+    for index, example in enumerate(examples):
+        for name in floats & example.keys():
+            if example[name] and type(example[name][0]) is int:
+                example[name] = [_as_float(value, f"feature {name!r} of example {index}") for value in example[name]]
 
 
 def _feature(value: Any, where: str) -> Feature:
@@ -102,7 +111,7 @@ def _element(value: Any, where: str) -> Any:
     raise InvalidInput(f"{where} holds {_shown(value)}; it takes numbers, text, true, false, and lists of them")
 
 
-def _as_float(number: float, where: str) -> float:
+def _as_float(number: Any, where: str) -> float:
     if isinstance(number, int) and abs(number) >= _ABOVE_FLOATS:
         raise _out_of_range(where, "float32")
     return float(number)
