@@ -2,9 +2,9 @@
 
 import msgspec
 import pytest
+from mlbuffet.telemetry.counts import Counts, Present, RequestCounts, total
 
 from mlbuffet.repository import State
-from mlbuffet.telemetry.counts import Counts, Present, RequestCounts, total
 from mlbuffet.telemetry.version_statistics import BatchCounts, VersionStatistics, model_stats
 
 A, B = ("a", 1), ("b", 2)

@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from mlbuffet.telemetry.counts import Counts
+from mlbuffet.telemetry.load_counters import Loads
+from mlbuffet.telemetry.snapshot import Census
+from mlbuffet.telemetry.worker_exchange import Siblings, left_by_predecessor
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository
 from mlbuffet.telemetry import worker_exchange as siblings
-from mlbuffet.telemetry.counts import Counts
-from mlbuffet.telemetry.load_counters import Loads
 from mlbuffet.telemetry.request_counters import Traffic
-from mlbuffet.telemetry.snapshot import Census
-from mlbuffet.telemetry.worker_exchange import Siblings, left_by_predecessor
 from mlbuffet.telemetry.worker_slot import Seat
 
 OTHER = "other", "", 0
