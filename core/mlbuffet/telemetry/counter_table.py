@@ -52,14 +52,15 @@ class CounterTable:
     def _add(self, key: Key, count: int) -> Numbers:
         text = orjson.dumps(key)
         first = _HEAD.size + _aligned(len(text))
-        entry = self._memory[self._end : self._end + first + 8 * count]
-        if self._end + len(entry) + _HEAD.size > len(self._memory):
-            entry = memoryview(bytearray(first + 8 * count))
+        end = first + 8 * count
+        entry = self._memory[self._end : self._end + end + _HEAD.size]  # with the zeros behind it
+        if len(entry) < end + _HEAD.size:
+            entry = memoryview(bytearray(end + _HEAD.size))
         else:
-            self._end += len(entry)
+            self._end += end
         entry[_HEAD.size :] = text.ljust(len(entry) - _HEAD.size, b"\0")
         _HEAD.pack_into(entry, 0, len(text), count)  # last: until then, there is no entry for those who read
-        values = self._entries[key] = entry[first:].cast("d")
+        values = self._entries[key] = entry[first:end].cast("d")
         return values
 
     def _read(self, length: int, count: int) -> None:
