@@ -26,9 +26,9 @@ def measure(repository: ModelRepository) -> Sample:
     if cache.redis is not None:
         gauges["cache_redis_up",] = cache.redis.answers
     counters: dict[Key, Sequence[float]] = {
-        **{("batch_rows", *key): _histogram(one.batches.copy()) for key, one in schedulers.items() if one.batches},
-        **{("cache_hits", model): (number,) for model, number in cache.hits.copy().items()},
-        **{("cache_misses", model): (number,) for model, number in cache.misses.copy().items()},
+        **{("batch_rows", *key): _histogram(dict(one.batches)) for key, one in schedulers.items() if one.batches},
+        **{("cache_hits", model): (number,) for model, number in dict(cache.hits).items()},
+        **{("cache_misses", model): (number,) for model, number in dict(cache.misses).items()},
     }
     return Sample(versions.keys(), gauges, counters)
 

@@ -20,8 +20,8 @@ Numbers: TypeAlias = "memoryview[float]"
 class CounterTable:
     """Entries are only added, and begin with zeros; a process adds to them with ``values(key)[slot] += 1``.
 
-    One process writes to ``memory``, and goes on from what another has left there. Where that is full, what is new is
-    counted where this process alone can read it.
+    One process at a time writes to ``memory``, and goes on from what another has left there. Where that is full, what
+    is new is counted where this process alone can read it.
     """
 
     def __init__(self, memory: memoryview | None = None) -> None:
@@ -29,8 +29,7 @@ class CounterTable:
         self._entries: dict[Key, Numbers] = {}
         self._lock = Lock()
         self._end = 0
-        while (head := _HEAD.unpack_from(self._memory, self._end))[0]:
-            self._read(*head)
+        self.items()
 
     def values(self, key: Key, count: int = 1) -> Numbers:
         """The ``count`` numbers of ``key``; adding to them is for one thread at a time."""
@@ -45,8 +44,10 @@ class CounterTable:
                 values[slot] += amount
 
     def items(self) -> list[tuple[Key, Numbers]]:
-        """All keys, with their numbers."""
+        """All keys, with their numbers; also what another process has added by now."""
         with self._lock:
+            while (head := _HEAD.unpack_from(self._memory, self._end))[0]:
+                self._read(*head)
             return list(self._entries.items())
 
     def _add(self, key: Key, count: int) -> Numbers:

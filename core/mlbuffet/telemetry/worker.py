@@ -44,6 +44,7 @@ class WorkerTelemetry:
         self._sampled: Mapping[Key, Sequence[float]] = {}
         self._lock = Lock()
         self.table = CounterTable() if slot is None else CounterTable(slot.take())
+        self._others = {} if slot is None else {number: CounterTable(one) for number, one in slot.others().items()}
         self.requests = RequestCounters(self.table)
         self._process = self.table.values((PROCESS,), 2)
         self._process[0] = 0  # that of a worker before this one
@@ -76,8 +77,9 @@ class WorkerTelemetry:
 
     def _totals(self) -> Totals:
         versions = self._sample()
-        others = () if self._slot is None else self._slot.others()
-        tables = [(self.table, True), *((CounterTable(memory), lives) for memory, lives in others)]
+        tables = [(self.table, True)]
+        if self._slot is not None:
+            tables += [(table, self._slot.lives(number)) for number, table in self._others.items()]
         return total(tables, versions, time.monotonic())
 
     def _sample(self) -> Collection[Version]:

@@ -1,6 +1,5 @@
 """The memory in which the workers of a server count, each in its part."""
 
-from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, lockf
 from mmap import mmap
 from os import ftruncate
@@ -32,22 +31,21 @@ class WorkerSlot:
         self._memory = memoryview(mmap(self._file, SIZE * self._count))
         return self._part(self._number)
 
-    def others(self) -> Iterator[tuple[memoryview, bool]]:
-        """The memory of each other worker, and whether one lives that has it."""
-        for number in range(self._count):
-            if number != self._number:
-                yield self._part(number), self._is_locked(number)
+    def others(self) -> dict[int, memoryview]:
+        """The memory of the other slots, by their numbers."""
+        return {number: self._part(number) for number in range(self._count) if number != self._number}
 
-    def _part(self, number: int) -> memoryview:
-        return self._memory[SIZE * number : SIZE * (number + 1)]
-
-    def _is_locked(self, number: int) -> bool:
+    def lives(self, number: int) -> bool:
+        """Whether another slot has a worker that lives."""
         try:
             lockf(self._file, LOCK_SH | LOCK_NB, 1, number)
         except OSError:
             return True
         lockf(self._file, LOCK_UN, 1, number)
         return False
+
+    def _part(self, number: int) -> memoryview:
+        return self._memory[SIZE * number : SIZE * (number + 1)]
 
 
 def worker_slots(count: int) -> list[WorkerSlot]:
