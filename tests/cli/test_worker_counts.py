@@ -162,7 +162,7 @@ def test_a_worker_that_hangs_is_not_waited_for(environment: dict[str, str], mode
     with two_workers(environment, model) as (_, address), one_client_each(address) as clients:
         (hung, client), (_, living) = clients.items()
         infer(client), infer(living)
-        metrics(living)
+        wait_until(lambda: metrics(living)[READY] == 2)  # each measures once a second
         os.kill(hung, signal.SIGSTOP)
         try:
             begin = time.monotonic()
