@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from case import Case, Field, Plan
 from figures import Key, Round
 from mlbuffet.server.http.access_log import RequestLog
-from mlbuffet.telemetry.request_counters import Traffic
+from mlbuffet.telemetry.counter_table import CounterTable
+from mlbuffet.telemetry.request_counters import RequestCounters
 
 CALLS = 20_000
 Headers = list[tuple[bytes, bytes]]
@@ -26,8 +27,8 @@ def _prepare(plan: Plan) -> Iterator[Field]:
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    observed = RequestLog(_bare, traffic=Traffic(), access_log=False)
-    logged = RequestLog(_bare, traffic=Traffic(), access_log=True)
+    observed = RequestLog(_bare, counters=RequestCounters(CounterTable()), access_log=False)
+    logged = RequestLog(_bare, counters=RequestCounters(CounterTable()), access_log=True)
     yield Field(
         {
             Key("bare"): partial(_microseconds, _bare, PLAIN),

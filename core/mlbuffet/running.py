@@ -52,7 +52,7 @@ class RunningCalls:
     def shared(cls) -> "RunningCalls":
         """Those that another process can read, where the system has a place for them."""
         try:
-            file = _file_in_memory()
+            file = file_in_memory("mlbuffet-running")
             os.ftruncate(file, _SIZE)
         except OSError:
             return cls()
@@ -171,14 +171,14 @@ def _received(file: Any) -> RunningCalls:
     return RunningCalls(file.detach())
 
 
-def _file_in_memory() -> int:
-    """A file without a name. Raises ``OSError``."""
+def file_in_memory(name: str) -> int:
+    """A file that has ``name`` nowhere but in lists of open files. Raises ``OSError``."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("mlbuffet-running")
+        return os.memfd_create(name)
     from tempfile import mkstemp
 
-    file, name = mkstemp()
-    os.unlink(name)  # noqa: PTH108
+    file, path = mkstemp()
+    os.unlink(path)  # noqa: PTH108
     return file
 
 

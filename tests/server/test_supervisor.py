@@ -22,3 +22,18 @@ def test_no_folder_for_temporary_files_is_told_before_any_worker_starts(
     assert record.getMessage() == (
         "workers need a folder for temporary files; TMPDIR can say where: No such file or directory"
     )
+
+
+def test_no_memory_that_workers_can_share_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(name: str) -> int:
+        raise OSError(24, "Too many open files", name)
+
+    monkeypatch.setattr("mlbuffet.telemetry.worker_slot.file_in_memory", fail)
+    with listen("127.0.0.1", 0) as listener, caplog.at_level(logging.WARNING):
+        Supervisor(2, lambda *_: None, listener)
+    (record,) = caplog.records
+    assert (
+        record.getMessage() == "metrics are those of one worker, without memory that all can share: Too many open files"
+    )

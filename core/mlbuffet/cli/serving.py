@@ -41,7 +41,7 @@ from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.processes.server_process import Server, address_of, is_loopback, listen
 from mlbuffet.server.processes.supervisor import Supervisor
 from mlbuffet.server.processes.temporary_files import own_temporary_folder
-from mlbuffet.telemetry.worker_slot import Seat
+from mlbuffet.telemetry.worker_slot import WorkerSlot
 
 SWITCH_SECONDS = 0.001
 """How soon a thread gives up Python's lock for the event loop; by default it is five times as long.
@@ -165,7 +165,7 @@ class _Worker:
     lines: LogLines
     as_json: bool
 
-    def __call__(self, seat: Seat, connection: Connection | None, running: RunningCalls) -> None:
+    def __call__(self, slot: WorkerSlot | None, connection: Connection | None, running: RunningCalls) -> None:
         self.lines.set_up()
         running.speak_of_crashes(in_file=self.lines.as_json)
         settings, announcement = replace(self.settings, load_first=True), None
@@ -173,7 +173,7 @@ class _Worker:
             settings = self.settings
             announcement = _Announcement(address_of(self.listener), self.as_json, connection)
         try:
-            _serve(self.served, replace(settings, seat=seat), self.listener, self.lines, announcement, running)
+            _serve(self.served, replace(settings, worker_slot=slot), self.listener, self.lines, announcement, running)
         except MLBuffetError as error:
             end_with(error, as_json=self.lines.as_json)
 

@@ -1,35 +1,29 @@
 """The inference service over the models of this process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from anyio.to_thread import run_sync
 
 from mlbuffet.errors import ModelNotFound, ModelNotReady, Overloaded
+from mlbuffet.inference.gauges import measure
 from mlbuffet.inference.local_model import LocalModel
 from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
 from mlbuffet.inference.service import ModelDescription, VersionStatus
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.telemetry.version_statistics import ModelStatistics, VersionStatistics, model_stats
-
-Version = tuple[str, int]
+from mlbuffet.telemetry.totals import Version
+from mlbuffet.telemetry.version_statistics import VersionCounts, VersionStatistics
+from mlbuffet.telemetry.worker import WorkerTelemetry
 
 
 class LocalService:
-    """An `InferenceService`.
+    """An `InferenceService`, which counts in ``telemetry``, if any other than its own is given."""
 
-    It counts in ``statistics``, by version; ``all_statistics`` has what all processes of the server have counted.
-    """
-
-    def __init__(
-        self,
-        repository: ModelRepository,
-        statistics: MutableMapping[Version, VersionStatistics] | None = None,
-        all_statistics: Callable[[], Awaitable[Mapping[Version, ModelStatistics]]] | None = None,
-    ) -> None:
+    def __init__(self, repository: ModelRepository, telemetry: WorkerTelemetry | None = None) -> None:
         self._repository = repository
-        self._statistics = {} if statistics is None else statistics
-        self._all_statistics = all_statistics
+        self._telemetry = telemetry or WorkerTelemetry(partial(measure, repository))
+        self._statistics: dict[Version, VersionStatistics] = {}
 
     def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
         """See `InferenceService`."""
@@ -122,11 +116,9 @@ class LocalService:
         """See `InferenceService`."""
         await run_sync(self._repository.unload, model)
 
-    async def statistics(self) -> Mapping[Version, ModelStatistics]:
+    async def statistics(self) -> Mapping[Version, VersionCounts]:
         """See `InferenceService`."""
-        if self._all_statistics is not None:
-            return await self._all_statistics()
-        return {key: model_stats(*key, counts) for key, counts in self._statistics.items()}
+        return (await self._telemetry.totals()).statistics()
 
     def _version(self, selector: ModelSelector) -> ModelVersion:
         """What ``selector`` means now. Raises `ModelNotFound`."""
@@ -155,7 +147,10 @@ class LocalService:
         if not counted:
             return None
         key = version.name, version.version
-        return self._statistics.get(key) or self._statistics.setdefault(key, VersionStatistics())
+        found = self._statistics.get(key)
+        if found is None:
+            found = self._statistics[key] = VersionStatistics(self._telemetry.table, *key)
+        return found
 
 
 def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:

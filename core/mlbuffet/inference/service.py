@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, Self
 from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
 from mlbuffet.repository import State
 from mlbuffet.scheduling import Batching
-from mlbuffet.telemetry.version_statistics import ModelStatistics
+from mlbuffet.telemetry.version_statistics import VersionCounts
 from mlbuffet.tensors import Signatures
 
 
@@ -133,6 +133,6 @@ class InferenceService(Protocol):
         """Release all versions of a model, once no call uses them."""
         ...
 
-    async def statistics(self) -> Mapping[tuple[str, int], ModelStatistics]:
+    async def statistics(self) -> Mapping[tuple[str, int], VersionCounts]:
         """What was counted of each version that was asked, by model and number."""
         ...

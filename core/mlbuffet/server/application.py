@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from threading import Thread
 
 from anyio.to_thread import current_default_thread_limiter
@@ -12,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
+from mlbuffet.inference.gauges import measure
 from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
 from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath
@@ -23,12 +25,7 @@ from mlbuffet.server.http.prediction import PredictionCodec
 from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.protocols.metrics import Metrics
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.telemetry.aggregate import Ledger
-from mlbuffet.telemetry.load_counters import Loads
-from mlbuffet.telemetry.request_counters import Traffic
-from mlbuffet.telemetry.snapshot import Census
-from mlbuffet.telemetry.version_statistics import VersionStatistics
-from mlbuffet.telemetry.worker_exchange import Siblings, left_by_predecessor
+from mlbuffet.telemetry.worker import WorkerTelemetry
 
 
 def create_app(
@@ -52,7 +49,7 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         loop, loaded = asyncio.get_running_loop(), asyncio.Event()
-        await ledger.start()
+        telemetry.start()
 
         def load_all() -> None:
             repository.load_all(on_change)
@@ -65,23 +62,19 @@ def create_app(
         if chosen.load_first:
             await loaded.wait()
         repository.cache.start()
-        state: dict[str, object] = {"on_refusal": traffic.refuse}
+        state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
-            state["fast_path"] = FastPath(service, fast_endpoints, traffic, max_body=chosen.max_body)
+            state["fast_path"] = FastPath(service, fast_endpoints, telemetry.requests, max_body=chosen.max_body)
         yield state
-        await ledger.close()
+        await telemetry.close()
         await repository.cache.close()
         await asyncio.to_thread(repository.close)  # it waits for calls, and the loop has yet to send what it answered
         if publisher is not None:
             publisher.close()
 
-    traffic, loads = Traffic(), Loads()
-    repository.listen(loads.note)
-    statistics: dict[tuple[str, int], VersionStatistics] = {}
-    inherited = None if chosen.seat is None else left_by_predecessor(chosen.seat)
-    census = Census(repository, traffic, loads, statistics, inherited)
-    ledger = Ledger(repository, census, None if chosen.seat is None else Siblings(chosen.seat, census))
-    service = LocalService(repository, statistics, ledger.statistics)
+    telemetry = WorkerTelemetry(partial(measure, repository), chosen.worker_slot)
+    repository.listen(lambda version: telemetry.note_load(version.name, version.version, version.state.value))
+    service = LocalService(repository, telemetry)
     infer = open_inference.OpenInference(service, chosen)
     predict = tensorflow_serving.TensorFlowServing(service, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
@@ -89,7 +82,7 @@ def create_app(
     codecs: dict[str, PredictionCodec] = {"infer": infer.codec, "predict": predict.codec}
     predictions = [route for route in (*v2, *v1) if route.name in codecs]
     fast_endpoints = [FastEndpoint(route.path_regex, codecs[route.name]) for route in predictions]
-    operations = Metrics(ledger)
+    operations = Metrics(telemetry)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),
@@ -107,7 +100,7 @@ def create_app(
         middleware=[
             Middleware(
                 RequestLog,
-                traffic=traffic,
+                counters=telemetry.requests,
                 access_log=chosen.access_log,
                 answer_cut=management.with_status(answer_http_exception),
             ),

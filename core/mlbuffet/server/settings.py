@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlbuffet.telemetry.worker_slot import Seat
+from mlbuffet.telemetry.worker_slot import WorkerSlot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,8 +23,8 @@ class ServerSettings:
     """The size in bytes of a model that a client may upload, as it is sent and as it is unpacked."""
     workers: int = 1
     """How many processes serve on the socket, this one among them; each knows its own models."""
-    seat: Seat | None = None
-    """Where this process tells the others what it has counted; ``None`` where there are none."""
+    worker_slot: WorkerSlot | None = None
+    """Where this process counts for the others to read; ``None`` where there are none."""
     load_first: bool = False
     """Whether not even a connection is taken until the loading of every model was attempted."""
     allow_changes: bool = False

@@ -1,1 +1,1 @@
-"""What is counted, of all workers of a server."""
+"""What all workers of a server count and measure, in memory that they share."""

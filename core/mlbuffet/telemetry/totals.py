@@ -1,55 +1,65 @@
-"""The statistics of one version from several processes, as one."""
+"""The numbers of all workers of a server, as those of one."""
 
-from mlbuffet.telemetry.version_statistics import (
-    BatchStatistics,
-    Duration,
-    InferenceStatistics,
-    ModelStatistics,
-)
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from operator import add
+from typing import TypeAlias
 
+from mlbuffet.telemetry.counter_table import CounterTable, Key
+from mlbuffet.telemetry.metric_names import GAUGES
+from mlbuffet.telemetry.version_statistics import RunCounts, VersionCounts
 
-def added_statistics(one: ModelStatistics, other: ModelStatistics) -> ModelStatistics:
-    """The counts of both."""
-    return {
-        "name": one["name"],
-        "version": one["version"],
-        "last_inference": max(one["last_inference"], other["last_inference"]),
-        "inference_count": one["inference_count"] + other["inference_count"],
-        "execution_count": one["execution_count"] + other["execution_count"],
-        "inference_stats": _added_stages(one["inference_stats"], other["inference_stats"]),
-        "batch_stats": _added_batches(one["batch_stats"], other["batch_stats"]),
-    }
+PROCESS = "process"
+"""The name of the entry with a worker's id, and when it last showed that it answers, by `time.monotonic`."""
+SILENT = 3.0
+"""Seconds after which a worker that has not shown that it answers is silent."""
+_JOIN: Mapping[str, Callable[..., float]] = {"last_inference": max, "load_seconds": max, "cache_redis_up": min}
+"""How numbers are joined that are not added up."""
 
-
-def _added_stages(one: InferenceStatistics, other: InferenceStatistics) -> InferenceStatistics:
-    return {
-        "success": _added(one["success"], other["success"]),
-        "fail": _added(one["fail"], other["fail"]),
-        "compute_input": _added(one["compute_input"], other["compute_input"]),
-        "compute_infer": _added(one["compute_infer"], other["compute_infer"]),
-        "compute_output": _added(one["compute_output"], other["compute_output"]),
-        "queue": _added(one["queue"], other["queue"]),
-        "cache_hit": _added(one["cache_hit"], other["cache_hit"]),
-        "cache_miss": _added(one["cache_miss"], other["cache_miss"]),
-    }
+Version: TypeAlias = tuple[str, int]
+"""A model's name and the number of its version."""
 
 
-def _added_batches(one: list[BatchStatistics], other: list[BatchStatistics]) -> list[BatchStatistics]:
-    by_size = {batch["batch_size"]: batch for batch in one}
-    for batch in other:
-        size = batch["batch_size"]
-        by_size[size] = _added_batch(by_size[size], batch) if size in by_size else batch
-    return [by_size[size] for size in sorted(by_size)]
+@dataclass(frozen=True)
+class Totals:
+    """The sums of all tables."""
+
+    numbers: Mapping[str, Mapping[Key, Sequence[float]]]
+    """By name and labels."""
+    processes: Mapping[int, bool]
+    """By its id, whether a worker that lives answers, or else is silent."""
+
+    def statistics(self) -> dict[Version, VersionCounts]:
+        """The counts of each version that was asked."""
+        runs: dict[Key, dict[int, RunCounts]] = defaultdict(dict)
+        for (model, number, rows), values in self.numbers["runs"].items():
+            runs[model, number][int(rows)] = RunCounts(*map(int, values))
+        last = self.numbers["last_inference"]
+        return {
+            (str(model), int(number)): VersionCounts(runs[model, number], *map(int, (*last[model, number], *values)))
+            for (model, number), values in self.numbers["statistics"].items()
+        }
 
 
-def _added_batch(one: BatchStatistics, other: BatchStatistics) -> BatchStatistics:
-    return {
-        "batch_size": one["batch_size"],
-        "compute_input": _added(one["compute_input"], other["compute_input"]),
-        "compute_infer": _added(one["compute_infer"], other["compute_infer"]),
-        "compute_output": _added(one["compute_output"], other["compute_output"]),
-    }
+def total(tables: Iterable[tuple[CounterTable, bool]], versions: Collection[Version], now: float) -> Totals:
+    """The sum of what workers have counted, and of the gauges of those that live, as it says beside each table.
 
-
-def _added(one: Duration, other: Duration) -> Duration:
-    return {"count": one["count"] + other["count"], "ns": one["ns"] + other["ns"]}
+    Of versions, and models, that are not among ``versions`` there is nothing. ``now`` is `time.monotonic`.
+    """
+    numbers: dict[str, dict[Key, Sequence[float]]] = defaultdict(dict)
+    processes: dict[int, bool] = {}
+    known = {*versions, *((model,) for model, _ in versions), ("", "")}
+    for table, lives in tables:
+        for key, values in table.items():
+            name, labels = str(key[0]), key[1:]
+            if name == PROCESS:
+                if lives and values[0]:
+                    processes[int(values[0])] = now - values[1] < SILENT
+            elif name in GAUGES and not (lives and not isnan(values[0])):
+                continue
+            elif not labels or name == "versions" or labels[:2] in known:
+                found, join = numbers[name], _JOIN.get(name, add)
+                found[labels] = list(map(join, found[labels], values)) if labels in found else list(values)
+    return Totals(numbers, processes)

@@ -1,74 +1,59 @@
-"""Where a worker leaves what it has counted: its seat in a folder that the workers of a server share."""
+"""The memory in which the workers of a server count, each in its part."""
 
-import os
-import socket
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, lockf
+from mmap import mmap
+from os import ftruncate
+from typing import Any
+
+from mlbuffet.running import file_in_memory
+from mlbuffet.telemetry.counter_table import SIZE
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seat:
-    """One of ``count`` seats, which workers have one after the other: a file that outlives them, and a socket."""
+class WorkerSlot:
+    """The part that is a worker's: one worker has it after the other, and a lock tells whether one lives.
 
-    folder: Path
-    """Where nobody but the user of the server can read, write or connect."""
-    number: int
-    count: int
-    supervisor: int
-    """The process that made the folder, and removes it."""
+    It travels, pickled, to the process of a worker that is being started.
+    """
 
-    @property
-    def socket(self) -> Path:
-        """Where the worker that has the seat is asked for what it has counted by now."""
-        return self.folder / f"{self.number}.socket"
+    def __init__(self, file: int, number: int, count: int) -> None:
+        self._file = file
+        self._number = number
+        self._count = count
 
-    @property
-    def others(self) -> "list[Seat]":
-        """Those beside it."""
-        return [replace(self, number=number) for number in range(self.count) if number != self.number]
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd
 
-    def read(self) -> bytes:
-        """What was written last, whole, by whoever had the seat. Raises ``OSError``."""
-        return self._file.read_bytes()
+        return _received, (DupFd(self._file), self._number, self._count)
 
-    def write(self, text: bytes) -> None:
-        """Replace what was written. Raises ``OSError``."""
-        self._part.write_bytes(text)
-        self._part.replace(self._file)
+    def take(self) -> memoryview:
+        """The memory, which is locked until this process ends."""
+        lockf(self._file, LOCK_EX, 1, self._number)  # others have it only for the moment in which they look
+        self._memory = memoryview(mmap(self._file, SIZE * self._count))
+        return self._part(self._number)
 
-    def leave(self) -> None:
-        """Take away what nobody will look for: where the supervisor has been killed, the folder too."""
-        self._clear(keep_counts=os.getppid() == self.supervisor)
-        if os.getppid() != self.supervisor:
-            for seat in self.others:
-                if not seat.is_taken:
-                    seat._clear(keep_counts=False)
-            with suppress(OSError):  # the last one removes it
-                self.folder.rmdir()
+    def others(self) -> dict[int, memoryview]:
+        """The memory of the other slots, by their numbers."""
+        return {number: self._part(number) for number in range(self._count) if number != self._number}
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether a worker listens at its socket."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(0)
-            try:
-                connection.connect(str(self.socket))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-            except OSError:  # it is too busy to say
-                return True
-        return True
+    def lives(self, number: int) -> bool:
+        """Whether another slot has a worker that lives."""
+        try:
+            lockf(self._file, LOCK_SH | LOCK_NB, 1, number)
+        except OSError:
+            return True
+        lockf(self._file, LOCK_UN, 1, number)
+        return False
 
-    def _clear(self, *, keep_counts: bool) -> None:
-        self.socket.unlink(missing_ok=True)
-        for file in (self._part,) if keep_counts else (self._part, self._file):
-            file.unlink(missing_ok=True)
+    def _part(self, number: int) -> memoryview:
+        return self._memory[SIZE * number : SIZE * (number + 1)]
 
-    @property
-    def _part(self) -> Path:
-        return self.folder / f"{self.number}.part"
 
-    @property
-    def _file(self) -> Path:
-        return self.folder / f"{self.number}.counts"
+def worker_slots(count: int) -> list[WorkerSlot]:
+    """One slot for each of ``count`` workers. Raises ``OSError``."""
+    file = file_in_memory("mlbuffet-counters")
+    ftruncate(file, SIZE * count)
+    return [WorkerSlot(file, number, count) for number in range(count)]
+
+
+def _received(file: Any, number: int, count: int) -> WorkerSlot:
+    return WorkerSlot(file.detach(), number, count)

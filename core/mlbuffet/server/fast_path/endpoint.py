@@ -24,7 +24,7 @@ from mlbuffet.server.http.body import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
 from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, Unwritten
 from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, id_in, new_id
-from mlbuffet.telemetry.request_counters import Traffic
+from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.tensors import rough_size
 
 _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
@@ -54,11 +54,11 @@ class FastPath:
     """Answers for one application."""
 
     def __init__(
-        self, service: InferenceService, endpoints: Sequence[FastEndpoint], traffic: Traffic, *, max_body: int
+        self, service: InferenceService, endpoints: Sequence[FastEndpoint], counters: RequestCounters, *, max_body: int
     ) -> None:
         self._service = service
         self._endpoints = endpoints
-        self._traffic = traffic
+        self._counters = counters
         self._max_body = min(max_body, LARGE - 1)
         self._server_headers: Headers = ()
         self._beginning = self._beginning_of_json = b""
@@ -75,7 +75,7 @@ class FastPath:
         try:
             served = self._service.serve_now(known.selector, counted=known.codec.has_statistics)
         except Overloaded as error:
-            self._traffic.count((known.codec.protocol, error.model, error.version), STATUS[Overloaded], 0.0)
+            self._counters.count((known.codec.protocol, error.model, error.version), STATUS[Overloaded], 0.0)
             return self._refusal(error, known, server_headers)
         except MLBuffetError:
             return None
@@ -94,7 +94,7 @@ class FastPath:
             response = answer.as_response(known.request)
             if "content-encoding" in response.headers:
                 return response
-        self._traffic.count((known.codec.protocol, served.model, served.version), 200, perf_counter() - begin)
+        self._counters.count((known.codec.protocol, served.model, served.version), 200, perf_counter() - begin)
         return self._written(answer, request_id, server_headers)
 
     def _recognize(self, head: Head) -> Known | None:

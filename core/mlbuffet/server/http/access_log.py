@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
 from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, RequestContext, begin_request
-from mlbuffet.telemetry.request_counters import Traffic
+from mlbuffet.telemetry.request_counters import RequestCounters
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
 _HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
@@ -31,13 +31,13 @@ class RequestLog:
         self,
         app: ASGIApp,
         *,
-        traffic: Traffic,
+        counters: RequestCounters,
         access_log: bool,
         answer_cut: Callable[[Request, Exception], Awaitable[Response]] = answer_http_exception,
     ) -> None:
         self._app = app
         self._answer_cut = answer_cut
-        self._traffic = traffic
+        self._counters = counters
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +67,7 @@ class RequestLog:
         finally:
             seconds = perf_counter() - begin
             status = context.status or CLIENT_CLOSED_REQUEST
-            self._traffic.count((context.protocol, context.model, context.version), status, seconds)
+            self._counters.count((context.protocol, context.model, context.version), status, seconds)
             if self._access_log:
                 _log(scope, context, status, seconds)
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -17,7 +17,7 @@ from threading import Thread
 
 from mlbuffet.running import RunningCalls
 from mlbuffet.server.processes.temporary_files import TemporaryFolder
-from mlbuffet.telemetry.worker_slot import Seat
+from mlbuffet.telemetry.worker_slot import WorkerSlot, worker_slots
 
 LONGEST_DELAY = 60.0
 STEADY_SECONDS = 60.0
@@ -25,13 +25,11 @@ STEADY_SECONDS = 60.0
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 _GOOD_EXITS = (0, *(-ending for ending in _ENDINGS))
 _TICK = 0.25
-_LONGEST_FOLDER = 70
-"""Bytes of a path below which sockets are made; an address of a socket has 104 on macOS and 108 on Linux."""
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Seat, Connection | None, RunningCalls], None]
-"""What a worker does, which can be pickled; no other has its seat while it lives.
+Work = Callable[[WorkerSlot | None, Connection | None, RunningCalls], None]
+"""What a worker does, which can be pickled; no other has its slot while it lives.
 
 The first worker says on its connection that it has loaded what it serves; the others, and those that replace a dead
 one, get none, and are to answer only once they have loaded.
@@ -42,7 +40,7 @@ one, get none, and are to answer only once they have loaded.
 class _Place:
     """One of the workers, life after life."""
 
-    number: int
+    slot: WorkerSlot | None
     process: BaseProcess | None = None
     running: RunningCalls = field(default_factory=RunningCalls)
     started: float = 0.0
@@ -60,7 +58,7 @@ class Supervisor:
     def __init__(self, count: int, work: Work, listener: socket.socket) -> None:
         self._work = work
         self._listener = listener
-        self._places = [_Place(number) for number in range(count)]
+        self._places = [_Place(slot) for slot in _slots(count)]
         self._context = get_context("spawn")  # a worker starts clean, whatever threads there are here
         self._received: list[signal.Signals] = []
         self._ending: signal.Signals | None = None
@@ -74,15 +72,12 @@ class Supervisor:
         for ending in _ENDINGS:
             signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
         try:
-            temporary = Path(gettempdir())
-            parent = _short(temporary)
-            folder = TemporaryFolder(parent)
+            folder = TemporaryFolder(Path(gettempdir()))
         except OSError as error:
             reason = error.strerror or error
             logger.error("workers need a folder for temporary files; TMPDIR can say where: %s", reason)
             return 1
-        with folder.kept(as_tmpdir=parent is temporary):
-            self._folder = folder.path
+        with folder.kept():
             if not self._first_has_loaded():
                 return 1
             while self._ending is None or self._running:
@@ -136,9 +131,9 @@ class Supervisor:
         wait([process.sentinel for process in self._running], _TICK)
 
     def _start(self, place: _Place, announce: Connection | None = None) -> None:
-        seat = Seat(folder=self._folder, number=place.number, count=len(self._places), supervisor=os.getpid())
         place.running = RunningCalls.shared()
-        place.process = self._context.Process(target=_live, args=(self._work, seat, announce, place.running))
+        arguments = self._work, place.slot, announce, place.running, os.getpid()
+        place.process = self._context.Process(target=_live, args=arguments)
         place.process.start()
         place.started = time.monotonic()
 
@@ -171,18 +166,21 @@ def _how(process: BaseProcess) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _short(folder: Path) -> Path:
-    """A folder for temporary files, with a path to which that of a socket can be added."""
-    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
-        return Path("/tmp")  # noqa: S108  what is made there has a name that nobody knows, and is private
-    return folder
+def _slots(count: int) -> Sequence[WorkerSlot | None]:
+    try:
+        return worker_slots(count)
+    except OSError as error:
+        logger.warning("metrics are those of one worker, without memory that all can share: %s", error.strerror)
+        return [None] * count
 
 
-def _live(work: Work, seat: Seat, announce: Connection | None, running: RunningCalls) -> None:
+def _live(
+    work: Work, slot: WorkerSlot | None, announce: Connection | None, running: RunningCalls, supervisor: int
+) -> None:
     """Work as a process of its own, which Ctrl-C on a terminal reaches through the supervisor alone."""
     os.setpgrp()
-    Thread(target=_follow, args=(seat.supervisor,), name="mlbuffet-follow", daemon=True).start()
-    work(seat, announce, running)
+    Thread(target=_follow, args=(supervisor,), name="mlbuffet-follow", daemon=True).start()
+    work(slot, announce, running)
 
 
 def _follow(supervisor: int) -> None:

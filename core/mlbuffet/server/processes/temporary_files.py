@@ -39,14 +39,13 @@ class TemporaryFolder:
                     os.close(descriptor)
 
     @contextmanager
-    def kept(self, *, as_tmpdir: bool = True) -> Iterator[None]:
+    def kept(self) -> Iterator[None]:
         """Let ``TMPDIR`` lead there, for this process, its libraries and its children; remove it at the end.
 
         That is so at SIGTERM too, where nobody else handles that.
         """
         before = os.environ.get("TMPDIR"), tempfile.tempdir
-        if as_tmpdir:
-            _set_tmpdir(str(self.path), str(self.path))
+        _set_tmpdir(str(self.path), str(self.path))
         try:
             with _before_sigterm(self.remove):
                 yield

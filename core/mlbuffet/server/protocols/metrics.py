@@ -6,25 +6,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.server.http.openapi import Operation, Protocol
-from mlbuffet.telemetry.aggregate import Ledger
-from mlbuffet.telemetry.counts import Counts
+from mlbuffet.telemetry.totals import Totals
+from mlbuffet.telemetry.worker import WorkerTelemetry
 
 
 class Metrics:
     """Writes down what the server counts anyway."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, telemetry: WorkerTelemetry) -> None:
         self.routes = [Route("/metrics", self.metrics), Route("/monitoring/prometheus/metrics", self.metrics)]
-        self._ledger = ledger
+        self._telemetry = telemetry
 
     async def metrics(self, request: Request) -> Response:
         """Counts and durations of all processes of the server for Prometheus, also at TensorFlow Serving's address."""
-        counts = await self._ledger.counts()
-        text, media_type = await run_in_threadpool(_text, counts, request.headers.get("accept", ""))
+        totals = await self._telemetry.totals()
+        text, media_type = await run_in_threadpool(_text, totals, request.headers.get("accept", ""))
         return Response(text, media_type=media_type)
 
 
-def _text(counts: Counts, accept: str) -> tuple[bytes, str]:
+def _text(totals: Totals, accept: str) -> tuple[bytes, str]:
     # imported at the first question: it takes a tenth of a second
     from prometheus_client import CollectorRegistry, PlatformCollector
     from prometheus_client.exposition import choose_encoder
@@ -32,7 +32,7 @@ def _text(counts: Counts, accept: str) -> tuple[bytes, str]:
     from mlbuffet.telemetry.prometheus_families import Families
 
     registry = CollectorRegistry()
-    registry.register(Families(counts))
+    registry.register(Families(totals))
     PlatformCollector(registry=registry)
     encode, media_type = choose_encoder(accept)
     return encode(registry), media_type

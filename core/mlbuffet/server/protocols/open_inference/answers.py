@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from mlbuffet.inference import ReportedState
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPE_SCHEMA
-from mlbuffet.telemetry.version_statistics import ModelStatistics
+from mlbuffet.server.protocols.open_inference.statistics import ModelStatistics
 
 Dimensions = Annotated[Sequence[int], Meta(description="-1 is a dimension of any size; [-1] alone is any shape too.")]
 

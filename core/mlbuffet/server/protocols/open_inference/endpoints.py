@@ -29,8 +29,9 @@ from mlbuffet.server.protocols.open_inference.answers import (
 )
 from mlbuffet.server.protocols.open_inference.codec import OpenInferenceCodec
 from mlbuffet.server.protocols.open_inference.metadata import model_config, model_metadata
+from mlbuffet.server.protocols.open_inference.statistics import model_stats
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.telemetry.version_statistics import VersionStatistics, model_stats
+from mlbuffet.telemetry.version_statistics import VersionCounts
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -140,8 +141,8 @@ class OpenInference:
             versions = [self._service.status(self.codec.selector(request))]
         else:
             versions = list(self._service.versions(request.path_params.get("model")))
-        counted, none = await self._service.statistics(), VersionStatistics()
-        entries = [counted.get(one[:2]) or model_stats(one.model, one.version, none) for one in versions]
+        counted, none = await self._service.statistics(), VersionCounts()
+        entries = [model_stats(*one[:2], counted.get(one[:2], none)) for one in versions]
         return _json(Statistics(model_stats=entries))
 
     async def index(self, request: Request) -> Response:
