@@ -4,8 +4,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from typing import Literal
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from starlette.applications import Starlette
 from mlbuffet import Runtimes
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.processes.server_process import Server, address_of, listen
+from remote_service import remote_service
 from small_runtimes import repository_of, small_runtimes
 
 pytest_plugins = ["pytester"]
@@ -26,6 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.nodeid.endswith(item.name):  # pytest has no other way to give it one
             item._id = coerce_node_id(f"{item.nodeid.rpartition('::')[0]}::{item.name}")
+
+
+Way = Literal["fast path", "application", "remote service"]
+"""How a request is answered: see docs/architecture.md."""
 
 
 @pytest.fixture
@@ -78,9 +85,17 @@ def serve(
 
     @contextmanager
     def served(
-        path: Path, settings: ServerSettings | None = None, runtimes: Runtimes | None = None
+        path: Path,
+        settings: ServerSettings | None = None,
+        runtimes: Runtimes | None = None,
+        way: Way = "fast path",
     ) -> Iterator[httpx.Client]:
         repository = repository_of(path, runtimes or small_runtimes())
+        settings = replace(settings or ServerSettings(), fast_path=way == "fast path")
+        if way == "remote service":
+            with remote_service(repository) as service, run_app(create_app(service, settings)) as client:
+                yield client
+            return
         loaded = Event()
         with run_app(create_app(repository, settings, on_loaded=loaded.set)) as client:
             assert loaded.wait(120)

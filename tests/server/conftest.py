@@ -22,9 +22,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_models(tmp_path_factory.mktemp("models"), MODELS)
 
 
+@pytest.fixture(scope="module", params=["fast path", "application", "remote service"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How requests are answered, by the words of ``serve``."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def client(serve: Callable[..., AbstractContextManager[httpx.Client]], models: Path) -> Iterator[httpx.Client]:
-    with serve(models, ServerSettings(max_body=LIMIT, allow_changes=True)) as client:
+def client(
+    serve: Callable[..., AbstractContextManager[httpx.Client]], models: Path, way: str
+) -> Iterator[httpx.Client]:
+    with serve(models, ServerSettings(max_body=LIMIT, allow_changes=True), way=way) as client:
         yield client
 
 

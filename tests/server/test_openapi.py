@@ -28,6 +28,13 @@ from mlbuffet.server.protocols.tensorflow_serving.answers import ClassifyAnswer,
 from mlbuffet.server.protocols.tensorflow_serving.classify_regress import encode_classes, encode_regressions
 from uploading import RunApp, uploading
 
+
+@pytest.fixture(scope="module")
+def way() -> str:
+    """The description is that of a server with its own models."""
+    return "fast path"
+
+
 ROOT = Path(__file__).parents[2]
 APP = create_app(ModelRepository(Runtimes()))
 

@@ -14,11 +14,11 @@ INPUT = {"name": "x", "shape": [1], "datatype": "FP32", "data": [2]}
 
 @pytest.fixture(scope="module")
 def client(
-    serve: Callable[..., AbstractContextManager[httpx.Client]], tmp_path_factory: pytest.TempPathFactory
+    serve: Callable[..., AbstractContextManager[httpx.Client]], tmp_path_factory: pytest.TempPathFactory, way: str
 ) -> Iterator[httpx.Client]:
     models = {"m/0/x.half": "half", f"m/{LARGEST}/x.half": "half", "m/1/x.half": "half", "from1/1/x.half": "half"}
     toml = f"labels = {{smallest = 0, largest = {LARGEST}}}\n[cache]"
-    with serve(write_models(tmp_path_factory.mktemp("models"), {**models, "m/model.toml": toml})) as client:
+    with serve(write_models(tmp_path_factory.mktemp("models"), {**models, "m/model.toml": toml}), way=way) as client:
         yield client
 
 

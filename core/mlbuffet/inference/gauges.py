@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from mlbuffet.inference.service import InferenceService
 from mlbuffet.repository import ModelRepository, State
 from mlbuffet.telemetry.counter_table import Key
 from mlbuffet.telemetry.metric_names import BOUNDS
@@ -31,6 +32,13 @@ def measure(repository: ModelRepository) -> Sample:
         **{("cache_misses", model): (number,) for model, number in dict(cache.misses).items()},
     }
     return Sample(versions.keys(), gauges, counters)
+
+
+def measure_service(service: InferenceService) -> Sample:
+    """The versions of a service that has its models elsewhere, and their states."""
+    versions = service.versions()
+    states = Counter(one.state for one in versions)
+    return Sample({one[:2] for one in versions}, {("versions", state.value): states[state] for state in State}, {})
 
 
 def _histogram(batches: Mapping[int, int]) -> Sequence[float]:

@@ -113,7 +113,7 @@ class InferenceService(Protocol):
         ...
 
     def versions(self, model: str | None = None) -> Sequence[VersionStatus]:
-        """All versions of a model, or of all models, by name and number."""
+        """All versions of a model, or of all models, by name and number; may be called in any thread."""
         ...
 
     @property

@@ -13,7 +13,8 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.inference.gauges import measure
+from mlbuffet.inference import InferenceService
+from mlbuffet.inference.gauges import measure, measure_service
 from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
 from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath
@@ -29,52 +30,50 @@ from mlbuffet.telemetry.worker import WorkerTelemetry
 
 
 def create_app(
-    repository: ModelRepository,
+    models: ModelRepository | InferenceService,
     settings: ServerSettings | None = None,
     publisher: Publisher | None = None,
     *,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
 ) -> Starlette:
-    """An ASGI application that answers for the models of ``repository``.
+    """An ASGI application that answers for ``models``: those of a repository, or of a service that has them elsewhere.
 
-    It loads them in a thread of their own when it starts, so that it is live at once and ready when each was tried
-    (with ``load_first`` it is live only then), and closes the repository when it stops. Through ``publisher`` clients
-    add and remove models. ``on_change`` hears of each version when its loading begins and ends, in the thread that
-    loads it; ``on_loaded`` when all are through.
+    The models of a repository are loaded in a thread when the application starts, so that it is live at once and ready
+    when each was tried (with ``load_first`` it is live only then), and the repository is closed when it stops. Through
+    ``publisher`` clients add and remove models. ``on_change`` is called with each version when its loading begins and
+    ends, in the thread that loads it; ``on_loaded`` after the last.
     """
     chosen = settings or ServerSettings()
+    repository = models if isinstance(models, ModelRepository) else None
+    if isinstance(models, ModelRepository):
+        telemetry = WorkerTelemetry(partial(measure, models), chosen.worker_slot)
+        models.listen(lambda version: telemetry.note_load(version.name, version.version, version.state.value))
+        service: InferenceService = LocalService(models, telemetry)
+    else:
+        service = models
+        telemetry = WorkerTelemetry(partial(measure_service, models), chosen.worker_slot)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
-        loop, loaded = asyncio.get_running_loop(), asyncio.Event()
         telemetry.start()
-
-        def load_all() -> None:
-            repository.load_all(on_change)
-            on_loaded()
-            with suppress(RuntimeError):  # the loop may have ended before
-                loop.call_soon_threadsafe(loaded.set)
-
-        # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
-        Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
-        if chosen.load_first:
-            await loaded.wait()
-        repository.cache.start()
+        if repository is not None:
+            loaded = _load_in_thread(repository, on_change, on_loaded)
+            if chosen.load_first:
+                await loaded.wait()
+            repository.cache.start()
         state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
             state["fast_path"] = FastPath(service, fast_endpoints, telemetry.requests, max_body=chosen.max_body)
         yield state
         await telemetry.close()
-        await repository.cache.close()
-        await asyncio.to_thread(repository.close)  # it waits for calls, and the loop has yet to send what it answered
+        if repository is not None:
+            await repository.cache.close()
+            await asyncio.to_thread(repository.close)  # it waits for calls, and the loop has yet to send their answers
         if publisher is not None:
             publisher.close()
 
-    telemetry = WorkerTelemetry(partial(measure, repository), chosen.worker_slot)
-    repository.listen(lambda version: telemetry.note_load(version.name, version.version, version.state.value))
-    service = LocalService(repository, telemetry)
     infer = open_inference.OpenInference(service, chosen)
     predict = tensorflow_serving.TensorFlowServing(service, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
@@ -111,3 +110,20 @@ def create_app(
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200
     app.state.draining = False  # set by the process when it is told to stop
     return app
+
+
+def _load_in_thread(
+    repository: ModelRepository, on_change: Callable[[ModelVersion], None], on_loaded: Callable[[], None]
+) -> asyncio.Event:
+    """Set once the loading of each model was attempted."""
+    loop, loaded = asyncio.get_running_loop(), asyncio.Event()
+
+    def load_all() -> None:
+        repository.load_all(on_change)
+        on_loaded()
+        with suppress(RuntimeError):  # the loop may have ended before
+            loop.call_soon_threadsafe(loaded.set)
+
+    # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
+    Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
+    return loaded

@@ -19,7 +19,7 @@ from mlbuffet.inference import (
 from mlbuffet.inference.offload import code
 from mlbuffet.server.http.body import compress, read_body
 from mlbuffet.server.http.disconnect import unless_disconnected
-from mlbuffet.server.http.request_context import note_version
+from mlbuffet.server.http.request_context import note_version, request_id
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Signatures, rough_size
 
@@ -119,8 +119,7 @@ class PredictionEndpoint:
             deadline = self._deadline()
             size = codec.size_to_decode(request, body, padding)
             asked, encode = await code(size, lambda: codec.decode(request, body, padding, selector, served.signatures))
-            if deadline is not None:
-                asked = replace(asked, deadline=deadline)
+            asked = replace(asked, id=request_id(), deadline=deadline)
             result = await unless_disconnected(served.infer(asked), request.receive)
             return await code(rough_size(result.outputs), lambda: encode(result).as_response(request))
 

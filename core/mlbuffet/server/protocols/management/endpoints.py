@@ -42,7 +42,7 @@ class DefaultRequest(msgspec.Struct, forbid_unknown_fields=True):
 def routes(
     service: InferenceService,
     settings: ServerSettings,
-    repository: ModelRepository,
+    repository: ModelRepository | None,
     publisher: Publisher | None = None,
 ) -> list[Route]:
     """The routes of the API for the models of ``repository``, which ``publisher`` changes, if they can be."""
@@ -77,7 +77,7 @@ class Management:
         self,
         service: InferenceService,
         settings: ServerSettings,
-        repository: ModelRepository,
+        repository: ModelRepository | None,
         publisher: Publisher | None,
     ) -> None:
         self._service = service
@@ -88,6 +88,13 @@ class Management:
         self._readers = publisher.readers if publisher else Readers()
         self._publishing = CapacityLimiter(PUBLISHING)
         self._changing = CapacityLimiter(OTHER_CHANGES)
+
+    @property
+    def _files(self) -> ModelRepository:
+        """The models on disk. Raises `NotChangeable` where they are those of another service."""
+        if self._repository is None:
+            raise NotChangeable("this server has no files of its models: another service has them")
+        return self._repository
 
     async def welcome(self, request: Request) -> Response:
         """That this is MLBuffet, and that it is alive."""
@@ -109,7 +116,7 @@ class Management:
 
     async def information(self, request: Request) -> Response:
         """All versions of a model that are on disk, and which is the default."""
-        return _json(await run_sync(model_information, self._repository, request.path_params["name"]))
+        return _json(await run_sync(model_information, self._files, request.path_params["name"]))
 
     async def predict(self, request: Request) -> Response:
         """Run a model on values, or on an image in a form, by its default signature."""
@@ -118,7 +125,7 @@ class Management:
     async def download(self, request: Request) -> Response:
         """The file of a version, or a zip of all its files."""
         name, number = name_and_version(request)
-        stored = self._repository.stored_version(name, number)
+        stored = self._files.stored_version(name, number)
         with ExitStack() as stack:
             reading = self._readers.reading(stored)
             try:

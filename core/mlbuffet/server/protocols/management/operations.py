@@ -31,9 +31,9 @@ OPERATIONS = {
     Management.test: Operation(answer=answers.Answer),
     Management.help: Operation(answer=str, media_type="text/plain"),
     Management.models: Operation(answer=answers.ModelList),
-    Management.information: Operation(answer=answers.ModelInformation, errors=(404,)),
-    Management.download: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
-    Management.download_model: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404)),
+    Management.information: Operation(answer=answers.ModelInformation, errors=(404, 409)),
+    Management.download: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404, 409)),
+    Management.download_model: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404, 409)),
     Management.choose: Operation(
         answer=answers.Changed, body=DefaultRequest, example={"default": 1}, errors=(400, 404, 422, *_CHANGES)
     ),
