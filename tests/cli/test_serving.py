@@ -41,6 +41,27 @@ def test_models_are_served_until_a_signal_ends_it(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("options", [[], ["--no-fast-path"], ["--no-fast-path", "--workers", "2"]], ids=" ".join)
+def test_answers_are_the_same_without_the_fast_path(
+    environment: dict[str, str], models: Path, options: list[str]
+) -> None:
+    process = serve(environment, models, *options)
+    bodies = {
+        "/v2/models/good/infer": {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]},
+        "/v1/models/good:predict": {"instances": [1]},
+        "/api/v1/models/good/prediction": {"values": [1]},
+        "/v1/models/lost:predict": {"instances": [1]},
+    }
+    with httpx.Client(base_url=address_of(process)) as client:
+        answers = [client.post(path, json=body) for path, body in bodies.items() for _ in range(40)]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert {answer.status_code for answer in answers[:120]} == {200}
+    assert {answer.status_code for answer in answers[120:]} == {404}
+    assert all("2.5" in answer.text for answer in answers[:120])
+    assert all(len(answer.headers["x-request-id"]) == 16 for answer in answers)
+
+
 def test_every_model_that_can_is_batched_if_asked(environment: dict[str, str], models: Path) -> None:
     (models / "nap.sleep").touch()
     process = serve(environment, models, "--batching", "--json")

@@ -4,7 +4,10 @@ import socket
 
 import pytest
 
-from mlbuffet.server.processes.server_process import address_of, listen
+from mlbuffet import Runtimes
+from mlbuffet.repository import ModelRepository
+from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.processes.server_process import Server, address_of, listen
 
 
 def test_a_free_port_is_found_and_shown() -> None:
@@ -22,3 +25,11 @@ def test_an_ipv6_address_is_written_in_brackets() -> None:
 def test_a_port_in_use_is_an_error_at_once() -> None:
     with listen("127.0.0.1", 0) as listener, pytest.raises(OSError, match="in use"):
         listen("127.0.0.1", listener.getsockname()[1])
+
+
+def test_a_server_without_the_fast_path_knows_nothing_of_it() -> None:
+    settings = ServerSettings(fast_path=False)
+    app = create_app(ModelRepository(Runtimes()), settings)
+    protocols = [Server(app, settings).config.http, Server(app).config.http]
+    assert ["fast_path" in str(protocol) for protocol in protocols] == [False, True]
+    assert not any("fast_path" in one.cls.__module__ for one in app.user_middleware)
