@@ -18,7 +18,7 @@ HEAD_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 
 METHODS = "DELETE, GET, HEAD, POST, PUT"
-"""All that any address takes."""
+"""All methods of all routes."""
 
 _VERSIONS = ("1.0", "1.1")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) \S+ HTTP/1\.[01]\r\n")
@@ -26,14 +26,13 @@ _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class LimitedHttpToolsProtocol(HttpToolsProtocol):
-    """Refuses a head with too many headers or bytes (431), one that does not arrive in time (408), or without one Host.
+    """Refuses a head with too many headers or bytes (431), that does not arrive in time (408), or without one Host.
 
-    uvicorn itself does none of it: a client that never ends its head would hold a connection, and memory, for ever.
-    An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
-    lose the body: the request is answered as it is.
+    uvicorn does none of it: a client that never ends its head would hold a connection, and memory, for ever. An offer
+    to switch protocols, such as Java's client makes for HTTP/2, is ignored, because httptools would lose the body.
 
-    In its state the application may leave under ``on_refusal`` a function that hears the status of each request that
-    does not reach it.
+    The state of the application may hold a function under ``on_refusal``, which is called with the status of each
+    request that does not reach the application.
     """
 
     _timer: TimerHandle | None = None
@@ -43,9 +42,9 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     _passed_on = False
     _refused = False
     _refusal = b""
-    """What is to be said once what came before is answered."""
+    """The response to be sent after those to earlier requests."""
     _received = b""
-    """What came last, if no message has ended in it."""
+    """The data received last, if no message has ended in it."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
@@ -133,26 +132,26 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._refusal = head.encode() + body
         self._stop_timer()
         if is_the_applications or self._is_answered:
-            self._say_refusal()
+            self._send_refusal()
 
     @property
     def _is_answered(self) -> bool:
-        """Whether nothing is to be said by the application."""
+        """Whether the application has responded to every request."""
         return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._refusal and self._is_answered:
-            self._say_refusal()
+            self._send_refusal()
 
-    def _say_refusal(self) -> None:
+    def _send_refusal(self) -> None:
         refusal, self._refusal = self._refusal, b""
         if self.transport.is_closing():
             return
         self.transport.write(refusal)
         self.transport.write_eof()
-        # a client that still sends would never read an answer followed by a reset
+        # a client that still sends would never read a response followed by a reset
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:
@@ -162,6 +161,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
 
 
 def _without_upgrade(data: bytes) -> bytes:
-    """``data``, which begins a request, with the header Upgrade under a name that means nothing."""
+    """``data``, which begins a request, with the header Upgrade renamed."""
     head, end, rest = data.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest
