@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -34,7 +34,7 @@ _LENGTH = {"description": "How many bytes are JSON, before raw buffers.", "schem
 _BUFFERS = {"schema": {"type": "string", "format": "binary"}}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The request and response bodies of an endpoint, as the types of its codec.
 
@@ -46,6 +46,7 @@ class Operation:
 
     answer: Any
     body: Any = None
+    _: KW_ONLY
     example: Any = None
     optional: bool = False
     length_header: str | None = None

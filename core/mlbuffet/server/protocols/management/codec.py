@@ -1,4 +1,4 @@
-"""A prediction under /api: values or an image, and the values of the answer."""
+"""The encoding of predictions under /api."""
 
 from starlette.requests import Request
 from typing_extensions import override
@@ -9,9 +9,9 @@ from mlbuffet.server.http.body import header
 from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
 from mlbuffet.server.protocols.management.addresses import name_and_version
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
-from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE, Form
+from mlbuffet.server.protocols.management.multipart import Form, is_form
 from mlbuffet.server.protocols.management.values import decode_values, default_signature, encode_values
-from mlbuffet.tensors import Signature, Signatures, Tensors
+from mlbuffet.tensors import Signatures, Tensors
 
 
 class ValuesCodec(PredictionCodec):
@@ -25,29 +25,25 @@ class ValuesCodec(PredictionCodec):
 
     @override
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        return LARGE if _is_form(request) else len(body)  # an image is larger than its file
+        return LARGE if is_form(_content_type(request)) else len(body)  # an image is larger than its file
 
     @override
     def decode(
         self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
         signature = default_signature(signatures)
-        inputs = _image_of(body, request, signature) if _is_form(request) else decode_values(body, signature)
+        content_type = _content_type(request)
+        if is_form(content_type):
+            image = bytearray()
+            form = Form(content_type, FILE_FIELDS, image.extend)
+            form.feed(body)
+            form.end()
+            inputs: Tensors = image_inputs(bytes(image), signature)
+        else:
+            inputs = decode_values(body, signature)
         asked = InferenceRequest(model=selector, inputs=inputs)
         return asked, lambda result: Answer(encode_values(result.outputs))
 
 
-def _is_form(request: Request) -> bool:
-    return _content_type(request).partition(";")[0].strip().lower() == CONTENT_TYPE
-
-
 def _content_type(request: Request) -> str:
     return header(request, b"content-type") or ""
-
-
-def _image_of(body: bytes, request: Request, signature: Signature) -> Tensors:
-    image = bytearray()
-    form = Form(_content_type(request), FILE_FIELDS, image.extend)
-    form.feed(body)
-    form.end()
-    return image_inputs(bytes(image), signature)

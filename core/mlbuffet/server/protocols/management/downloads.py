@@ -1,4 +1,4 @@
-"""A version as a client gets it: its only file, or all of them as a zip that is made while it is sent."""
+"""Downloads of versions: the only file, or a zip of all files that is written while it is sent."""
 
 import os
 import zipfile
@@ -19,7 +19,7 @@ _PIECE = 2**20
 
 
 class Download(StreamingResponse):
-    """The files that ``reading`` gives, which is left when the answer is sent or the client gone."""
+    """The response with ``files``; exits ``reading`` when it is sent or the client has disconnected."""
 
     def __init__(self, files: Files, title: str, reading: AbstractContextManager[Any]) -> None:
         self._closing = ExitStack()
@@ -42,15 +42,11 @@ class Download(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-class _Outlet(RawIOBase):
-    """What a zip file is written to; it cannot go back, so that nothing has to be kept."""
+class _Unseekable(RawIOBase):
+    """The file that a zip is written to; it cannot seek, so that its content can be sent while it is written."""
 
     def __init__(self) -> None:
         self._written = bytearray()
-
-    @override
-    def writable(self) -> bool:
-        return True
 
     @override
     def write(self, data: Any) -> int:
@@ -58,10 +54,9 @@ class _Outlet(RawIOBase):
         return len(data)
 
     def taken(self) -> bytes:
-        """What was written since."""
-        written = bytes(self._written)
-        self._written.clear()
-        return written
+        """What was written since the last call."""
+        written, self._written = self._written, bytearray()
+        return bytes(written)
 
 
 def _content(file: BinaryIO) -> Generator[bytes, None, None]:
@@ -71,11 +66,11 @@ def _content(file: BinaryIO) -> Generator[bytes, None, None]:
 
 def _zipped(files: Files) -> Generator[bytes, None, None]:
     """The bytes of the zip; without compression, which is of little use for the weights of a model."""
-    outlet = _Outlet()
-    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
+    sink = _Unseekable()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name in files.names:
             with files.open(name) as file, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 for piece in _content(file):
                     entry.write(piece)
-                    yield outlet.taken()
-    yield outlet.taken()
+                    yield sink.taken()
+    yield sink.taken()

@@ -1,10 +1,9 @@
-"""The endpoints below /api/v1, and those that say what there is."""
+"""The endpoints below /api/v1, and those that describe the server."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 import msgspec
-import orjson
 from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from mlbuffet.repository.configuration import Number
 from mlbuffet.repository.reading import Readers
 from mlbuffet.server.http.body import read_body
 from mlbuffet.server.http.change_guard import check_change
+from mlbuffet.server.http.errors import json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.management import answers
 from mlbuffet.server.protocols.management.addresses import SharedRoute, name_and_version
@@ -29,7 +29,7 @@ from mlbuffet.server.protocols.management.uploads import receive_file, receive_f
 from mlbuffet.server.settings import ServerSettings
 
 PUBLISHING = 8
-"""How many uploads are made versions at once; the others wait, without a thread that predictions could use."""
+"""How many uploads are published at the same time; the others wait without occupying a thread."""
 OTHER_CHANGES = 8
 
 
@@ -45,7 +45,7 @@ def routes(
     repository: ModelRepository,
     publisher: Publisher | None = None,
 ) -> list[Route]:
-    """The routes of the API for the models of ``repository``, which ``publisher`` changes, if they can be."""
+    """The routes of the API for the models of ``repository``, which ``publisher`` changes, if there is one."""
     endpoints = Management(service, settings, repository, publisher)
     model, version = "/api/v1/models/{name}", "/api/v1/models/{tag}"
     methods = {
@@ -91,25 +91,29 @@ class Management:
 
     async def welcome(self, request: Request) -> Response:
         """That this is MLBuffet, and that it is alive."""
-        told = answers.status(200, "MLBuffet serves trained models; /help lists what it answers, /docs describes it")
-        return _json(answers.Welcome(http_status=told, status="alive"))
+        description = "MLBuffet serves trained models; /help lists what it answers, /docs describes it"
+        return answers.response(description, status="alive")
 
     async def test(self, request: Request) -> Response:
         """That the API answers."""
-        return _told("the API answers")
+        return answers.response("the API answers")
 
     async def help(self, request: Request) -> Response:
         """What this API answers, as text."""
-        return PlainTextResponse("\n".join(_help_line(route) for route in self.routes) + "\n")
+        lines = []
+        for route in self.routes:
+            methods = " ".join(sorted((route.methods or set()) - {"HEAD"}))
+            lines.append(f"{methods:7}{route.path:40}{(route.endpoint.__doc__ or '').partition('.')[0]}\n")
+        return PlainTextResponse("".join(lines))
 
     async def models(self, request: Request) -> Response:
         """The names of all models."""
         names = sorted({version.model for version in self._service.versions()})
-        return _json({"http_status": answers.status(200, f"{len(names)} models"), "model_list": names})
+        return answers.response(f"{len(names)} models", model_list=names)
 
     async def information(self, request: Request) -> Response:
         """All versions of a model that are on disk, and which is the default."""
-        return _json(await run_sync(model_information, self._repository, request.path_params["name"]))
+        return json_response(await run_sync(model_information, self._repository, request.path_params["name"]))
 
     async def predict(self, request: Request) -> Response:
         """Run a model on values, or on an image in a form, by its default signature."""
@@ -146,17 +150,16 @@ class Management:
         """Make a version the default, such as an older one."""
         publisher = self._may_change(request)
         name = request.path_params["name"]
-        body = await read_body(request, self._settings)
-        version = decode(body, DefaultRequest).default
+        version = decode(await read_body(request, self._settings), DefaultRequest).default
         await run_sync(publisher.choose, name, version, limiter=self._changing)
-        return _changed(200, version, f"version {version} of the model {name!r} is the default")
+        return answers.response(f"version {version} of the model {name!r} is the default", version=version)
 
     async def remove(self, request: Request) -> Response:
         """Remove a version; if it was the default, the next latest becomes it."""
         publisher = self._may_change(request)
         name, number = name_and_version(request)
         version = await run_sync(publisher.remove, name, number, limiter=self._changing)
-        return _changed(200, version, f"version {version} of the model {name!r} was removed")
+        return answers.response(f"version {version} of the model {name!r} was removed", version=version)
 
     async def _upload(
         self, request: Request, receive: Callable[[Request, Upload, ServerSettings], Awaitable[Provenance]]
@@ -165,33 +168,16 @@ class Management:
         name = request.path_params["tag"]
         upload = await run_sync(publisher.receive, name, self._settings.max_upload)
         try:
-            told = await receive(request, upload, self._settings)
-            version = await run_sync(publisher.publish, name, upload, told, limiter=self._publishing)
+            provenance = await receive(request, upload, self._settings)
+            version = await run_sync(publisher.publish, name, upload, provenance, limiter=self._publishing)
         finally:
             with CancelScope(shield=True):
                 await run_sync(upload.discard)
-        return _changed(201, version, f"version {version} of the model {name!r} was added, and is the default")
+        description = f"version {version} of the model {name!r} was added, and is the default"
+        return answers.response(description, 201, version=version)
 
     def _may_change(self, request: Request) -> Publisher:
         check_change(request, self._settings)
         if self._publisher is None:
             raise NotChangeable("this server has no folder to keep models in: start it with a folder of models")
         return self._publisher
-
-
-def _help_line(route: Route) -> str:
-    methods = " ".join(sorted((route.methods or set()) - {"HEAD"}))
-    return f"{methods:7}{route.path:40}{(route.endpoint.__doc__ or '').partition('.')[0]}"
-
-
-def _told(description: str) -> Response:
-    return _json({"http_status": answers.status(200, description)})
-
-
-def _changed(code: int, version: int, description: str) -> Response:
-    answer = answers.Changed(http_status=answers.status(code, description), version=version)
-    return Response(orjson.dumps(answer), code, media_type="application/json")
-
-
-def _json(content: Mapping[str, object]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,4 +1,4 @@
-"""Which model, and which version of it, an address below /v1 means."""
+"""The model and the version that an address below /v1 means."""
 
 import re
 from collections.abc import Sequence
@@ -12,17 +12,11 @@ from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceService, ModelSelector, VersionStatus
 from mlbuffet.version_numbers import version_number
 
-MODEL_ADDRESSES = (
-    "/v1/models/{model}",
-    "/v1/models/{model}/versions/{version}",
-    "/v1/models/{model}/labels/{label}",
-)
-
 _DIGITS = re.compile(r"[0-9]+")
 
 
 class AnyCaseRoute(Route):
-    """A route whose path may be written in capitals; names in it are taken as they are."""
+    """A route whose path matches in lower and upper case; the names in it keep theirs."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -30,7 +24,7 @@ class AnyCaseRoute(Route):
 
 
 def malformed(request: Request) -> HTTPException:
-    """The answer to whatever is no address of the protocol."""
+    """The error for what is not an address of the protocol."""
     return HTTPException(400, f"Malformed request: {request.method} {request.url.path}")
 
 
@@ -56,7 +50,7 @@ def selector_of(request: Request) -> ModelSelector:
 
 
 def no_servable(selector: ModelSelector) -> Exception:
-    """What is raised where there is no such version to answer a prediction."""
+    """What is raised where there is no such version for a prediction."""
     if selector.label is not None:
         return _no_label(selector.label)
     latest = selector.version is None or selector.or_default
@@ -65,7 +59,7 @@ def no_servable(selector: ModelSelector) -> Exception:
 
 
 def find_versions(service: InferenceService, selector: ModelSelector) -> Sequence[VersionStatus]:
-    """The versions whose states are asked for: the one named, or all, the newest first.
+    """The version named by ``selector``, or all versions, the newest first.
 
     Raises `HTTPException` or `InvalidInput`.
     """
@@ -88,5 +82,5 @@ def find_versions(service: InferenceService, selector: ModelSelector) -> Sequenc
 
 
 def _no_label(label: str) -> InvalidInput:
-    """TensorFlow Serving tells an unknown label apart from an unknown model by no status."""
+    """For an unknown label and for an unknown model alike, as in TensorFlow Serving."""
     return InvalidInput(f"Unrecognized servable version label: {label}")

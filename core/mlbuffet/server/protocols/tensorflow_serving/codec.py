@@ -1,7 +1,6 @@
-"""A prediction under /v1: what a request asks, and how its answer is written."""
+"""The encoding of predictions under /v1."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import TypeAlias
 
 from starlette.requests import Request
@@ -21,14 +20,14 @@ from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
 from mlbuffet.server.protocols.tensorflow_serving.examples import decode_examples
 from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
 from mlbuffet.server.protocols.tensorflow_serving.responses import encode_columns, encode_rows
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.tensors import Signature, Signatures, Tensors
 
 Verb: TypeAlias = Callable[[bytes, ModelSelector, Signatures], Decoded]
-"""Reads the body of a request with one verb. Raises `InvalidInput`."""
+"""Decodes the body of a request with one verb. Raises `InvalidInput`."""
 
 
 class ServingCodec(PredictionCodec):
-    """The requests with one verb."""
+    """The encoding of requests with one verb."""
 
     protocol = "v1"
 
@@ -51,34 +50,25 @@ class ServingCodec(PredictionCodec):
 
 
 def predict(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
-    """A call with rows or columns; the answer has the same form."""
-    asked = decode_predict(body, signatures)
-    encode = encode_rows if asked.in_rows else encode_columns
-    return _decoded(selector, asked.inputs, asked.signature, None, encode)
-
-
-def classify(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
-    """A call for the classes of examples, with their scores."""
-    asked = decode_examples(body, signatures)
-    wanted = outputs_of_classifier(signatures[asked.signature], asked.signature)
-    encode = partial(encode_classes, count=len(asked.examples))
-    return _decoded(selector, {INPUT: asked.examples}, asked.signature, wanted, encode)
-
-
-def regress(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
-    """A call for the values of examples."""
-    asked = decode_examples(body, signatures)
-    wanted = outputs_of_regressor(signatures[asked.signature], asked.signature)
-    encode = partial(encode_regressions, count=len(asked.examples))
-    return _decoded(selector, {INPUT: asked.examples}, asked.signature, wanted, encode)
-
-
-def _decoded(
-    selector: ModelSelector,
-    inputs: Tensors,
-    signature: str | None,
-    outputs: Sequence[str] | None,
-    encode: Callable[[Tensors], bytes],
-) -> Decoded:
-    asked = InferenceRequest(model=selector, inputs=inputs, signature=signature, outputs=outputs, any_shape=True)
+    """A call with rows or columns; the response has the same form."""
+    call = decode_predict(body, signatures)
+    encode = encode_rows if call.in_rows else encode_columns
+    asked = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, any_shape=True)
     return asked, lambda result: Answer(encode(result.outputs))
+
+
+def _of_examples(outputs_of: Callable[[Signature, str], list[str]], encode: Callable[[Tensors, int], bytes]) -> Verb:
+    """A call with examples, for the outputs that ``outputs_of`` names."""
+
+    def decode(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
+        name, examples = decode_examples(body, signatures)
+        outputs = outputs_of(signatures[name], name)
+        inputs = {INPUT: examples}
+        asked = InferenceRequest(model=selector, inputs=inputs, signature=name, outputs=outputs, any_shape=True)
+        return asked, lambda result: Answer(encode(result.outputs, len(examples)))
+
+    return decode
+
+
+classify = _of_examples(outputs_of_classifier, encode_classes)
+regress = _of_examples(outputs_of_regressor, encode_regressions)

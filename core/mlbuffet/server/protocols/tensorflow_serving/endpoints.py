@@ -1,18 +1,15 @@
 """The endpoints below /v1."""
 
-from collections.abc import Mapping
-
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceService
+from mlbuffet.server.http.errors import json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.tensorflow_serving import codec
 from mlbuffet.server.protocols.tensorflow_serving.addresses import (
-    MODEL_ADDRESSES,
     AnyCaseRoute,
     find_versions,
     malformed,
@@ -27,7 +24,8 @@ from mlbuffet.server.settings import ServerSettings
 def routes(endpoints: "TensorFlowServing") -> list[Route]:
     """The routes of the protocol."""
     found: list[Route] = []
-    for model in MODEL_ADDRESSES:
+    for address in ("", "/versions/{version}", "/labels/{label}"):
+        model = "/v1/models/{model}" + address
         found += [
             AnyCaseRoute(f"{model}:predict", endpoints.predict, methods=["POST"]),
             AnyCaseRoute(f"{model}:classify", endpoints.classify, methods=["POST"]),
@@ -69,13 +67,13 @@ class TensorFlowServing:
         """The signatures of a model."""
         selector = selector_of(request)
         try:
-            return _json(model_metadata(await self._service.describe(selector)))
+            return json_response(model_metadata(await self._service.describe(selector)))
         except ModelNotFound:
             raise no_servable(selector) from None
 
     async def status(self, request: Request) -> Response:
         """The states of all versions of a model, or of the one named."""
-        return _json(model_status(find_versions(self._service, selector_of(request))))
+        return json_response(model_status(find_versions(self._service, selector_of(request))))
 
     async def nameless(self, request: Request) -> Response:
         """The protocol has no list of models."""
@@ -84,7 +82,3 @@ class TensorFlowServing:
     async def malformed(self, request: Request) -> Response:
         """Whatever else is asked for below /v1."""
         raise malformed(request)
-
-
-def _json(content: Mapping[str, object]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,7 +1,6 @@
 """Classify and regress requests: JSON to serialized tf.Examples."""
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +12,7 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.json_tensors.text import decode
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.tensorflow_serving.example_message import Feature, encode_example
-from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
+from mlbuffet.server.protocols.tensorflow_serving.requests import named_signature
 from mlbuffet.server.protocols.tensorflow_serving.values import bytes_from_base64, is_base64, refuse_many_objects
 from mlbuffet.tensors import Signatures
 
@@ -30,16 +29,11 @@ class ExamplesRequest(msgspec.Struct):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ExamplesCall:
-    """What a request asks for: a signature, and serialized examples, shape [count]."""
+def decode_examples(body: bytes, signatures: Signatures) -> tuple[str, NDArray[Any]]:
+    """The signature that ``body`` names, and its serialized examples, shape [count].
 
-    signature: str
-    examples: NDArray[Any]
-
-
-def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
-    """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    Raises `InvalidInput`, which names the place of the error.
+    """
     refuse_many_objects(body, "the request")
     request = decode(body, ExamplesRequest)
     signature = named_signature(request.signature_name, signatures)
@@ -53,17 +47,16 @@ def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
         context + encode_example(_features(example, f"example {index}"))
         for index, example in enumerate(request.examples)
     ]
-    return ExamplesCall(signature, serialized)
+    return signature, serialized
 
 
 def _check_list(examples: Any) -> None:
     rule = "a list with one object of features or more"
     if examples is UNSET:
         raise InvalidInput(f"the request has no 'examples', {rule}")
-    if not isinstance(examples, list):
-        raise InvalidInput(f"'examples' is {_shown(examples)}; it must be {rule}")
-    if not examples:
-        raise InvalidInput(f"'examples' is empty; it must be {rule}")
+    if not isinstance(examples, list) or not examples:
+        what = "empty" if isinstance(examples, list) else _shown(examples)
+        raise InvalidInput(f"'examples' is {what}; it must be {rule}")
 
 
 def _features(example: Any, where: str) -> dict[str, Feature]:

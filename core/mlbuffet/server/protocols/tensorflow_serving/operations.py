@@ -20,19 +20,19 @@ _EXAMPLES = {"examples": [{"x": 1.0}, {"x": [2.0]}]}
 
 OPERATIONS = {
     TensorFlowServing.predict: Operation(
-        answer=answers.PredictAnswer,
-        body=Annotated[PredictRequest, _ROWS_OR_COLUMNS],
+        answers.PredictAnswer,
+        Annotated[PredictRequest, _ROWS_OR_COLUMNS],
         example={"instances": [1.0, 2.0, 5.0]},
         errors=_OF_INFERENCE,
     ),
     TensorFlowServing.classify: Operation(
-        answer=answers.ClassifyAnswer, body=ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
+        answers.ClassifyAnswer, ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
     ),
     TensorFlowServing.regress: Operation(
-        answer=answers.RegressAnswer, body=ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
+        answers.RegressAnswer, ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
     ),
-    TensorFlowServing.metadata: Operation(answer=answers.ServingMetadata, errors=_OF_MODELS),
-    TensorFlowServing.status: Operation(answer=answers.ModelStatus, errors=(400, 404)),
+    TensorFlowServing.metadata: Operation(answers.ServingMetadata, errors=_OF_MODELS),
+    TensorFlowServing.status: Operation(answers.ModelStatus, errors=(400, 404)),
 }
 
 
