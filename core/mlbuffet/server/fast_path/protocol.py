@@ -62,7 +62,9 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
             known = fast_path.known(head) if end else None
             if known is None:
                 break
-            self._keep_alive()
+            self._active_at = self.loop.time()
+            if self.timeout_keep_alive_task is None:  # one timer for many requests
+                self._end_when_idle(self.timeout_keep_alive)
             if len(rest) < known.length:
                 self._hold(data, again=bool(held))
                 return b""
@@ -103,12 +105,6 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
     @property
     def _is_idle(self) -> bool:
         return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
-
-    def _keep_alive(self) -> None:
-        """Postpone the end of an idle connection, without a timer for each request."""
-        self._active_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._end_when_idle(self.timeout_keep_alive)
 
     def _end_when_idle(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

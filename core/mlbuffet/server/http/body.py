@@ -30,6 +30,12 @@ def header(request: Request, name: bytes) -> str | None:
     return b", ".join(values).decode("latin-1") if values else None
 
 
+def announced_length(request: Request) -> int:
+    """The header Content-Length; 0 where it is missing or not a number."""
+    announced = header(request, b"content-length") or ""
+    return int(announced) if announced.isascii() and announced.isdigit() else 0
+
+
 async def read_body(request: Request, settings: ServerSettings, padding: int = 0) -> bytes:
     """The body, decompressed, behind ``padding`` zero bytes.
 
@@ -37,8 +43,7 @@ async def read_body(request: Request, settings: ServerSettings, padding: int = 0
     that does not arrive in time; 415 for an unknown encoding; 400 for one that is corrupt or ends early.
     """
     limit = settings.max_body
-    announced = header(request, b"content-length") or ""
-    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+    if announced_length(request) > limit:
         raise too_large(limit)
     message = begin(request.receive())
     if not isinstance(message, Pending) and not message.get("more_body"):

@@ -39,7 +39,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = False
     _in_message = False
-    _passed_on = False
     _refused = False
     _refusal = b""
     """The response to be sent after those to earlier requests."""
@@ -62,7 +61,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             return
         self._received = data if self._in_message else _without_upgrade(data)
         super().data_received(self._received)
-        if self._in_head:  # a head mostly comes whole, and needs no timer
+        if self._in_head and not self._refused:  # a head mostly comes whole, and needs no timer
             self._head_bytes += len(data)
             self._check_head()
             if self._timer is None:
@@ -73,13 +72,11 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._in_message = True
-        self._passed_on = False
         self._head_bytes = 0
         self._stop_timer()
 
     @override
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._stop_timer()
         self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         self._check_head()
@@ -88,7 +85,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         elif problem := host_problem(self.headers, self.parser.get_http_version()):
             self._refuse(400, problem)
         if not self._refused:
-            self._passed_on = True
+            self._in_head = False
             super().on_headers_complete()
 
     @override
@@ -121,7 +118,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        is_the_applications = self._in_message and self._passed_on
+        is_the_applications = self._in_message and not self._in_head
         if not is_the_applications:
             self.app_state.get("on_refusal", int)(status)
         body = orjson.dumps({"error": message})

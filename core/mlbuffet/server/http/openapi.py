@@ -103,15 +103,21 @@ def _operation(protocol: Protocol, route: Route, method: str, path: str, schema_
     ]
     for name, required in operation.query.items():
         parameters.append({"name": name, "in": "query", "required": required, "schema": {"type": "string"}})
+    response: Schema = {
+        "description": HTTPStatus(operation.status).phrase,
+        "content": {operation.media_type: {"schema": schema_of[operation.answer]}},
+    }
     if operation.length_header:
         parameters.append({"name": operation.length_header, "in": "header", **_LENGTH})
+        response["content"]["application/octet-stream"] = _BUFFERS
+        response["headers"] = {operation.length_header: _LENGTH}
     described: Schema = {
         "tags": [protocol.title],
         "operationId": re.sub(r"\W+", "_", f"{method}{path}"),
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
         "parameters": parameters,
-        "responses": {str(operation.status): _answer(operation, schema_of)},
+        "responses": {str(operation.status): response},
     }
     if operation.body is not None or operation.other_bodies:
         described["requestBody"] = _body(operation, schema_of)
@@ -129,17 +135,6 @@ def _body(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
     if operation.length_header:
         content["application/octet-stream"] = _BUFFERS
     return {"required": not operation.optional, "content": content}
-
-
-def _answer(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
-    answer: Schema = {
-        "description": HTTPStatus(operation.status).phrase,
-        "content": {operation.media_type: {"schema": schema_of[operation.answer]}},
-    }
-    if operation.length_header:
-        answer["content"]["application/octet-stream"] = _BUFFERS
-        answer["headers"] = {operation.length_header: _LENGTH}
-    return answer
 
 
 def _markdown(docstring: str) -> str:

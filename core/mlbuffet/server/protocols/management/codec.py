@@ -1,17 +1,29 @@
 """The encoding of predictions under /api."""
 
+from typing import Any
+
+import msgspec
+import orjson
 from starlette.requests import Request
 from typing_extensions import override
 
+from mlbuffet.errors import InvalidInput
 from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.inference.offload import LARGE
+from mlbuffet.json_tensors.text import decode, encode_array
 from mlbuffet.server.http.body import header
 from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
 from mlbuffet.server.protocols.management.addresses import name_and_version
+from mlbuffet.server.protocols.management.answers import status
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
 from mlbuffet.server.protocols.management.multipart import Form, is_form
-from mlbuffet.server.protocols.management.values import decode_values, default_signature, encode_values
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
+
+
+class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What is predicted from."""
+
+    values: Any
 
 
 class ValuesCodec(PredictionCodec):
@@ -31,7 +43,7 @@ class ValuesCodec(PredictionCodec):
     def decode(
         self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        signature = default_signature(signatures)
+        signature = signatures[signatures.resolve(None)]
         content_type = _content_type(request)
         if is_form(content_type):
             image = bytearray()
@@ -40,10 +52,54 @@ class ValuesCodec(PredictionCodec):
             form.end()
             inputs: Tensors = image_inputs(bytes(image), signature)
         else:
-            inputs = decode_values(body, signature)
+            inputs = _decode_values(body, signature)
         asked = InferenceRequest(model=selector, inputs=inputs)
-        return asked, lambda result: Answer(encode_values(result.outputs))
+        return asked, lambda result: Answer(_encode_values(result.outputs))
 
 
 def _content_type(request: Request) -> str:
     return header(request, b"content-type") or ""
+
+
+def _decode_values(body: bytes, signature: Signature) -> Tensors:
+    """The inputs by name. Raises `InvalidInput`."""
+    values = decode(body, PredictionRequest).values
+    _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
+    return inputs
+
+
+def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
+    specs = signature.inputs
+    if isinstance(values, dict):
+        return {name: _batched(value, specs[name]) if name in specs else value for name, value in values.items()}
+    if len(specs) != 1:
+        names = ", ".join(map(repr, specs))
+        raise InvalidInput(f"the model has {len(specs)} inputs: give 'values' as an object with {names or 'nothing'}")
+    (spec,) = specs.values()
+    return {spec.name: _batched(values, spec)}
+
+
+def _encode_values(outputs: Tensors) -> bytes:
+    """The answer. Raises `InvalidInput` for what JSON cannot hold."""
+    texts: dict[str, orjson.Fragment] = {}
+    for name, array in outputs.items():
+        try:
+            texts[name] = orjson.Fragment(encode_array(array))
+        except UnicodeDecodeError:
+            text = f"output {name!r} holds bytes that are not UTF-8, which JSON cannot hold; ask /v2"
+            raise InvalidInput(text) from None
+    values = next(iter(texts.values())) if len(texts) == 1 else texts
+    return orjson.dumps({"http_status": status(200, "the model's prediction"), "values": values})
+
+
+def _batched(value: Any, spec: TensorSpec) -> Any:
+    """``value`` as a batch of one, where it has exactly one dimension less than the model takes."""
+    return [value] if spec.shape is not None and _rank(value) == len(spec.shape) - 1 else value
+
+
+def _rank(value: Any) -> int:
+    rank = 0
+    while isinstance(value, list):
+        rank += 1
+        value = value[0] if value else None
+    return rank

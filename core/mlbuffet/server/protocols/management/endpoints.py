@@ -46,32 +46,11 @@ def routes(
     publisher: Publisher | None = None,
 ) -> list[Route]:
     """The routes of the API for the models of ``repository``, which ``publisher`` changes, if there is one."""
-    endpoints = Management(service, settings, repository, publisher)
-    model, version = "/api/v1/models/{name}", "/api/v1/models/{tag}"
-    methods = {
-        "GET": endpoints.download_model,
-        "POST": endpoints.upload,
-        "PUT": endpoints.upload_raw,
-        "DELETE": endpoints.remove,
-    }
-    endpoints.routes = [
-        Route("/", endpoints.welcome),
-        Route("/help", endpoints.help),
-        Route("/api/test", endpoints.test),
-        Route("/api/v1/models", endpoints.models),
-        Route(f"{model}/information", endpoints.information),
-        Route(f"{model}/default", endpoints.choose, methods=["POST"]),
-        Route(f"{version}/download", endpoints.download),
-        Route(f"{version}/prediction", endpoints.predict, methods=["POST"]),
-        *(SharedRoute(version, endpoint, method, ["HEAD", *methods]) for method, endpoint in methods.items()),
-    ]
-    return endpoints.routes
+    return Management(service, settings, repository, publisher).routes
 
 
 class Management:
     """The endpoints, over one service and the files of its models."""
-
-    routes: list[Route]
 
     def __init__(
         self,
@@ -88,6 +67,19 @@ class Management:
         self._readers = publisher.readers if publisher else Readers()
         self._publishing = CapacityLimiter(PUBLISHING)
         self._changing = CapacityLimiter(OTHER_CHANGES)
+        model, version = "/api/v1/models/{name}", "/api/v1/models/{tag}"
+        methods = {"GET": self.download_model, "POST": self.upload, "PUT": self.upload_raw, "DELETE": self.remove}
+        self.routes = [
+            Route("/", self.welcome),
+            Route("/help", self.help),
+            Route("/api/test", self.test),
+            Route("/api/v1/models", self.models),
+            Route(f"{model}/information", self.information),
+            Route(f"{model}/default", self.choose, methods=["POST"]),
+            Route(f"{version}/download", self.download),
+            Route(f"{version}/prediction", self.predict, methods=["POST"]),
+            *(SharedRoute(version, endpoint, method, ["HEAD", *methods]) for method, endpoint in methods.items()),
+        ]
 
     async def welcome(self, request: Request) -> Response:
         """That this is MLBuffet, and that it is alive."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlbuffet.repository import ModelRepository, State, StoredVersion
+from mlbuffet.repository import ModelRepository, Provenance, State, StoredVersion
 from mlbuffet.repository.provenance import read_provenance
 from mlbuffet.server.protocols.management.answers import ModelInformation, VersionInformation, status
 
@@ -24,14 +24,15 @@ def model_information(repository: ModelRepository, name: str) -> ModelInformatio
 
 def _version_information(stored: StoredVersion, description: str, library: str) -> VersionInformation:
     place = stored.place or stored.path
-    uploaded = read_provenance(place)
+    unknown = Provenance(file=stored.path.name, time=_changed(place), description="", library_version="")
+    uploaded = read_provenance(place) or unknown
     return VersionInformation(
         path=_relative(stored),
-        file=uploaded.file if uploaded else stored.path.name,
-        time=uploaded.time if uploaded else _changed(place),
-        description=uploaded.description if uploaded and uploaded.description else description,
+        file=uploaded.file,
+        time=uploaded.time,
+        description=uploaded.description or description,
         ml_library=library,
-        library_version=uploaded.library_version if uploaded else "",
+        library_version=uploaded.library_version,
     )
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from mlbuffet.errors import InvalidInput, UploadTooLarge
 from mlbuffet.repository import Provenance, Upload
-from mlbuffet.server.http.body import arriving
+from mlbuffet.server.http.body import announced_length, arriving
 from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE, MAX_FIELD_BYTES, Form, is_form
 from mlbuffet.server.settings import ServerSettings
 
@@ -43,8 +43,7 @@ async def receive_file(request: Request, upload: Upload, settings: ServerSetting
 async def _pieces(request: Request, settings: ServerSettings) -> AsyncIterator[bytes]:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(415, "an upload is taken as it is, without a content encoding")
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > settings.max_upload + MAX_FIELD_BYTES:
+    if announced_length(request) > settings.max_upload + MAX_FIELD_BYTES:
         raise UploadTooLarge(settings.max_upload)
     gathered = bytearray()
     async for piece in arriving(request, settings.body_idle_seconds):

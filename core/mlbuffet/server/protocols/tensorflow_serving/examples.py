@@ -1,5 +1,6 @@
 """Classify and regress requests: JSON to serialized tf.Examples."""
 
+import json
 import math
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from mlbuffet.server.protocols.tensorflow_serving.requests import named_signatur
 from mlbuffet.server.protocols.tensorflow_serving.values import bytes_from_base64, is_base64, refuse_many_objects
 from mlbuffet.tensors import Signatures
 
+_TYPE_NAMES: dict[type, str] = {str: "text", list: "a list within a list", dict: "an object"}
 _ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinity by a float32
 
 
@@ -66,13 +68,16 @@ def _features(example: Any, where: str) -> dict[str, Feature]:
 
 
 def _feature(value: Any, where: str) -> Feature:
-    """The values of a feature, all of one type: bytes, floats or integers, as which bools count.
+    """The values of a feature, all of one type: bytes, floats or integers, with bools among the integers.
 
     Where one number is a float, all are: JavaScript writes 2.0 as 2.
     """
     items = value if isinstance(value, list) else [value]
     if {type(item) for item in items} == {int, float}:
-        items = [_as_float(item, where) for item in items]
+        try:
+            items = [float(item) for item in items]
+        except OverflowError:
+            raise _out_of_range(where, "float32") from None
     values = [_element(item, where) for item in items]
     for item, element in zip(items, values, strict=True):
         if type(element) is not type(values[0]):
@@ -95,28 +100,11 @@ def _element(value: Any, where: str) -> Any:
     raise InvalidInput(f"{where} holds {_shown(value)}; it takes numbers, text, true, false, and lists of them")
 
 
-def _as_float(number: float, where: str) -> float:
-    if isinstance(number, int) and abs(number) >= _ABOVE_FLOATS:
-        raise _out_of_range(where, "float32")
-    return float(number)
-
-
 def _out_of_range(where: str, kind: str) -> InvalidInput:
     return InvalidInput(f"{where} holds a number that is out of the range of {kind}")
 
 
 def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case bytes() | str():
-            return "text"
-        case dict() if is_base64(value):
-            return "bytes"
-        case list():
-            return "a list within a list"
-        case dict():
-            return "an object"
-    return str(value)
+    if is_base64(value):
+        return "bytes"
+    return _TYPE_NAMES.get(type(value)) or json.dumps(value)
