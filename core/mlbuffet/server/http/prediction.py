@@ -47,7 +47,7 @@ class Unwritten(NamedTuple):
 
 Outcome: TypeAlias = Response | Unwritten | Exception
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
-"""The decoded request, and the encoder of its result, which raises `InvalidInput` for what cannot be sent as asked."""
+"""The decoded request, and the encoder of its result, which raises `InvalidInput` for an output that cannot be sent as wanted."""
 
 
 class PredictionCodec(ABC):
@@ -111,10 +111,12 @@ class PredictionEndpoint:
             seconds = self._settings.request_timeout
             deadline = None if seconds is None else Deadline.after(seconds)
             size = codec.size_to_decode(request, body, padding)
-            asked, encode = await code(size, lambda: codec.decode(request, body, padding, selector, served.signatures))
+            decoded, encode = await code(
+                size, lambda: codec.decode(request, body, padding, selector, served.signatures)
+            )
             if deadline is not None:
-                asked = replace(asked, deadline=deadline)
-            result = await unless_disconnected(served.infer(asked), request.receive)
+                decoded = replace(decoded, deadline=deadline)
+            result = await unless_disconnected(served.infer(decoded), request.receive)
             return await code(rough_size(result.outputs), lambda: encode(result).as_response(request))
 
 

@@ -1,4 +1,4 @@
-"""Which model, and which version of it, an address below /api/v1 means."""
+"""The model and the version that an address below /api/v1 means."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def name_and_version(request: Request) -> tuple[str, int | None]:
 
 
 class SharedRoute(Route):
-    """One of several routes of one path, each with other methods; any of them knows all that are allowed there."""
+    """One of several routes of a path, each for one method; its error 405 lists the methods of all of them."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], method: str, allowed: Sequence[str]) -> None:
         super().__init__(path, endpoint, methods=[method])

@@ -50,22 +50,16 @@ class ValuesCodec(PredictionCodec):
             form = Form(content_type, FILE_FIELDS, image.extend)
             form.feed(body)
             form.end()
-            inputs: Tensors = image_inputs(bytes(image), signature)
+            inputs = image_inputs(bytes(image), signature)
         else:
-            inputs = _decode_values(body, signature)
-        asked = InferenceRequest(model=selector, inputs=inputs)
-        return asked, lambda result: Answer(_encode_values(result.outputs))
+            values = decode(body, PredictionRequest).values
+            _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
+        decoded = InferenceRequest(model=selector, inputs=inputs)
+        return decoded, lambda result: Answer(_encode_values(result.outputs))
 
 
 def _content_type(request: Request) -> str:
     return header(request, b"content-type") or ""
-
-
-def _decode_values(body: bytes, signature: Signature) -> Tensors:
-    """The inputs by name. Raises `InvalidInput`."""
-    values = decode(body, PredictionRequest).values
-    _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
-    return inputs
 
 
 def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
@@ -80,7 +74,7 @@ def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
 
 
 def _encode_values(outputs: Tensors) -> bytes:
-    """The answer. Raises `InvalidInput` for what JSON cannot hold."""
+    """The response. Raises `InvalidInput` for bytes that are not UTF-8."""
     texts: dict[str, orjson.Fragment] = {}
     for name, array in outputs.items():
         try:

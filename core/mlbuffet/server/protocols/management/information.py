@@ -1,4 +1,4 @@
-"""What is told about the versions of a model."""
+"""Information about the versions of a model."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,8 @@ def model_information(repository: ModelRepository, name: str) -> ModelInformatio
         library = version.model.runtime.name if version and version.state is State.READY else ""
         listed[str(one.version)] = _version_information(one, stored.configuration.description, library)
     default = repository.get(name).version
-    told = status(200, f"{len(listed)} versions; {default} is the default")
-    return ModelInformation(http_status=told, tag_list_versions=listed, default_version=default)
+    known = status(200, f"{len(listed)} versions; {default} is the default")
+    return ModelInformation(http_status=known, tag_list_versions=listed, default_version=default)
 
 
 def _version_information(stored: StoredVersion, description: str, library: str) -> VersionInformation:
@@ -37,7 +37,7 @@ def _version_information(stored: StoredVersion, description: str, library: str) 
 
 
 def _relative(stored: StoredVersion) -> str:
-    """Where the artifact lies, from the folder of models on."""
+    """The path of the artifact below the folder of models."""
     place = stored.place or stored.path
     top = place if place.is_file() or place.name == stored.name else place.parent
     return stored.path.relative_to(top.parent).as_posix()

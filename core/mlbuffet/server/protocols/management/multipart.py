@@ -51,19 +51,19 @@ class Form:
             )
 
     def feed(self, data: bytes) -> None:
-        """Take more of the body."""
+        """Parse the next piece of the body."""
         with _as_invalid_input():
             self._parser.write(data)
 
     def end(self) -> None:
-        """The body has ended. Raises `InvalidInput` where the form has not, or has no file."""
+        """End the body. Raises `InvalidInput` where the form is cut off, or has no file."""
         if not self._ended:
             raise InvalidInput(f"the body is not valid {CONTENT_TYPE}: it is cut")
         if self.file_name is None:
             raise InvalidInput(f"the form has no file in its field {self._file_fields[0]!r}")
 
     def text(self, field: str) -> str:
-        """What a field says; nothing where it is not there."""
+        """The value of a field; empty where it is missing."""
         return self._fields.get(field, b"").decode(errors="replace")
 
     def _end_header(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -11,8 +12,6 @@ from starlette.routing import Route
 from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceService, ModelSelector, VersionStatus
 from mlbuffet.version_numbers import version_number
-
-_DIGITS = re.compile(r"[0-9]+")
 
 
 class AnyCaseRoute(Route):
@@ -41,7 +40,7 @@ def selector_of(request: Request) -> ModelSelector:
         return ModelSelector(name, label=parameters["label"])
     if "version" not in parameters:
         return ModelSelector(name)
-    if _DIGITS.fullmatch(parameters["version"]) is None:
+    if re.fullmatch("[0-9]+", parameters["version"]) is None:
         raise malformed(request)
     number = version_number(parameters["version"])
     if number is None:
@@ -54,8 +53,8 @@ def no_servable(selector: ModelSelector) -> Exception:
     if selector.label is not None:
         return _no_label(selector.label)
     latest = selector.version is None or selector.or_default
-    asked = f"Latest({selector.model})" if latest else f"Specific({selector.model}, {selector.version})"
-    return HTTPException(404, f"Servable not found for request: {asked}")
+    wanted = f"Latest({selector.model})" if latest else f"Specific({selector.model}, {selector.version})"
+    return HTTPException(404, f"Servable not found for request: {wanted}")
 
 
 def find_versions(service: InferenceService, selector: ModelSelector) -> Sequence[VersionStatus]:
@@ -64,21 +63,19 @@ def find_versions(service: InferenceService, selector: ModelSelector) -> Sequenc
     Raises `HTTPException` or `InvalidInput`.
     """
     name, number = selector.model, selector.version
-    try:
-        if selector.label is not None:
+    if selector.label is not None:
+        try:
             return [service.status(selector)]
+        except ModelNotFound:
+            raise _no_label(selector.label) from None
+    with suppress(ModelNotFound):
         versions = service.versions(name)[::-1]
         found = versions if number is None else [one for one in versions if one.version == number]
-        if found:
-            return found
-        if selector.or_default:
-            return versions
-    except ModelNotFound:
-        if selector.label is not None:
-            raise _no_label(selector.label) from None
+        if found or selector.or_default:
+            return found or versions
     latest = number is None or selector.or_default
-    asked = f"any versions of model {name}" if latest else f"version {number} of model {name}"
-    raise HTTPException(404, f"Could not find {asked}")
+    wanted = f"any versions of model {name}" if latest else f"version {number} of model {name}"
+    raise HTTPException(404, f"Could not find {wanted}")
 
 
 def _no_label(label: str) -> InvalidInput:

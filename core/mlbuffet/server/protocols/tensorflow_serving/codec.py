@@ -53,8 +53,8 @@ def predict(body: bytes, selector: ModelSelector, signatures: Signatures) -> Dec
     """A call with rows or columns; the response has the same form."""
     call = decode_predict(body, signatures)
     encode = encode_rows if call.in_rows else encode_columns
-    asked = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, any_shape=True)
-    return asked, lambda result: Answer(encode(result.outputs))
+    decoded = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, any_shape=True)
+    return decoded, lambda result: Answer(encode(result.outputs))
 
 
 def _of_examples(outputs_of: Callable[[Signature, str], list[str]], encode: Callable[[Tensors, int], bytes]) -> Verb:
@@ -64,8 +64,8 @@ def _of_examples(outputs_of: Callable[[Signature, str], list[str]], encode: Call
         name, examples = decode_examples(body, signatures)
         outputs = outputs_of(signatures[name], name)
         inputs = {INPUT: examples}
-        asked = InferenceRequest(model=selector, inputs=inputs, signature=name, outputs=outputs, any_shape=True)
-        return asked, lambda result: Answer(encode(result.outputs, len(examples)))
+        decoded = InferenceRequest(model=selector, inputs=inputs, signature=name, outputs=outputs, any_shape=True)
+        return decoded, lambda result: Answer(encode(result.outputs, len(examples)))
 
     return decode
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.json_tensors.outline import TextOf, read_outlined
+from mlbuffet.json_tensors.span import Span
 from mlbuffet.json_tensors.text import decode, decode_outline
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.tensorflow_serving.values import array_from_json, refuse_many_objects
@@ -83,8 +84,7 @@ def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[
 
 def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
     if not rows or not _is_named(rows[0]):
-        spec = _only(specs, "'instances' is a list of values")
-        return {spec.name: array_from_json(text_of(text), spec)}
+        return _only_input(text_of(text), specs, "'instances' is a list of values")
     named: list[Named] = []
     for index, row in enumerate(rows):
         if not _is_named(row):
@@ -97,8 +97,7 @@ def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Sp
 
 def _arrays_of_columns(text_of: TextOf, text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
     if not _is_named(named):
-        spec = _only(specs, "'inputs' is a value")
-        return {spec.name: array_from_json(text_of(text), spec)}
+        return _only_input(text_of(text), specs, "'inputs' is a value")
     _check_names(named, specs, "'inputs'")
     return {name: array_from_json(text_of(named[name]), spec) for name, spec in specs.items()}
 
@@ -108,11 +107,11 @@ def _is_named(value: Element) -> TypeGuard[Named]:
     return isinstance(value, dict) and not (value.keys() == {"b64"} and bytes(value["b64"]).startswith(b'"'))
 
 
-def _only(specs: Specs, what: str) -> TensorSpec:
-    """The only input of a signature, for a value without a name."""
+def _only_input(text: bytes | Span, specs: Specs, what: str) -> dict[str, NDArray[Any]]:
     if len(specs) != 1:
         raise InvalidInput(f"{what} without names, and the model takes {specs_text(specs)}; send objects by name")
-    return next(iter(specs.values()))
+    (spec,) = specs.values()
+    return {spec.name: array_from_json(text, spec)}
 
 
 def _check_names(names: Iterable[str], specs: Specs, where: str) -> None:
@@ -132,5 +131,5 @@ def named_signature(name: Any, signatures: Signatures) -> str:
     try:
         return signatures.resolve(name)
     except UnknownSignature as error:
-        asked = DEFAULT_SIGNATURE if name is None else name
-        raise InvalidInput(f'Serving signature name: "{asked}" not found in signature def: {error}') from None
+        wanted = DEFAULT_SIGNATURE if name is None else name
+        raise InvalidInput(f'Serving signature name: "{wanted}" not found in signature def: {error}') from None

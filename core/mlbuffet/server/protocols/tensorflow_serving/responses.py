@@ -13,7 +13,7 @@ from mlbuffet.json_tensors.text import encode_array
 from mlbuffet.tensors import Tensors
 
 BYTES_SUFFIX = "_bytes"
-"""How the name of an output ends whose strings are bytes, not text."""
+"""The end of the names of outputs whose strings are bytes, not text."""
 
 
 def encode_rows(outputs: Tensors) -> bytes:
@@ -39,7 +39,7 @@ def encode_columns(outputs: Tensors) -> bytes:
 
 
 def encode_values(array: NDArray[Any], name: str) -> orjson.Fragment:
-    """``array``, the output ``name``, as nested lists; bytes go as base64 where the name says that they are bytes."""
+    """``array``, the output ``name``, as nested lists; bytes are base64 where the name ends in `BYTES_SUFFIX`."""
     if not has_json_form(array.dtype):
         raise InvalidInput(f"output {name!r} is {array.dtype.name}, for which the protocol has no form")
     if array.dtype.kind == "O" and name.endswith(BYTES_SUFFIX):
