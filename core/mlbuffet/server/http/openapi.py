@@ -59,16 +59,16 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Routes, the operation of each endpoint, and the schemas of the parameters in their paths."""
+    """Routes, the operation of each endpoint, and the pattern of each parameter in their paths."""
 
     title: str
     routes: Sequence[Route]
     operations: Mapping[Callable[..., Any], Operation]
-    parameters: Mapping[str, Schema]
+    parameters: Mapping[str, str]
 
 
 def describe(protocols: Sequence[Protocol], version: str) -> Schema:
-    """The document. Raises ``KeyError`` for an endpoint without operation, and for a parameter without schema."""
+    """The document. Raises ``KeyError`` for an endpoint without operation, and for a parameter without pattern."""
     operations = [operation for protocol in protocols for operation in protocol.operations.values()]
     kinds = [ErrorAnswer, *(kind for one in operations for kind in (one.answer, one.body) if kind is not None)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
@@ -97,10 +97,10 @@ def describe(protocols: Sequence[Protocol], version: str) -> Schema:
 def _operation(protocol: Protocol, route: Route, method: str, path: str, schema_of: Mapping[Any, Schema]) -> Schema:
     operation = protocol.operations[getattr(route.endpoint, "__func__", route.endpoint)]
     text = _markdown(inspect.getdoc(route.endpoint) or "")
-    parameters: list[Schema] = [
-        {"name": name, "in": "path", "required": True, "schema": protocol.parameters[name]}
-        for name in re.findall(r"{(\w+)}", path)
-    ]
+    parameters: list[Schema] = []
+    for name in re.findall(r"{(\w+)}", path):
+        schema = {"type": "string", "pattern": f"^{protocol.parameters[name]}$"}
+        parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
     for name, required in operation.query.items():
         parameters.append({"name": name, "in": "query", "required": required, "schema": {"type": "string"}})
     response: Schema = {

@@ -47,7 +47,7 @@ class Unwritten(NamedTuple):
 
 Outcome: TypeAlias = Response | Unwritten | Exception
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
-"""The decoded request, and the encoder of its result, which raises `InvalidInput` for an output that cannot be sent as wanted."""
+"""The decoded request, and the encoder of its result, which raises `InvalidInput` for what cannot be sent as wanted."""
 
 
 class PredictionCodec(ABC):

@@ -58,8 +58,6 @@ OPERATIONS = {
 
 def protocol(routes: Sequence[Route]) -> Protocol:
     """The API as OpenAPI describes it."""
-    parameters = {
-        "name": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "tag": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}(:({DEFAULT}|{PATTERN}))?$"},
-    }
-    return Protocol("MLBuffet", routes, OPERATIONS, parameters)
+    tag = f"{MODEL_NAME.pattern}(:({DEFAULT}|{PATTERN}))?"
+    patterns = {"name": MODEL_NAME.pattern, "tag": tag}
+    return Protocol("MLBuffet", routes, OPERATIONS, patterns)

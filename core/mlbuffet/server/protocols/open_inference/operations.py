@@ -42,8 +42,5 @@ OPERATIONS = {
 
 def protocol(routes: Sequence[Route]) -> Protocol:
     """The protocol as OpenAPI describes it."""
-    parameters = {
-        "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "version": {"type": "string", "pattern": f"^{PATTERN}$"},
-    }
-    return Protocol("Open Inference Protocol v2", routes, OPERATIONS, parameters)
+    patterns = {"model": MODEL_NAME.pattern, "version": PATTERN}
+    return Protocol("Open Inference Protocol v2", routes, OPERATIONS, patterns)

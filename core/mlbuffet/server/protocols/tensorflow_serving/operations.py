@@ -38,9 +38,5 @@ OPERATIONS = {
 
 def protocol(routes: Sequence[Route]) -> Protocol:
     """The protocol as OpenAPI describes it."""
-    parameters = {
-        "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "version": {"type": "string", "pattern": "^[0-9]{1,19}$"},
-        "label": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-    }
-    return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, parameters)
+    patterns = {"model": MODEL_NAME.pattern, "version": "[0-9]{1,19}", "label": MODEL_NAME.pattern}
+    return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, patterns)
