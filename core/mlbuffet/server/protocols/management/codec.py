@@ -13,11 +13,13 @@ from mlbuffet.inference.offload import LARGE
 from mlbuffet.json_tensors.text import decode, encode_array
 from mlbuffet.server.http.body import header
 from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
-from mlbuffet.server.protocols.management.addresses import name_and_version
 from mlbuffet.server.protocols.management.answers import status
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
 from mlbuffet.server.protocols.management.multipart import Form, is_form
 from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
+from mlbuffet.version_numbers import version_in_address
+
+DEFAULT = "default"
 
 
 class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,7 +35,11 @@ class ValuesCodec(PredictionCodec):
 
     @override
     def selector(self, request: Request) -> ModelSelector:
-        return ModelSelector(*name_and_version(request))
+        """``iris``, ``iris:default`` and ``iris:2``. Raises `InvalidInput`."""
+        name, colon, version = request.path_params["tag"].partition(":")
+        if not colon or version == DEFAULT:
+            return ModelSelector(name)
+        return ModelSelector(name, version_in_address(version, f", or {DEFAULT!r}"))
 
     @override
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:

@@ -1,14 +1,18 @@
 """The endpoints below /api/v1, and those that describe the server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import msgspec
 from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from mlbuffet.errors import ModelNotFound, NotChangeable
 from mlbuffet.inference import InferenceService
@@ -21,7 +25,6 @@ from mlbuffet.server.http.change_guard import check_change
 from mlbuffet.server.http.errors import json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.management import answers
-from mlbuffet.server.protocols.management.addresses import SharedRoute, name_and_version
 from mlbuffet.server.protocols.management.codec import ValuesCodec
 from mlbuffet.server.protocols.management.downloads import Download
 from mlbuffet.server.protocols.management.information import model_information
@@ -37,6 +40,20 @@ class DefaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Which version is to be the default."""
 
     default: Number
+
+
+class SharedRoute(Route):
+    """One of several routes of a path, each for one method; its error 405 lists the methods of all of them."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], method: str, allowed: Sequence[str]) -> None:
+        super().__init__(path, endpoint, methods=[method])
+        self._allowed = ", ".join(allowed)
+
+    @override
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": self._allowed})
+        await super().handle(scope, receive, send)
 
 
 def routes(
@@ -60,7 +77,8 @@ class Management:
         publisher: Publisher | None,
     ) -> None:
         self._service = service
-        self._predict = PredictionEndpoint(service, ValuesCodec(), settings)
+        self._codec = ValuesCodec()
+        self._predict = PredictionEndpoint(service, self._codec, settings)
         self._repository = repository
         self._settings = settings
         self._publisher = publisher
@@ -113,8 +131,8 @@ class Management:
 
     async def download(self, request: Request) -> Response:
         """The file of a version, or a zip of all its files."""
-        name, number = name_and_version(request)
-        stored = self._repository.stored_version(name, number)
+        selector = self._codec.selector(request)
+        name, stored = selector.model, self._repository.stored_version(selector.model, selector.version)
         with ExitStack() as stack:
             reading = self._readers.reading(stored)
             try:
@@ -149,8 +167,9 @@ class Management:
     async def remove(self, request: Request) -> Response:
         """Remove a version; if it was the default, the next latest becomes it."""
         publisher = self._may_change(request)
-        name, number = name_and_version(request)
-        version = await run_sync(publisher.remove, name, number, limiter=self._changing)
+        selector = self._codec.selector(request)
+        name = selector.model
+        version = await run_sync(publisher.remove, name, selector.version, limiter=self._changing)
         return answers.response(f"version {version} of the model {name!r} was removed", version=version)
 
     async def _upload(

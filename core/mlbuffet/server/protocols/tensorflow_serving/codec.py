@@ -1,15 +1,16 @@
 """The encoding of predictions under /v1."""
 
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from typing_extensions import override
 
-from mlbuffet.errors import ModelNotFound
+from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
-from mlbuffet.server.protocols.tensorflow_serving.addresses import no_servable, selector_of
 from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
     INPUT,
     encode_classes,
@@ -21,9 +22,20 @@ from mlbuffet.server.protocols.tensorflow_serving.examples import decode_example
 from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
 from mlbuffet.server.protocols.tensorflow_serving.responses import encode_columns, encode_rows
 from mlbuffet.tensors import Signature, Signatures, Tensors
+from mlbuffet.version_numbers import version_number
 
 Verb: TypeAlias = Callable[[bytes, ModelSelector, Signatures], Decoded]
 """Decodes the body of a request with one verb. Raises `InvalidInput`."""
+
+
+def malformed(request: Request) -> HTTPException:
+    """The error for what is not an address of the protocol."""
+    return HTTPException(400, f"Malformed request: {request.method} {request.url.path}")
+
+
+def unknown_label(label: str) -> InvalidInput:
+    """The error for an unknown label, and for a label of an unknown model, as in TensorFlow Serving."""
+    return InvalidInput(f"Unrecognized servable version label: {label}")
 
 
 class ServingCodec(PredictionCodec):
@@ -36,11 +48,29 @@ class ServingCodec(PredictionCodec):
 
     @override
     def selector(self, request: Request) -> ModelSelector:
-        return selector_of(request)
+        """See `PredictionCodec`; ovmsclient sends version 0 for the default."""
+        path = request.path_params
+        name = path["model"]
+        if ":" in name:
+            raise malformed(request)
+        if "label" in path:
+            return ModelSelector(name, label=path["label"])
+        if "version" not in path:
+            return ModelSelector(name)
+        if re.fullmatch("[0-9]+", path["version"]) is None:
+            raise malformed(request)
+        number = version_number(path["version"])
+        if number is None:
+            raise InvalidInput(f"Failed to convert version: {path['version'].lstrip('0')} to numeric.")
+        return ModelSelector(name, number, or_default=not number)
 
     @override
     def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
-        return no_servable(selector)
+        if selector.label is not None:
+            return unknown_label(selector.label)
+        latest = selector.version is None or selector.or_default
+        wanted = f"Latest({selector.model})" if latest else f"Specific({selector.model}, {selector.version})"
+        return HTTPException(404, f"Servable not found for request: {wanted}")
 
     @override
     def decode(
