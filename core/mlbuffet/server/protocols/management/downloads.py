@@ -19,20 +19,23 @@ _PIECE = 2**20
 
 
 class Download(StreamingResponse):
-    """The response with ``files``; exits ``reading`` when it is sent or the client has disconnected."""
+    """The files that ``reading`` yields; it is exited when they are sent or the client has disconnected.
 
-    def __init__(self, files: Files, title: str, reading: AbstractContextManager[Any]) -> None:
-        self._closing = ExitStack()
-        self._closing.push(reading)
-        headers, suffix = {}, ".zip"
-        pieces = _zipped(files)
-        if len(files.names) == 1:
-            file = self._closing.enter_context(files.open(files.names[0]))
-            headers, suffix = {"content-length": str(os.fstat(file.fileno()).st_size)}, PurePath(files.names[0]).suffix
-            pieces = _content(file)
-        headers["content-disposition"] = f'attachment; filename="{title}{suffix}"'
-        super().__init__(pieces, headers=headers, media_type="application/octet-stream")
-        self._closing.callback(pieces.close)
+    Creating it reads files. Raises ``FileNotFoundError`` where the version was removed.
+    """
+
+    def __init__(self, reading: AbstractContextManager[Files], title: str) -> None:
+        with ExitStack() as stack:
+            files = stack.enter_context(reading)
+            headers, suffix, pieces = {}, ".zip", _zipped(files)
+            if len(files.names) == 1:
+                file = stack.enter_context(files.open(files.names[0]))
+                headers["content-length"] = str(os.fstat(file.fileno()).st_size)
+                suffix, pieces = PurePath(files.names[0]).suffix, _content(file)
+            headers["content-disposition"] = f'attachment; filename="{title}{suffix}"'
+            super().__init__(pieces, headers=headers, media_type="application/octet-stream")
+            stack.callback(pieces.close)
+            self._closing = stack.pop_all()
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,6 @@
 """The endpoints below /api/v1, and those that describe the server."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -133,16 +132,10 @@ class Management:
         """The file of a version, or a zip of all its files."""
         selector = self._codec.selector(request)
         name, stored = selector.model, self._repository.stored_version(selector.model, selector.version)
-        with ExitStack() as stack:
-            reading = self._readers.reading(stored)
-            try:
-                files = await run_sync(reading.__enter__)
-                stack.push(reading)
-                answer = await run_sync(Download, files, f"{name}-{stored.version}", reading)
-            except FileNotFoundError:
-                raise ModelNotFound(name, stored.version) from None
-            stack.pop_all()
-            return answer
+        try:
+            return await run_sync(Download, self._readers.reading(stored), f"{name}-{stored.version}")
+        except FileNotFoundError:
+            raise ModelNotFound(name, stored.version) from None
 
     async def download_model(self, request: Request) -> Response:
         """The same as with /download."""
