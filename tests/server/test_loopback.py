@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlbuffet.server import ServerSettings
-from mlbuffet.server.http.loopback import is_loopback_name
+from mlbuffet.server.http.change_guard import is_loopback_name
 from uploading import RunApp, Uploading, uploading, visible
 
 CHANGES = [

@@ -1,4 +1,4 @@
-"""What can be set about a server."""
+"""The settings of a server."""
 
 from dataclasses import dataclass
 
@@ -7,37 +7,37 @@ from mlbuffet.telemetry.worker_slot import WorkerSlot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerSettings:
-    """What a server takes, and how long it waits."""
+    """What a server accepts, and how long it waits."""
 
     max_body: int = 64 * 2**20
-    """The size in bytes of a request's body, before and after it is decompressed, that is still read."""
+    """The largest body of a request in bytes, before and after it is decompressed."""
     body_seconds: float = 60.0
-    """How long the whole body of a request may take to arrive."""
+    """Seconds in which the whole body of a request must arrive."""
     body_idle_seconds: float = 15.0
-    """How long nothing may arrive of a body that is not whole."""
+    """Seconds within which the next piece of a body must arrive."""
     request_timeout: float | None = None
-    """How many seconds a model may take to answer; ``None``: as long as it needs."""
+    """Seconds after which a prediction fails, from its call on; ``None``: no limit."""
     grace: float = 30.0
-    """How many seconds after SIGTERM the process has ended at the latest."""
+    """Seconds after SIGTERM in which the process ends."""
     max_upload: int = 10 * 2**30
-    """The size in bytes of a model that a client may upload, as it is sent and as it is unpacked."""
+    """The largest model in bytes that a client may upload, as it is sent and as it is unpacked."""
     workers: int = 1
-    """How many processes serve on the socket, this one among them; each knows its own models."""
+    """How many processes serve on the socket, including this one; each loads its own models."""
     worker_slot: WorkerSlot | None = None
-    """Where this process counts for the others to read; ``None`` where there are none."""
+    """Where this process counts for the others to read; ``None`` for a single process."""
     load_first: bool = False
-    """Whether not even a connection is taken until the loading of every model was attempted."""
+    """Whether no connection is accepted until the loading of every model was attempted."""
     allow_changes: bool = False
-    """Whether clients may change what is served; without a token everyone who reaches the server may then."""
+    """Whether clients may change what is served; without a token every client then may."""
     admin_token: str | None = None
-    """What a client has to show (``Authorization: Bearer``) that changes what is served."""
+    """The token (``Authorization: Bearer``) that a client needs to change what is served."""
     read_only: bool = False
-    """Whether clients may change nothing, with a token neither."""
+    """Whether clients may change nothing, not even with a token."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed."""
     strict_readiness: bool = False
-    """Whether the server is ready only while every model is that is to be served."""
+    """Whether the server is ready only while every model that is to be served is ready."""
     fast_path: bool = True
-    """Whether small predictions are answered without the application, where the server is that of `mlbuffet.server`."""
+    """Whether small predictions bypass the application, where the server is that of `mlbuffet.server`."""
     access_log: bool = False
     """Whether each request is logged, by the logger ``mlbuffet.access``."""

@@ -1,8 +1,8 @@
-"""Predictions answered in the moment in which their last byte comes, without a task and without the application.
+"""Predictions that are made when their last byte arrives, without a task and without the application.
 
-This way go requests of which nothing has to wait: the body is small and whole, the model is loaded and quick. Codec and
-service are those of the application. What is out of the ordinary goes there: unchanged where the model was not called,
-and otherwise with the outcome, so that it is reported, counted and logged in one place.
+This is for requests that need not wait: the body is small and whole, the model is loaded and quick. Codec and service
+are those of the application. Everything else is left to the application: the request alone where the model was not
+called, otherwise with the outcome, so that errors are reported, counted and logged in one place.
 """
 
 import re
@@ -23,11 +23,9 @@ from mlbuffet.server.fast_path.write_batch import WriteBatch
 from mlbuffet.server.http.body import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
 from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, Unwritten
-from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, id_in, new_id
+from mlbuffet.server.http.request_context import REQUEST_ID, id_in, new_id
 from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.tensors import rough_size
-
-_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 
 
 class FastEndpoint(NamedTuple):
@@ -38,12 +36,12 @@ class FastEndpoint(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of a request by its head."""
+    """What the head of a request determines."""
 
     codec: PredictionCodec
     selector: ModelSelector
     request: Request
-    """Without a body, and the same for all requests with this head."""
+    """Without a body; shared by all requests with this head."""
     length: int
     """Of the body, in bytes."""
     request_id: bytes | None
@@ -51,7 +49,7 @@ class Known(NamedTuple):
 
 
 class FastPath:
-    """Answers for one application."""
+    """The fast path of one application."""
 
     def __init__(
         self, service: InferenceService, endpoints: Sequence[FastEndpoint], counters: RequestCounters, *, max_body: int
@@ -64,12 +62,12 @@ class FastPath:
         self._beginning = self._beginning_of_json = b""
         self._busy_poll = BusyPoll()
         self.write_batch = WriteBatch(self._busy_poll.note_answers)
-        """Through which the answers go to the clients."""
+        """Writes the responses to the clients."""
         self.known = RequestHeads(self._recognize).find
-        """What is known of a request with such a head; ``None`` for one that the application is to have."""
+        """What a head determines; ``None`` where the request is left to the application."""
 
     def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:
-        """The bytes of the answer; anything else is for the application, which is to have the request."""
+        """The bytes of the response; otherwise the request is left to the application, with the outcome if any."""
         begin = perf_counter()
         self._busy_poll.note_request(begin)
         try:
@@ -119,26 +117,26 @@ class FastPath:
         json = answer.headers is JSON
         return b"%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
             self._beginning_of_json if json else self._beginning + _lines(answer.headers),
-            _REQUEST_ID,
+            REQUEST_ID,
             request_id,
             len(answer.body),
             answer.body,
         )
 
     def _refusal(self, error: Overloaded, known: Known, server_headers: Headers) -> bytes:
-        """What the application would say; under load this is most of what there is to say."""
+        """The response that the application would send; under load most responses are of this kind."""
         response = error_response(STATUS[Overloaded], error.public)
-        headers = [*server_headers, *response.raw_headers, (_REQUEST_ID, known.request_id or new_id())]
+        headers = [*server_headers, *response.raw_headers, (REQUEST_ID, known.request_id or new_id())]
         return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n%b" % (_lines(headers), bytes(response.body))
 
 
 def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwritten | None:
-    """``None`` where the model was not called; raises what became of a call that failed."""
+    """``None`` where the model was not called; raises the error of a call that failed."""
     try:
-        asked, encode = known.codec.decode(known.request, body, 0, known.selector, served.signatures)
-    except (MLBuffetError, HTTPException):  # the application says so too
+        request, encode = known.codec.decode(known.request, body, 0, known.selector, served.signatures)
+    except (MLBuffetError, HTTPException):  # the application raises it too
         return None
-    result = served.infer_now(asked)
+    result = served.infer_now(request)
     if result is None:
         return None
     if (size := rough_size(result.outputs)) >= LARGE:
@@ -147,4 +145,4 @@ def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwrit
 
 
 def _lines(headers: Headers) -> bytes:
-    return b"".join([b"%b: %b\r\n" % one for one in headers])
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -1,4 +1,4 @@
-"""Predictions, matched before every other route."""
+"""Predictions, routed before all other requests."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from mlbuffet.server.http.errors import answer_http_exception, answer_mlbuffet_e
 
 
 class PredictionRouter:
-    """Answers the requests of ``routes`` without what Starlette does for a request on its way through all routes.
+    """Calls the endpoints of ``routes`` without Starlette's routing, which costs as much as a small model.
 
-    That costs as much as a small model. They stay routes of the application too, where they are described, refuse other
-    methods, and answer below a path at which the application is mounted.
+    They stay routes of the application too, which describes them, refuses other methods, and serves them where it is
+    mounted below a path.
     """
 
     def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 whose small predictions are answered in the callback in which their last byte comes."""
+"""HTTP/1.1 that makes small predictions in the callback in which their last byte arrives."""
 
 from asyncio import Transport
 
@@ -10,19 +10,19 @@ from mlbuffet.server.http.body_gathering import GatheringHttpToolsProtocol
 from mlbuffet.server.http.prediction import OUTCOME, Outcome
 
 HOLD_SECONDS = 0.05
-"""How long a small body is awaited that may go the fast path, before the application gets the request."""
+"""How long the rest of a small body is awaited for the fast path, before the application gets the request."""
 
 
 class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
-    """Asks the `FastPath` that the application may have left in its state under ``fast_path``; the rest is parsed."""
+    """Passes requests to the `FastPath` in the application's state under ``fast_path``, if there; parses the others."""
 
     _fast_path: FastPath | None = None
     _held = b""
-    """A request whose body is not whole yet, and that may then go the fast path."""
+    """A request for the fast path whose body is not whole yet."""
     _outcome: Outcome | None = None
-    """What came of the request that the parser gets next."""
+    """The outcome of the request that the parser gets next."""
     _active_at = 0.0
-    """When something came last that may go the fast path."""
+    """When the last request for the fast path arrived."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
@@ -32,10 +32,10 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
     @override
     def data_received(self, data: bytes) -> None:
         if self._fast_path is not None and not self._in_message and not self._refused:
-            data = self._after_answers(self._fast_path, data)
+            data = self._answer(self._fast_path, data)
         if data:
             super().data_received(data)
-            self._see_to_its_end()
+            self._keep_timer()
 
     @override
     def on_message_begin(self) -> None:
@@ -53,8 +53,8 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
             self._fast_path.write_batch.flush()
         super().shutdown()
 
-    def _after_answers(self, fast_path: FastPath, data: bytes) -> bytes:
-        """``data`` from the first request on that is for the parser and the application."""
+    def _answer(self, fast_path: FastPath, data: bytes) -> bytes:
+        """``data`` without the requests that the fast path has responded to: it is for the parser."""
         held, self._held = self._held, b""
         data = held + data
         while data.startswith(b"POST ") and self._is_idle:
@@ -62,7 +62,9 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
             known = fast_path.known(head) if end else None
             if known is None:
                 break
-            self._keep_alive()
+            self._active_at = self.loop.time()
+            if self.timeout_keep_alive_task is None:  # one timer for many requests
+                self._end_when_idle(self.timeout_keep_alive)
             if len(rest) < known.length:
                 self._hold(data, again=bool(held))
                 return b""
@@ -74,11 +76,11 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
             fast_path.write_batch.put(self.transport, answer)
             held, data = b"", rest[known.length :]
         if data:
-            fast_path.write_batch.flush()  # before what is written otherwise
+            fast_path.write_batch.flush()  # before what the application writes
         return data
 
     def _hold(self, data: bytes, *, again: bool) -> None:
-        """Wait for the rest of a body: many clients send head and body apart."""
+        """Wait for the rest of a body: many clients send head and body separately."""
         self._held = data
         if not again:
             self._stop_timer()
@@ -89,8 +91,8 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
         data, self._held = self._held, b""
         super().data_received(data)
 
-    def _see_to_its_end(self) -> None:
-        """Lines before a request stop the timer of a connection, and begin no message that starts another."""
+    def _keep_timer(self) -> None:
+        """Restart the timer of an idle connection: empty lines before a request stop it without beginning a message."""
         between = self._is_idle and not (self._in_message or self._refused or self.transport.is_closing())
         if between and self._timer is None and self.timeout_keep_alive_task is None:
             self._end_when_idle(max(self._active_at + self.timeout_keep_alive - self.loop.time(), 0))
@@ -103,12 +105,6 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
     @property
     def _is_idle(self) -> bool:
         return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
-
-    def _keep_alive(self) -> None:
-        """Put off the end of an idle connection, without a timer for each request."""
-        self._active_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._end_when_idle(self.timeout_keep_alive)
 
     def _end_when_idle(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

@@ -1,7 +1,7 @@
-"""The heads of requests as bytes, of which each is parsed once, however often it comes.
+"""The heads of requests, each of which is parsed once, however often it arrives.
 
-A client repeats its heads to the last byte. That of a request which is answered at once is looked up in a dictionary,
-which takes a tenth of the time of a parser that calls Python for each header.
+A client sends the same head again and again. To look it up in a dictionary takes a tenth of the time of a parser that
+calls Python for each header.
 """
 
 import re
@@ -17,26 +17,26 @@ T = TypeVar("T")
 
 END = b"\r\n\r\n"
 MAX_BYTES = 8 * 1024
-"""Of a head that is looked up. Tokens of authorization have one or two thousand."""
-ROOM = 2**20
-"""Bytes of all heads that are known; a usual one has 200."""
+"""The longest head that is looked up. Tokens of authorization have one or two thousand bytes."""
+MAX_TOTAL_BYTES = 2**20
+"""Of all heads that are kept; a usual one has 200."""
 
-_OTHERWISE = {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
+_UNUSUAL = {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
 _CONNECTION = {b"connection", b"proxy-connection"}  # which are one to httptools
 _LENGTH = re.compile(rb"[0-9]{1,5}")
 
 
 class Head(NamedTuple):
-    """The head of a POST that asks for nothing special, with the length of its body in bytes."""
+    """The head of a POST without unusual headers, with the length of its body in bytes."""
 
     path: str
     headers: list[tuple[bytes, bytes]]
-    """Names are in small letters."""
+    """With names in lower case."""
     length: int
 
 
 class RequestHeads(Generic[T]):
-    """What ``recognize`` makes of heads, without asking twice as long as there is room."""
+    """What ``recognize`` returns for heads, kept up to `MAX_TOTAL_BYTES`."""
 
     def __init__(self, recognize: Callable[[Head], T | None]) -> None:
         self._recognize = recognize
@@ -44,18 +44,15 @@ class RequestHeads(Generic[T]):
         self._size = 0
 
     def find(self, head: bytes) -> T | None:
-        """What is made of ``head``, which is without its empty line; ``None`` where it asks for something special."""
+        """The result for ``head``, which is without its empty line; ``None`` for one that is invalid or unusual."""
         try:
             return self._known[head]
         except KeyError:
-            return self._parsed(head)
-
-    def _parsed(self, head: bytes) -> T | None:
-        if len(head) > MAX_BYTES:
-            return None
+            if len(head) > MAX_BYTES:
+                return None
         parsed = parse_head(head)
         found = None if parsed is None else self._recognize(parsed)
-        if self._size + len(head) > ROOM:  # heads that never come again take it up too
+        if self._size + len(head) > MAX_TOTAL_BYTES:
             self._known.clear()
             self._size = 0
         self._known[head] = found
@@ -64,7 +61,7 @@ class RequestHeads(Generic[T]):
 
 
 def parse_head(head: bytes) -> Head | None:
-    """What httptools reads in ``head``; ``None`` for what is no head of such a request."""
+    """``head`` as httptools parses it; ``None`` where it is invalid or unusual."""
     reader = _Reader()
     parser = HttpRequestParser(reader)
     try:
@@ -80,7 +77,7 @@ def parse_head(head: bytes) -> Head | None:
 
 
 class _Reader:
-    """What httptools calls."""
+    """The callbacks of httptools."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -98,10 +95,10 @@ class _Reader:
 
 
 def _length_of_body(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """The length of the body that these announce, unless they ask for something special."""
+    """The length of the body that ``headers`` announce; ``None`` where there is none, or an unusual header."""
     length = b""
     for name, value in headers:
-        if name in _OTHERWISE or (name in _CONNECTION and value.lower() != b"keep-alive"):
+        if name in _UNUSUAL or (name in _CONNECTION and value.lower() != b"keep-alive"):
             return None
         if name == b"content-length":
             length = value

@@ -1,26 +1,26 @@
-"""Answers to several clients, written together."""
+"""Responses to several clients, written together."""
 
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
 LONGEST_WAIT = 0.0005
-"""Seconds after which an answer waits for no others."""
+"""Seconds for which a response waits for others."""
 
 
 class WriteBatch:
-    """Takes the answers of one turn of the event loop.
+    """Collects the responses of one turn of the event loop.
 
-    Each write wakes the one who reads it, which takes longer than the write where that one sleeps. In a crowd the
-    readers are few processes: those that get several answers in a row are awake from the second on. An answer that was
-    alone in its turn is written at once.
+    Each write wakes its reader, which takes longer than the write where that sleeps. Under load the readers are few
+    processes: those that get several responses in a row are awake from the second on. After a turn with one response,
+    the next is written immediately.
     """
 
     def __init__(self, on_end_of_turn: Callable[[], None] = lambda: None) -> None:
         self._on_end_of_turn = on_end_of_turn
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
         self._number = 0
-        """Of answers in this turn."""
+        """Of responses in this turn."""
         self._crowded = False
         """Whether there were several in the last turn."""
         self._begun = 0.0
@@ -43,7 +43,7 @@ class WriteBatch:
         """Write what waits."""
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
-            if not transport.is_closing():  # its client is gone
+            if not transport.is_closing():
                 transport.write(data)
 
     def _end_turn(self) -> None:

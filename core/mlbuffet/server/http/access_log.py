@@ -1,4 +1,4 @@
-"""The application as it is watched: each request has an id, and is counted and logged once."""
+"""The middleware that gives each request an id, counts it and logs it."""
 
 import logging
 from asyncio import CancelledError
@@ -12,19 +12,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
-from mlbuffet.server.http.request_context import REQUEST_ID_HEADER, RequestContext, begin_request
+from mlbuffet.server.http.request_context import REQUEST_ID, RequestContext, begin_request
 from mlbuffet.telemetry.request_counters import RequestCounters
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
-_HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
 
 logger = logging.getLogger("mlbuffet.access")
 
 
 class RequestLog:
-    """A middleware; ``access_log`` says whether each request is logged.
+    """A middleware; ``access_log`` is whether each request is logged.
 
-    A request that uvicorn cancels, because the server has to end before it is answered, gets what ``answer_cut`` gives.
+    A request that uvicorn cancels, because the server has to end first, gets the response that ``answer_cut`` returns.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class RequestLog:
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -50,7 +49,7 @@ class RequestLog:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
-                message["headers"].append((_HEADER_NAME, context.request_id))
+                message["headers"].append((REQUEST_ID, context.request_id))
             await send(message)
 
         begin = perf_counter()
@@ -73,18 +72,13 @@ class RequestLog:
 
 
 def _log(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
-    client = _address(scope["client"][0]) if scope.get("client") else "-"
+    try:
+        client = str(ip_address(scope["client"][0])) if scope.get("client") else "-"
+    except ValueError:  # a trusted proxy may pass on what a client made up
+        client = "-"
     path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
     if context.model:
         fields |= {"model": context.model, "version": context.version}
     logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})
-
-
-def _address(client: str) -> str:
-    """The client's address; a trusted proxy may pass on what a client made up."""
-    try:
-        return str(ip_address(client))
-    except ValueError:
-        return "-"

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers: within limits, and compressed as the other side wishes."""
+"""Reading request bodies within limits, and compressing response bodies."""
 
 import asyncio
 import zlib
@@ -11,42 +11,47 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+from mlbuffet.inference.offload import code
 from mlbuffet.server.http.body_gathering import gather
 from mlbuffet.server.http.decompression import WINDOWS, coding, decompressed, too_large
 from mlbuffet.server.http.eager_await import Pending, begin
 from mlbuffet.server.settings import ServerSettings
 
 WORTH_COMPRESSING = 1024  # bytes
-_QUICKLY_COMPRESSED = 64 * 1024  # bytes: in a millisecond, which is less than a busy thread would take to begin
 _QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
 
 
 def header(request: Request, name: bytes) -> str | None:
-    """The value of the header ``name``, which is in small letters, if it is there; of several all, with commas.
+    """The value of the header ``name``, which is in lower case, if it is there; several values are joined by commas.
 
-    Starlette's ``headers`` takes four times as long to look for what is not there.
+    Starlette's ``headers`` takes four times as long where there is no such header.
     """
     values = [value for key, value in request.scope["headers"] if key == name]
     return b", ".join(values).decode("latin-1") if values else None
 
 
-async def read_body(request: Request, settings: ServerSettings, lead: int = 0) -> bytes:
-    """The body, decompressed, behind ``lead`` bytes of nothing.
+def announced_length(request: Request) -> int:
+    """The header Content-Length; 0 where it is missing or not a number."""
+    announced = header(request, b"content-length") or ""
+    return int(announced) if announced.isascii() and announced.isdigit() else 0
+
+
+async def read_body(request: Request, settings: ServerSettings, padding: int = 0) -> bytes:
+    """The body, decompressed, behind ``padding`` zero bytes.
 
     Raises `HTTPException`: 413 for one that is too large, before it is read where its length is announced; 408 for one
-    that does not arrive in time; 415 for an encoding that is not known; 400 for one that is corrupt or ends early.
+    that does not arrive in time; 415 for an unknown encoding; 400 for one that is corrupt or ends early.
     """
     limit = settings.max_body
-    announced = header(request, b"content-length") or ""
-    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+    if announced_length(request) > limit:
         raise too_large(limit)
-    first = begin(request.receive())
-    if not isinstance(first, Pending) and not first.get("more_body"):
-        pieces = [_piece(first)]
+    message = begin(request.receive())
+    if not isinstance(message, Pending) and not message.get("more_body"):
+        pieces = [_piece(message)]
         if len(pieces[0]) > limit:
             raise too_large(limit)
     else:
-        pieces = await _in_time(first, request, settings)
+        pieces = await _in_time(message, request, settings)
     encoded = header(request, b"content-encoding")
     if encoded and (encoding := coding(encoded)) != "identity":
         body = b"".join(pieces)
@@ -54,11 +59,11 @@ async def read_body(request: Request, settings: ServerSettings, lead: int = 0) -
             pieces = [decompressed(body, encoding, limit)]
         else:
             pieces = [await run_sync(decompressed, body, encoding, limit)]
-    return b"".join([bytes(lead), *pieces] if lead else pieces)
+    return b"".join([bytes(padding), *pieces] if padding else pieces)
 
 
-async def _in_time(first: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:
-    """The pieces of a body that is not there as a whole."""
+async def _in_time(message: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:
+    """The pieces of a body that has not arrived as a whole, from ``message`` on."""
     now, idle = asyncio.get_running_loop().time, settings.body_idle_seconds
     until, end = now() + idle, now() + settings.body_seconds
     pieces: list[bytes] = []
@@ -68,11 +73,10 @@ async def _in_time(first: Message | Pending[Message], request: Request, settings
         nonlocal size, until
         pieces.append(piece)
         size += len(piece)
-        if now() + idle > until and not limit.expired():  # seldom, as a timer costs as much as to receive a piece
+        if now() + idle > until and not limit.expired():  # seldom: to reset the timer costs as much as to receive
             until = now() + 1.1 * idle
             limit.reschedule(min(end, until))
 
-    message = first
     try:
         async with asyncio.timeout_at(min(end, until)) as limit:
             if header(request, b"content-length"):  # else it may have no end
@@ -90,14 +94,14 @@ async def _in_time(first: Message | Pending[Message], request: Request, settings
 
 
 def _piece(message: Message) -> bytes:
-    if message["type"] == "http.disconnect":  # nobody reads this
+    if message["type"] == "http.disconnect":  # no client reads this response
         raise HTTPException(400, "the connection ended before the body did")
     piece: bytes = message.get("body", b"")
     return piece
 
 
 async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
-    """The body piece by piece. Raises `HTTPException` 408 where none comes for so long."""
+    """The body piece by piece. Raises `HTTPException` 408 where none arrives within ``idle_seconds``."""
     stream = request.stream()
     while True:
         try:
@@ -111,15 +115,17 @@ async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes
 
 
 def compress(response: Response, request: Request) -> Response:
-    """``response`` in an encoding that the client accepts, where it is long enough for that to pay."""
+    """``response`` in an encoding that the client accepts, where it is long enough for that to be worth it."""
     if len(response.body) < WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
         return response
-    encoding = next((name for name in WINDOWS if name in _wanted(accepted)), None)
+    pieces = (piece.partition(";") for piece in accepted.lower().split(","))
+    wanted = {coding(name) for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
+    encoding = next((name for name in WINDOWS if name in wanted), None)
     return response if encoding is None else _Compressed(response, encoding)
 
 
 class _Compressed(Response):
-    """``response``, compressed once it is sent; a large one off the event loop, for that takes a second for 60 MiB."""
+    """``response``, compressed when it is sent; a large one in a thread, as 60 MiB take a second."""
 
     def __init__(self, response: Response, encoding: str) -> None:
         super().__init__(response.body, response.status_code, dict(response.headers))
@@ -128,10 +134,7 @@ class _Compressed(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self.body) <= _QUICKLY_COMPRESSED:
-            self._compress()
-        else:
-            await run_sync(self._compress)
+        await code(len(self.body), self._compress)
         await super().__call__(scope, receive, send)
 
     def _compress(self) -> None:
@@ -140,12 +143,6 @@ class _Compressed(Response):
         self.headers["content-length"] = str(len(self.body))
 
 
-def _wanted(accepted: str) -> set[str]:
-    """The encodings that Accept-Encoding names, without those of quality 0."""
-    pieces = (piece.partition(";") for piece in accepted.lower().split(","))
-    return {coding(name) for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
-
-
 def _late() -> HTTPException:
     late = "the body of the request did not arrive in time"
-    return HTTPException(408, late, {"connection": "close"})  # the rest of it may yet come
+    return HTTPException(408, late, {"connection": "close"})  # the rest of it may still arrive

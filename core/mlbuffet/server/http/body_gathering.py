@@ -1,4 +1,4 @@
-"""HTTP/1.1 with bodies that wake the one who reads them once, when they are whole."""
+"""HTTP/1.1 with bodies that wake their reader once, when they are whole."""
 
 from collections.abc import Callable
 
@@ -7,44 +7,41 @@ from typing_extensions import override
 
 from mlbuffet.server.http.head_limits import LimitedHttpToolsProtocol
 
-_GATHER = "mlbuffet.gather"
+_PROTOCOL = "mlbuffet.protocol"
 
 
 class GatheringHttpToolsProtocol(LimitedHttpToolsProtocol):
-    """Hands the pieces of a body over as they come, where the one who reads it has asked with `gather`.
+    """Passes the pieces of a body to its reader as they arrive, where that has called `gather`.
 
-    Otherwise each wakes its task, after it was copied twice, and the socket is left alone until that has run.
+    Otherwise each piece is copied twice and wakes the reader's task, and the socket is not read until that has run.
     """
 
-    _take: Callable[[bytes], None] | None = None
+    take: Callable[[bytes], None] | None = None
 
     @override
     def on_headers_complete(self) -> None:
-        self.scope["state"][_GATHER] = self._gather
+        self.scope["state"][_PROTOCOL] = self
         super().on_headers_complete()
 
     @override
     def on_body(self, body: bytes) -> None:
-        if self._take is None or self._refused:
+        if self.take is None or self._refused:
             super().on_body(body)
         elif not self.cycle.response_complete:
-            self._take(body)
+            self.take(body)
 
     @override
     def on_message_complete(self) -> None:
-        self._take = None
+        self.take = None
         super().on_message_complete()
-
-    def _gather(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
 
 
 def gather(request: Request, take: Callable[[bytes], None]) -> None:
-    """Have ``take`` called with the pieces of the body that are still to come, so that ``receive`` only tells its end.
+    """Call ``take`` with each piece of the body that is still to come; ``receive`` then returns only the end.
 
-    To be called before the body has ended, and where its length is bounded: nobody else stops the client. Under a
-    server that knows nothing of it, ``receive`` goes on to give the pieces.
+    To be called before the body has ended, and where its length is bounded, because nothing else limits it. Under
+    another server ``receive`` continues to return the pieces.
     """
-    begin: Callable[[Callable[[bytes], None]], None] | None = request.scope.get("state", {}).get(_GATHER)
-    if begin is not None:
-        begin(take)
+    protocol: GatheringHttpToolsProtocol | None = request.scope.get("state", {}).get(_PROTOCOL)
+    if protocol is not None:
+        protocol.take = take

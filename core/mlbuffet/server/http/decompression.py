@@ -1,4 +1,4 @@
-"""Bodies as they were before they were compressed, within a limit."""
+"""Decompression of bodies, up to a limit."""
 
 import zlib
 
@@ -6,19 +6,18 @@ from starlette.exceptions import HTTPException
 
 WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's words for the formats of RFC 1952 and RFC 1950
 MAX_MEMBERS = 10_000
-"""Of a body in the format gzip: those with nothing in them take time too."""
+"""Of a gzip body: empty members take time too."""
 _PIECE = 64 * 1024  # bytes, which are copied where a member ends among them
-_SAME = {"x-gzip": "gzip"}
 
 
 def coding(name: str) -> str:
-    """The content coding ``name`` as it is called here: ``x-gzip`` is gzip (RFC 9110, 8.4.1.3)."""
+    """The content coding ``name`` in lower case; ``x-gzip`` is gzip (RFC 9110, 8.4.1.3)."""
     name = name.strip().lower()
-    return _SAME.get(name, name)
+    return "gzip" if name == "x-gzip" else name
 
 
 def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    """What ``body`` was before it was compressed; a body in the format gzip may have several members (RFC 1952, 2.2).
+    """``body``, decompressed; one that is gzip may have several members (RFC 1952, 2.2).
 
     Raises `HTTPException`: 415, 413 over ``limit`` bytes, 400.
     """
@@ -50,7 +49,7 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 def too_large(limit: int) -> HTTPException:
-    """The answer to a body of more than ``limit`` bytes."""
+    """The error for a body of more than ``limit`` bytes."""
     return HTTPException(413, f"the body is larger than {limit} bytes, which is the limit of this server")
 
 

@@ -1,4 +1,4 @@
-"""Whether a client is still there while its answer is awaited."""
+"""Cancelling work whose client disconnects."""
 
 import asyncio
 from collections.abc import Awaitable, Generator
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 async def unless_disconnected(work: Awaitable[T], receive: Receive) -> T:
-    """The result of ``work``. Raises `ClientDisconnect`, and cancels ``work``, once the client is gone.
+    """The result of ``work``. Raises `ClientDisconnect`, and cancels ``work``, when the client disconnects.
 
-    ``receive`` is that from which the request was read to its end.
+    ``receive`` is that of a request whose body was read to its end.
     """
     result = begin(work)
     if not isinstance(result, Pending):
@@ -27,7 +27,7 @@ async def unless_disconnected(work: Awaitable[T], receive: Receive) -> T:
     try:
         return await result
     except asyncio.CancelledError:
-        if watch.is_gone and not task.uncancel():
+        if watch.is_disconnected and not task.uncancel():
             raise ClientDisconnect from None
         raise
     finally:
@@ -35,14 +35,14 @@ async def unless_disconnected(work: Awaitable[T], receive: Receive) -> T:
 
 
 class _Watch:
-    """Cancels ``waiting`` once ``receive`` says that the client is gone, unless `end` is called before.
+    """Cancels ``waiting`` when ``receive`` reports that the client has disconnected, until `end` is called.
 
-    uvicorn's ``receive`` waits for one future at a time, and needs no more than a callback on that, which costs half as
-    much as a task. One of another server, or of a middleware around the application, may insist on a task.
+    uvicorn's ``receive`` waits for one future at a time, so that a callback on that is enough, which costs half as much
+    as a task. That of another server, or of a middleware around the application, may need a task.
     """
 
     def __init__(self, waiting: asyncio.Task[Any], receive: Receive) -> None:
-        self.is_gone = False
+        self.is_disconnected = False
         self._waiting = waiting
         self._receive = receive
         self._steps: Generator[Any, Any, Message] | None = None
@@ -54,7 +54,7 @@ class _Watch:
             self._task = asyncio.create_task(self._await_end())
 
     def end(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         if self._task is not None:
             self._task.cancel()
         if self._waits_for is not None:
@@ -63,9 +63,9 @@ class _Watch:
             self._steps.close()
 
     def _listen(self, _: object = None) -> None:
-        """Go on until something has to be waited for, or the client is gone."""
+        """Run ``receive`` until it waits, or the client has disconnected."""
         self._waits_for = None
-        while not self.is_gone:
+        while not self.is_disconnected:
             self._steps = self._steps or self._receive().__await__()
             try:
                 self._waits_for = next(self._steps)
@@ -77,10 +77,10 @@ class _Watch:
                 return
 
     async def _await_end(self) -> None:
-        while not self.is_gone:
+        while not self.is_disconnected:
             self._take(await self._receive())
 
     def _take(self, message: Message) -> None:
         if message["type"] == "http.disconnect":
-            self.is_gone = True
+            self.is_disconnected = True
             self._waiting.cancel()

@@ -1,8 +1,8 @@
-"""Where the server describes itself: /openapi.json for programs, /docs for people."""
+"""The server's description of itself: /openapi.json for programs, /docs for people."""
 
 from collections.abc import Sequence
-from functools import cached_property
-from importlib.metadata import version as distribution_version
+from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -17,35 +17,24 @@ _POLICY = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'uns
 
 
 def routes(protocols: Sequence[Protocol]) -> list[Route]:
-    """The routes of the document and the page that describe ``protocols``, and these two themselves."""
-    return Documentation(protocols).routes
+    """The routes of the document and the page that describe ``protocols`` and these two; made at the first request."""
 
+    @cache
+    def encoded() -> bytes:
+        return orjson.dumps(describe([*protocols, own], version("mlbuffet")))
 
-class Documentation:
-    """The endpoints; the document is made when it is first asked for, so that a server starts without it."""
-
-    def __init__(self, protocols: Sequence[Protocol]) -> None:
-        self.routes = [Route("/openapi.json", self.document), Route("/docs", self.page)]
-        self._protocols = [*protocols, Protocol("Documentation", self.routes, OPERATIONS, {})]
-
-    async def document(self, request: Request) -> Response:
+    async def document(request: Request) -> Response:
         """This document."""
-        return Response(self._document, media_type="application/json")
+        return Response(encoded(), media_type="application/json")
 
-    async def page(self, request: Request) -> Response:
+    async def page(request: Request) -> Response:
         """This document as a page, on which requests can be tried."""
-        return HTMLResponse(self._page, headers={"content-security-policy": _POLICY})
+        html = files("mlbuffet.server.http").joinpath("docs.html").read_bytes()
+        return HTMLResponse(html, headers={"content-security-policy": _POLICY})
 
-    @cached_property
-    def _document(self) -> bytes:
-        return orjson.dumps(describe(self._protocols, distribution_version("mlbuffet")))
-
-    @cached_property
-    def _page(self) -> bytes:
-        return files("mlbuffet.server.http").joinpath("docs.html").read_bytes()
-
-
-OPERATIONS = {
-    Documentation.document: Operation(answer=dict[str, Any]),
-    Documentation.page: Operation(answer=str, media_type="text/html"),
-}
+    operations = {
+        document: Operation(answer=dict[str, Any]),
+        page: Operation(answer=str, media_type="text/html"),
+    }
+    own = Protocol("Documentation", [Route("/openapi.json", document), Route("/docs", page)], operations, {})
+    return list(own.routes)

@@ -1,4 +1,4 @@
-"""Names that a JSON object gives twice, of which decoding keeps the last without a word."""
+"""Duplicate names in JSON objects, of which decoding silently keeps the last."""
 
 import json
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from typing import Any
 
 from mlbuffet.errors import InvalidInput
 
-_LONG = 1024  # bytes: what is shorter is read again in no time
+_LONG = 1024  # bytes: shorter text is quickly read again
 
 
 def refuse_duplicate_names(body: bytes, names: int, values: Iterable[bytes]) -> None:
     """Raise `InvalidInput` where an object in ``body`` has a name twice.
 
     ``names`` is how many were decoded. Each name in the text has a colon behind it: with no more colons than names,
-    none was dropped, and the text need not be read again; where it must be, it is without those long ``values`` that
-    have no objects in them.
+    none was dropped, and the text is not read again. Otherwise it is, without those long ``values`` that have no
+    objects in them.
     """
     if body.count(b":") <= names:
         return

@@ -1,4 +1,4 @@
-"""Awaitables begun at once: what is there already costs no timer and no turn of the event loop."""
+"""Awaitables that are begun without a task: a result that is available needs no timer and no turn of the event loop."""
 
 from collections.abc import Awaitable, Generator
 from typing import Any, Generic, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Pending(Generic[T]):
-    """The rest of an awaitable that has begun and waits for something; to be awaited once."""
+    """The rest of an awaitable that has begun and waits; to be awaited once."""
 
     def __init__(self, steps: Generator[Any, Any, T], waits_for: Any) -> None:
         self._steps = steps

@@ -1,7 +1,8 @@
-"""Errors as HTTP answers; coroutines, because Starlette runs plain functions in the threads that predictions fill."""
+"""Errors as HTTP responses; coroutines, because Starlette runs plain functions in the threads that predictions use."""
 
 import logging
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TypedDict
 
@@ -10,51 +11,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlbuffet.errors import (
-    AmbiguousRuntime,
-    ArtifactNotFound,
-    ArtifactUnreadable,
-    DeadlineExceeded,
-    DuplicateModel,
-    InvalidConfiguration,
-    InvalidInput,
-    InvalidOptions,
-    LoadFailed,
-    MLBuffetError,
-    ModelClosed,
-    ModelNotFound,
-    ModelNotReady,
-    NoRuntime,
-    NotChangeable,
-    Overloaded,
-    PredictFailed,
-    StorageFailed,
-    StorageFull,
-    UploadRefused,
-    UploadTooLarge,
-)
+from mlbuffet import errors
+from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotReady
 
 STATUS: dict[type[MLBuffetError], int] = {
     InvalidInput: 400,
-    LoadFailed: 422,
-    NoRuntime: 422,
-    AmbiguousRuntime: 422,
-    ArtifactNotFound: 422,
-    ArtifactUnreadable: 422,
-    InvalidConfiguration: 422,
-    InvalidOptions: 422,
-    DuplicateModel: 422,
-    ModelNotFound: 404,
-    PredictFailed: 500,
+    errors.LoadFailed: 422,
+    errors.NoRuntime: 422,
+    errors.AmbiguousRuntime: 422,
+    errors.ArtifactNotFound: 422,
+    errors.ArtifactUnreadable: 422,
+    errors.InvalidConfiguration: 422,
+    errors.InvalidOptions: 422,
+    errors.DuplicateModel: 422,
+    errors.ModelNotFound: 404,
+    errors.PredictFailed: 500,
     ModelNotReady: 503,
-    ModelClosed: 503,
-    Overloaded: 503,
-    DeadlineExceeded: 504,
-    UploadRefused: 422,
-    UploadTooLarge: 413,
-    NotChangeable: 409,
-    StorageFailed: 500,
-    StorageFull: 507,
+    errors.ModelClosed: 503,
+    errors.Overloaded: 503,
+    errors.DeadlineExceeded: 504,
+    errors.UploadRefused: 422,
+    errors.UploadTooLarge: 413,
+    errors.NotChangeable: 409,
+    errors.StorageFailed: 500,
+    errors.StorageFull: 507,
 }
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's, which HTTP has no word for
@@ -74,11 +54,10 @@ class ErrorAnswer(TypedDict):
 async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     """The status of ``error`` and its public message; what a client may not see goes to the log.
 
-    It is one line with the model's address, for whoever sends such requests decides how many there are; at DEBUG the
-    traceback follows.
+    The log gets one line, because clients decide how often it is written; at DEBUG the traceback follows.
     """
     assert isinstance(error, MLBuffetError)
-    status = STATUS.get(type(error)) or next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status in (500, 507) or (isinstance(error, InvalidInput) and error.detail):
         line = _one_line(f"{request.method} {request.url.path}: {error}")
         logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
@@ -97,33 +76,35 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:
-    """What is left to say once the client has closed its connection; it goes nowhere."""
+    """The response to a client that has closed its connection; it is not sent."""
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def answer_defect(request: Request, error: Exception) -> Response:
-    """An exception that nobody foresaw; Starlette raises it again, and so it reaches the log."""
+    """An unexpected exception; Starlette raises it again, so that it is logged."""
     return error_response(500, "internal error; the server's log has the cause")
 
 
 def error_response(status: int, message: str, retry_after: float | None = RETRY_SECONDS) -> Response:
-    """``{"error": message}``, the form that clients of /v2 and /v1 read; 503 says when to ask again, if ever."""
+    """``{"error": message}``, the form that clients of /v2 and /v1 read; 503 says when to retry, if that is of use."""
     headers = None
     if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
         headers = {"Retry-After": str(math.ceil(retry_after))}
-    answer = ErrorAnswer(error=_short(message, LONGEST_MESSAGE))
-    return Response(orjson.dumps(answer), status, headers, media_type="application/json")
+    return json_response(ErrorAnswer(error=_short(message, LONGEST_MESSAGE)), status, headers)
+
+
+def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``content`` as JSON."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
 def _one_line(text: str) -> str:
-    """``text`` fit for a log: texts of frameworks have many lines, and may repeat what a client sent."""
+    """``text`` fit for a log: messages of frameworks have many lines, and may repeat what a client sent."""
     words = _short(" ".join(text.split()), LONGEST_LINE)
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words)
 
 
 def _short(message: str, most: int) -> str:
     """``message``, which may repeat what a client sent, without its middle where it is longer than ``most``."""
-    if len(message) <= most:
-        return message
     half = most // 2
-    return f"{message[:half]} ... {message[-half:]}"
+    return message if len(message) <= most else f"{message[:half]} ... {message[-half:]}"

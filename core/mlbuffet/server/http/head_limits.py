@@ -18,7 +18,7 @@ HEAD_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 
 METHODS = "DELETE, GET, HEAD, POST, PUT"
-"""All that any address takes."""
+"""All methods of all routes."""
 
 _VERSIONS = ("1.0", "1.1")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) \S+ HTTP/1\.[01]\r\n")
@@ -26,26 +26,24 @@ _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class LimitedHttpToolsProtocol(HttpToolsProtocol):
-    """Refuses a head with too many headers or bytes (431), one that does not arrive in time (408), or without one Host.
+    """Refuses a head with too many headers or bytes (431), that does not arrive in time (408), or without one Host.
 
-    uvicorn itself does none of it: a client that never ends its head would hold a connection, and memory, for ever.
-    An offer to speak another protocol, such as Java's client makes of HTTP/2, is not taken up, because httptools would
-    lose the body: the request is answered as it is.
+    uvicorn does none of it: a client that never ends its head would hold a connection, and memory, for ever. An offer
+    to switch protocols, such as Java's client makes for HTTP/2, is ignored, because httptools would lose the body.
 
-    In its state the application may leave under ``on_refusal`` a function that hears the status of each request that
-    does not reach it.
+    The state of the application may hold a function under ``on_refusal``, which is called with the status of each
+    request that does not reach the application.
     """
 
     _timer: TimerHandle | None = None
     _head_bytes = 0
     _in_head = False
     _in_message = False
-    _passed_on = False
     _refused = False
     _refusal = b""
-    """What is to be said once what came before is answered."""
+    """The response to be sent after those to earlier requests."""
     _received = b""
-    """What came last, if no message has ended in it."""
+    """The data received last, if no message has ended in it."""
 
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
@@ -63,7 +61,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             return
         self._received = data if self._in_message else _without_upgrade(data)
         super().data_received(self._received)
-        if self._in_head:  # a head mostly comes whole, and needs no timer
+        if self._in_head and not self._refused:  # a head mostly comes whole, and needs no timer
             self._head_bytes += len(data)
             self._check_head()
             if self._timer is None:
@@ -74,13 +72,11 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._in_message = True
-        self._passed_on = False
         self._head_bytes = 0
         self._stop_timer()
 
     @override
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._stop_timer()
         self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         self._check_head()
@@ -89,7 +85,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         elif problem := host_problem(self.headers, self.parser.get_http_version()):
             self._refuse(400, problem)
         if not self._refused:
-            self._passed_on = True
+            self._in_head = False
             super().on_headers_complete()
 
     @override
@@ -122,7 +118,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        is_the_applications = self._in_message and self._passed_on
+        is_the_applications = self._in_message and not self._in_head
         if not is_the_applications:
             self.app_state.get("on_refusal", int)(status)
         body = orjson.dumps({"error": message})
@@ -133,26 +129,26 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._refusal = head.encode() + body
         self._stop_timer()
         if is_the_applications or self._is_answered:
-            self._say_refusal()
+            self._send_refusal()
 
     @property
     def _is_answered(self) -> bool:
-        """Whether nothing is to be said by the application."""
+        """Whether the application has responded to every request."""
         return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._refusal and self._is_answered:
-            self._say_refusal()
+            self._send_refusal()
 
-    def _say_refusal(self) -> None:
+    def _send_refusal(self) -> None:
         refusal, self._refusal = self._refusal, b""
         if self.transport.is_closing():
             return
         self.transport.write(refusal)
         self.transport.write_eof()
-        # a client that still sends would never read an answer followed by a reset
+        # a client that still sends would never read a response followed by a reset
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:
@@ -162,6 +158,6 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
 
 
 def _without_upgrade(data: bytes) -> bytes:
-    """``data``, which begins a request, with the header Upgrade under a name that means nothing."""
+    """``data``, which begins a request, with the header Upgrade renamed."""
     head, end, rest = data.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest

@@ -1,4 +1,4 @@
-"""Lines of the log: for people, or one JSON object each; with the id of the request that they are about."""
+"""Formats of log lines, as text or as JSON, with the id of the request that they are about."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: ``time``, ``level``, ``logger``, ``message``, and what else there is."""
+    """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, and the ``fields`` of the record."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:

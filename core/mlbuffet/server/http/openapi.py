@@ -1,9 +1,9 @@
-"""OpenAPI 3.1, from the routes that serve and the types that they read and write."""
+"""OpenAPI 3.1, from the routes and the types that they read and write."""
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -30,25 +30,23 @@ _MEANINGS = {
     507: "There is no room left to store it.",
 }
 _OF_BODIES = (400, 408, 413, 415)
-_LENGTH = {
-    "description": "How many bytes are JSON, before raw buffers.",
-    "schema": {"type": "integer", "minimum": 0},
-}
+_LENGTH = {"description": "How many bytes are JSON, before raw buffers.", "schema": {"type": "integer", "minimum": 0}}
 _BUFFERS = {"schema": {"type": "string", "format": "binary"}}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """What an endpoint reads and answers, as the types of its codec.
+    """The request and response bodies of an endpoint, as the types of its codec.
 
-    ``errors`` are statuses beside those of any request with a body. With ``optional`` the body may be empty.
-    ``length_header`` is the header that says how many bytes are JSON, where raw buffers may follow, both ways.
-    ``other_bodies`` are bodies that are no JSON, by their media types; ``query`` the parameters of the query, and
-    whether each must be there.
+    ``errors`` are statuses besides those of any request with a body. With ``optional`` the body may be empty.
+    ``length_header`` names the header with the length of the JSON, where raw buffers may follow, both ways.
+    ``other_bodies`` are request bodies other than JSON, by media type; ``query`` are the query's parameters, each with
+    whether it is required.
     """
 
     answer: Any
     body: Any = None
+    _: KW_ONLY
     example: Any = None
     optional: bool = False
     length_header: str | None = None
@@ -61,75 +59,71 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Routes of one kind, the operation of each endpoint, and the schemas of the parameters in their paths."""
+    """Routes, the operation of each endpoint, and the pattern of each parameter in their paths."""
 
     title: str
     routes: Sequence[Route]
     operations: Mapping[Callable[..., Any], Operation]
-    parameters: Mapping[str, Schema]
+    parameters: Mapping[str, str]
 
 
 def describe(protocols: Sequence[Protocol], version: str) -> Schema:
-    """The document. Raises ``KeyError`` for an endpoint without operation, and for a parameter without schema."""
-    kinds = [ErrorAnswer]
-    for protocol in protocols:
-        for operation in protocol.operations.values():
-            kinds += [operation.answer] if operation.body is None else [operation.answer, operation.body]
+    """The document. Raises ``KeyError`` for an endpoint without operation, and for a parameter without pattern."""
+    operations = [operation for protocol in protocols for operation in protocol.operations.values()]
+    kinds = [ErrorAnswer, *(kind for one in operations for kind in (one.answer, one.body) if kind is not None)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for component in components.values():
         component["description"] = _markdown(component["description"])
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, Schema] = {}
     for protocol in protocols:
-        for route, method in _documented(protocol.routes):
+        for route in protocol.routes:
             path = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
-            paths.setdefault(path, {})[method] = _operation(protocol, route, method, path, schema_of)
+            for method in sorted((route.methods or set()) - {"HEAD"}):  # HTTP itself says that GET has it
+                if route.include_in_schema:
+                    operation = _operation(protocol, route, method.lower(), path, schema_of)
+                    paths.setdefault(path, {})[method.lower()] = operation
+    error = {"application/json": {"schema": schema_of[ErrorAnswer]}}
+    responses = {str(status): {"description": text, "content": error} for status, text in _MEANINGS.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "MLBuffet", "version": version, "description": "Trained models over HTTP."},
         "tags": [{"name": protocol.title} for protocol in protocols],
         "paths": paths,
-        "components": {"schemas": components, "responses": dict(_errors(schema_of[ErrorAnswer]))},
+        "components": {"schemas": components, "responses": responses},
     }
-
-
-def _documented(routes: Sequence[Route]) -> Iterator[tuple[Route, str]]:
-    for route in routes:
-        if route.include_in_schema:
-            for method in sorted((route.methods or set()) - {"HEAD"}):  # HTTP itself says that GET has it
-                yield route, method.lower()
 
 
 def _operation(protocol: Protocol, route: Route, method: str, path: str, schema_of: Mapping[Any, Schema]) -> Schema:
     operation = protocol.operations[getattr(route.endpoint, "__func__", route.endpoint)]
     text = _markdown(inspect.getdoc(route.endpoint) or "")
+    parameters: list[Schema] = []
+    for name in re.findall(r"{(\w+)}", path):
+        schema = {"type": "string", "pattern": f"^{protocol.parameters[name]}$"}
+        parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
+    for name, required in operation.query.items():
+        parameters.append({"name": name, "in": "query", "required": required, "schema": {"type": "string"}})
+    response: Schema = {
+        "description": HTTPStatus(operation.status).phrase,
+        "content": {operation.media_type: {"schema": schema_of[operation.answer]}},
+    }
+    if operation.length_header:
+        parameters.append({"name": operation.length_header, "in": "header", **_LENGTH})
+        response["content"]["application/octet-stream"] = _BUFFERS
+        response["headers"] = {operation.length_header: _LENGTH}
     described: Schema = {
         "tags": [protocol.title],
         "operationId": re.sub(r"\W+", "_", f"{method}{path}"),
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
-        "parameters": [_path_parameter(name, protocol.parameters[name]) for name in re.findall(r"{(\w+)}", path)],
-        "responses": {str(operation.status): _answer(operation, schema_of)},
+        "parameters": parameters,
+        "responses": {str(operation.status): response},
     }
-    for name, required in operation.query.items():
-        parameter = {"name": name, "in": "query", "required": required, "schema": {"type": "string"}}
-        described["parameters"].append(parameter)
     if operation.body is not None or operation.other_bodies:
         described["requestBody"] = _body(operation, schema_of)
-    if operation.length_header:
-        described["parameters"].append({"name": operation.length_header, "in": "header", **_LENGTH})
     for status in sorted({*operation.errors, *(_OF_BODIES if operation.body is not None else ())}):
         described["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
     return described
-
-
-def _errors(schema: Schema) -> Iterator[tuple[str, Schema]]:
-    for status, meaning in _MEANINGS.items():
-        yield str(status), {"description": meaning, "content": {"application/json": {"schema": schema}}}
-
-
-def _path_parameter(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _body(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
@@ -141,17 +135,6 @@ def _body(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
     if operation.length_header:
         content["application/octet-stream"] = _BUFFERS
     return {"required": not operation.optional, "content": content}
-
-
-def _answer(operation: Operation, schema_of: Mapping[Any, Schema]) -> Schema:
-    answer: Schema = {
-        "description": HTTPStatus(operation.status).phrase,
-        "content": {operation.media_type: {"schema": schema_of[operation.answer]}},
-    }
-    if operation.length_header:
-        answer["content"]["application/octet-stream"] = _BUFFERS
-        answer["headers"] = {operation.length_header: _LENGTH}
-    return answer
 
 
 def _markdown(docstring: str) -> str:

@@ -1,4 +1,4 @@
-"""A request for a prediction over HTTP, whatever its protocol: the body, the call, the answer."""
+"""A prediction over HTTP in any protocol: body, call, response."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,13 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlbuffet.errors import ModelNotFound, Overloaded
-from mlbuffet.inference import (
-    Deadline,
-    InferenceRequest,
-    InferenceResult,
-    InferenceService,
-    ModelSelector,
-)
+from mlbuffet.inference import Deadline, InferenceRequest, InferenceResult, InferenceService, ModelSelector
 from mlbuffet.inference.offload import code
 from mlbuffet.server.http.body import compress, read_body
 from mlbuffet.server.http.disconnect import unless_disconnected
@@ -27,15 +21,15 @@ Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 OUTCOME = "mlbuffet.outcome"
-"""Under which name the state of a request holds its `Outcome`, where the fast path has answered it."""
+"""The key of the `Outcome` in the state of a request that the fast path has handled."""
 
 
 class Answer(NamedTuple):
-    """The answer to a prediction."""
+    """The response to a prediction."""
 
     body: bytes
     headers: Headers = JSON
-    """With names in small letters."""
+    """With names in lower case."""
 
     def as_response(self, request: Request) -> Response:
         """The same in an encoding that the client accepts."""
@@ -45,52 +39,50 @@ class Answer(NamedTuple):
 
 
 class Unwritten(NamedTuple):
-    """An answer that is to be encoded in a thread, for its size in bytes."""
+    """A response that is to be encoded in a thread, because of its size in bytes."""
 
     size: int
     write: Callable[[], Response]
 
 
 Outcome: TypeAlias = Response | Unwritten | Exception
-
-
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
-"""What the body of a request asks, and what writes the answer: `InvalidInput` where it cannot be sent as asked."""
+"""The decoded request, and the encoder of its result, which raises `InvalidInput` for what cannot be sent as wanted."""
 
 
 class PredictionCodec(ABC):
-    """A protocol's way to ask for a prediction, from the path and the body of a request to the body of the answer."""
+    """A protocol's encoding of predictions: the path and the body of a request, and the body of the response."""
 
     protocol: str
-    """As the metrics call it."""
+    """Its name in metrics."""
     has_statistics = False
     """Whether `InferenceService.statistics` count its requests."""
 
     @abstractmethod
     def selector(self, request: Request) -> ModelSelector:
-        """Which model the path means. Raises `InvalidInput` or `HTTPException`."""
+        """The model that the path means. Raises `InvalidInput` or `HTTPException`."""
 
     def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
         """What is raised where there is no such model or version."""
         return error
 
     def padding(self, request: Request) -> int:
-        """How many bytes are to stand before the body, so that its buffers are aligned in memory."""
+        """How many bytes to put before the body, so that its buffers are aligned in memory."""
         return 0
 
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        """How many bytes `decode` looks at one by one."""
+        """How many bytes `decode` reads one by one."""
         return len(body)
 
     @abstractmethod
     def decode(
         self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        """What ``body``, behind its padding, asks of a model with ``signatures``. Raises `InvalidInput`."""
+        """``body``, behind its padding, as a request of a model with ``signatures``. Raises `InvalidInput`."""
 
 
 class PredictionEndpoint:
-    """Answers requests of one codec."""
+    """Responds to the requests of one codec."""
 
     def __init__(self, service: InferenceService, codec: PredictionCodec, settings: ServerSettings) -> None:
         self._service = service
@@ -98,7 +90,7 @@ class PredictionEndpoint:
         self._settings = settings
 
     async def answer(self, request: Request) -> Response:
-        """The prediction. What leads nowhere, or has no room to wait, is refused before its body is read."""
+        """The prediction; for an unknown model, or where the queue is full, the body is not read."""
         codec = self._codec
         selector = codec.selector(request)
         try:
@@ -116,20 +108,19 @@ class PredictionEndpoint:
             raise
         with served:
             note_version(served.model, served.version)
-            deadline = self._deadline()
+            seconds = self._settings.request_timeout
+            deadline = None if seconds is None else Deadline.after(seconds)
             size = codec.size_to_decode(request, body, padding)
-            asked, encode = await code(size, lambda: codec.decode(request, body, padding, selector, served.signatures))
-            asked = replace(asked, id=request_id(), deadline=deadline)
-            result = await unless_disconnected(served.infer(asked), request.receive)
+            decoded, encode = await code(
+                size, lambda: codec.decode(request, body, padding, selector, served.signatures)
+            )
+            decoded = replace(decoded, id=request_id(), deadline=deadline)
+            result = await unless_disconnected(served.infer(decoded), request.receive)
             return await code(rough_size(result.outputs), lambda: encode(result).as_response(request))
-
-    def _deadline(self) -> Deadline | None:
-        seconds = self._settings.request_timeout
-        return None if seconds is None else Deadline.after(seconds)
 
 
 async def _take_outcome(request: Request) -> Response | None:
-    """What came of a request on the fast path, if it was tried there; raises what it raised."""
+    """The outcome on the fast path, if the request was tried there; raises what was raised there."""
     outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
     if isinstance(outcome, Exception):
         raise outcome

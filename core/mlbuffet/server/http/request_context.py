@@ -1,4 +1,4 @@
-"""One request and its answer, as logs and metrics tell of it."""
+"""What logs and metrics show of a request."""
 
 import re
 from collections.abc import Iterable
@@ -8,10 +8,9 @@ from random import getrandbits
 
 from mlbuffet.running import REQUEST_IDS
 
-REQUEST_ID_HEADER = "X-Request-Id"
-_SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_HEADER_NAME = REQUEST_ID_HEADER.lower().encode()
-_PROTOCOLS = {"v2": "v2", "v1": "v1", "api": "api"}
+REQUEST_ID = b"x-request-id"
+"""The header with the id of a request."""
+_VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 _current: "ContextVar[RequestContext | None]" = ContextVar("context", default=None)
 
@@ -23,15 +22,19 @@ class RequestContext:
     request_id: bytes
     protocol: str
     status: int = 0
-    """0 while there is no answer."""
+    """0 until the response begins."""
     model: str = ""
     version: int = 0
-    """Of no meaning without a model."""
+    """Without meaning where ``model`` is empty."""
 
 
 def begin_request(path: str, headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:
-    """The context that begins in this task, with the client's id for it where that is fit for a log."""
-    context = RequestContext(id_in(headers) or new_id(), protocol_of(path))
+    """The context of the request that this task handles, with the client's id for it where that is valid.
+
+    The protocol is "other" where ``path`` belongs to none, such as that of the documentation.
+    """
+    root = path[1:].partition("/")[0].lower()
+    context = RequestContext(id_in(headers) or new_id(), root if root in ("v2", "v1", "api") else "other")
     _current.set(context)
     REQUEST_IDS.set(context.request_id)
     return context
@@ -43,26 +46,18 @@ def new_id() -> bytes:
 
 
 def request_id() -> str:
-    """The id of the request that this task or thread works for; empty where there is none."""
+    """The id of the request that this task or thread handles; empty where there is none."""
     context = _current.get()
     return context.request_id.decode() if context else ""
 
 
 def note_version(model: str, version: int) -> None:
-    """Let logs and metrics know that the request of this task is for that version of a model."""
-    context = _current.get()
-    if context is not None:
+    """Record for logs and metrics that the request of this task is for that version of a model."""
+    if (context := _current.get()) is not None:
         context.model, context.version = model, version
 
 
-def protocol_of(path: str) -> str:
-    """Which protocol has ``path``; "other" for what belongs to none, such as documentation."""
-    return _PROTOCOLS.get(path[1:].partition("/")[0].lower(), "other")
-
-
 def id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The client's id for its request, if there is one and it is fit for a log."""
-    for name, value in headers:
-        if name == _HEADER_NAME:
-            return value if _SANE.fullmatch(value) else None
-    return None
+    """The client's id for its request, if there is one that can be logged as it is."""
+    given = next((value for name, value in headers if name == REQUEST_ID), b"")
+    return given if _VALID_ID.fullmatch(given) else None

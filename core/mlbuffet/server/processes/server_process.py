@@ -1,4 +1,4 @@
-"""A process that serves: a socket, the application, and a clean end."""
+"""A server process: its socket, its application, and its shutdown."""
 
 import logging
 import math
@@ -39,17 +39,17 @@ def address_of(listener: socket.socket) -> str:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Whether only programs of this machine reach ``listener``."""
+    """Whether only programs of this machine can connect to ``listener``."""
     return ip_address(listener.getsockname()[0]).is_loopback
 
 
 class Server(uvicorn.Server):
-    """uvicorn with uvloop and httptools (h11 lets requests through that httptools refuses), silent but for warnings.
+    """uvicorn with uvloop and httptools (h11 accepts requests that httptools refuses); it logs only warnings.
 
-    At SIGTERM it says for a moment that it is not ready, and goes on answering, so that nobody sends it anything new;
-    then it takes no more connections and answers what it has accepted. At SIGINT, or a second signal, it skips that
-    moment. The process has ended ``grace`` seconds after the first signal, also where a call to a model never returns.
-    ``clean_up`` is called once nothing is served any more, or was given up.
+    After SIGTERM it serves for a moment without being ready, so that load balancers stop sending requests; then it
+    accepts no more connections and responds to the requests that it has. SIGINT, or a second signal, skips that moment.
+    The process ends at most ``grace`` seconds after the first signal, even where a call to a model never returns.
+    ``clean_up`` is called when no request is served any more.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
         )
 
     def stop(self) -> None:
-        """End `run` once the requests under way are answered; may be called from any thread."""
+        """End `run` after the running requests; may be called from any thread."""
         self.should_exit = True
 
     @override
@@ -95,7 +95,7 @@ class Server(uvicorn.Server):
     @override
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Behind it, the process may end by the signal that ended the server."""
+        """Clean up first, because the signal that stopped the server may end the process here."""
         with super().capture_signals():
             yield
             self._clean_up()
@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
 
 
 def _end_process_after(seconds: float, clean_up: Callable[[], None]) -> None:
-    """A call to a model cannot be interrupted, and Python would wait for its thread."""
+    """End the process from a timer: a call to a model cannot be interrupted, and Python would wait for its thread."""
     timer = Timer(seconds, _end_process, [clean_up])
     timer.daemon = True
     timer.start()

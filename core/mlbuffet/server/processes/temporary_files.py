@@ -1,4 +1,4 @@
-"""A folder for all temporary files of a server, which goes when the server ends."""
+"""A folder for all temporary files of a server, removed when the server ends."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ PREFIX = "mlbuffet-serve-"
 class TemporaryFolder:
     """A new folder in ``parent``, which no other user can enter. Creating it raises `OSError`.
 
-    The process holds a lock on it as long as it lives: what one that was killed has left behind, the next one removes.
+    The process locks it as long as it lives: the folder of a process that was killed is removed by the next one.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -30,7 +30,7 @@ class TemporaryFolder:
             self._descriptor = _locked(self.path)  # unless another process swept it before
 
     def remove(self) -> None:
-        """Remove it with all that is in it; and that of a supervisor that was killed, once it is empty."""
+        """Remove it with its content; and the parent folder of a supervisor that was killed, if that is empty."""
         discard(self.path)
         if self.path.parent.name.startswith(PREFIX):
             with suppress(OSError):
@@ -40,9 +40,9 @@ class TemporaryFolder:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Let ``TMPDIR`` lead there, for this process, its libraries and its children; remove it at the end.
+        """Set ``TMPDIR`` to it, for this process, its libraries and its children; remove it at the end.
 
-        That is so at SIGTERM too, where nobody else handles that.
+        At SIGTERM too, unless that has another handler.
         """
         before = os.environ.get("TMPDIR"), tempfile.tempdir
         _set_tmpdir(str(self.path), str(self.path))
@@ -58,7 +58,7 @@ class TemporaryFolder:
 
 @contextmanager
 def own_temporary_folder() -> Iterator[Callable[[], None]]:
-    """A `TemporaryFolder` that is `kept`, where one can be made; gives what removes it early."""
+    """A `TemporaryFolder` that is `kept`, where one can be made; yields a function that removes it early."""
     try:
         folder = TemporaryFolder(Path(tempfile.gettempdir()))
     except OSError:
@@ -72,15 +72,14 @@ def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another process sweeps too
             found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-                continue
-            if (descriptor := _locked(folder)) is not None:
+            is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            if is_own and (descriptor := _locked(folder)) is not None:
                 discard(folder)
                 os.close(descriptor)
 
 
 def _locked(folder: Path) -> int | None:
-    """A descriptor that holds the lock on ``folder``, unless another process does or has removed it."""
+    """A descriptor that holds the lock on ``folder``; ``None`` where another process does or has removed it."""
     with suppress(FileNotFoundError):
         descriptor = locked(folder)
         if descriptor is None or folder.exists():
@@ -99,7 +98,7 @@ def _set_tmpdir(variable: str | None, default: str | None) -> None:
 
 @contextmanager
 def _before_sigterm(clean_up: Callable[[], None]) -> Iterator[None]:
-    """Clean up before the process ends by SIGTERM, which runs nothing else of Python."""
+    """Call ``clean_up`` at SIGTERM, which ends the process without running other Python code."""
 
     def end(number: int, _: FrameType | None) -> None:
         clean_up()

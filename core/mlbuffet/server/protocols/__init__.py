@@ -1,1 +1,1 @@
-"""The protocols that the server speaks."""
+"""The protocols of the server."""

@@ -1,7 +1,16 @@
-"""What MLBuffet's API answers."""
+"""The JSON of responses."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Literal, TypedDict
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mlbuffet.server.http.errors import json_response
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class Status(TypedDict):
@@ -64,3 +73,22 @@ def status(code: int, description: str) -> Status:
     """``code`` with its name."""
     known = HTTPStatus(code)
     return Status(code=code, name=known.phrase, description=description)
+
+
+def response(description: str, code: int = 200, **members: object) -> Response:
+    """``members`` below the status and its ``description``."""
+    return json_response({"http_status": status(code, description), **members}, code)
+
+
+def with_status(handler: Handler) -> Handler:
+    """``handler``, whose responses have ``http_status`` beside ``error`` where the path is one below /api."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        plain = await handler(request, error)
+        if not request.url.path.startswith("/api/"):
+            return plain
+        members: dict[str, Any] = orjson.loads(plain.body)
+        with_code = response(members["error"], plain.status_code, **members)
+        return Response(with_code.body, plain.status_code, {**plain.headers, **with_code.headers})
+
+    return handle

@@ -1,17 +1,31 @@
-"""A prediction under /api: values or an image, and the values of the answer."""
+"""The encoding of predictions under /api."""
 
+from typing import Any
+
+import msgspec
+import orjson
 from starlette.requests import Request
 from typing_extensions import override
 
+from mlbuffet.errors import InvalidInput
 from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.inference.offload import LARGE
+from mlbuffet.json_tensors.text import decode, encode_array
 from mlbuffet.server.http.body import header
 from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
-from mlbuffet.server.protocols.management.addresses import name_and_version
+from mlbuffet.server.protocols.management.answers import status
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
-from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE, Form
-from mlbuffet.server.protocols.management.values import decode_values, default_signature, encode_values
-from mlbuffet.tensors import Signature, Signatures, Tensors
+from mlbuffet.server.protocols.management.multipart import Form, is_form
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
+from mlbuffet.version_numbers import version_in_address
+
+DEFAULT = "default"
+
+
+class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What is predicted from."""
+
+    values: Any
 
 
 class ValuesCodec(PredictionCodec):
@@ -21,33 +35,71 @@ class ValuesCodec(PredictionCodec):
 
     @override
     def selector(self, request: Request) -> ModelSelector:
-        return ModelSelector(*name_and_version(request))
+        """``iris``, ``iris:default`` and ``iris:2``. Raises `InvalidInput`."""
+        name, colon, version = request.path_params["tag"].partition(":")
+        if not colon or version == DEFAULT:
+            return ModelSelector(name)
+        return ModelSelector(name, version_in_address(version, f", or {DEFAULT!r}"))
 
     @override
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        return LARGE if _is_form(request) else len(body)  # an image is larger than its file
+        return LARGE if is_form(_content_type(request)) else len(body)  # an image is larger than its file
 
     @override
     def decode(
         self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
     ) -> Decoded:
-        signature = default_signature(signatures)
-        inputs = _image_of(body, request, signature) if _is_form(request) else decode_values(body, signature)
-        asked = InferenceRequest(model=selector, inputs=inputs)
-        return asked, lambda result: Answer(encode_values(result.outputs))
-
-
-def _is_form(request: Request) -> bool:
-    return _content_type(request).partition(";")[0].strip().lower() == CONTENT_TYPE
+        signature = signatures[signatures.resolve(None)]
+        content_type = _content_type(request)
+        if is_form(content_type):
+            image = bytearray()
+            form = Form(content_type, FILE_FIELDS, image.extend)
+            form.feed(body)
+            form.end()
+            inputs = image_inputs(bytes(image), signature)
+        else:
+            values = decode(body, PredictionRequest).values
+            _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
+        decoded = InferenceRequest(model=selector, inputs=inputs)
+        return decoded, lambda result: Answer(_encode_values(result.outputs))
 
 
 def _content_type(request: Request) -> str:
     return header(request, b"content-type") or ""
 
 
-def _image_of(body: bytes, request: Request, signature: Signature) -> Tensors:
-    image = bytearray()
-    form = Form(_content_type(request), FILE_FIELDS, image.extend)
-    form.feed(body)
-    form.end()
-    return image_inputs(bytes(image), signature)
+def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
+    specs = signature.inputs
+    if isinstance(values, dict):
+        return {name: _batched(value, specs[name]) if name in specs else value for name, value in values.items()}
+    if len(specs) != 1:
+        names = ", ".join(map(repr, specs))
+        raise InvalidInput(f"the model has {len(specs)} inputs: give 'values' as an object with {names or 'nothing'}")
+    (spec,) = specs.values()
+    return {spec.name: _batched(values, spec)}
+
+
+def _encode_values(outputs: Tensors) -> bytes:
+    """The response. Raises `InvalidInput` for bytes that are not UTF-8."""
+    texts: dict[str, orjson.Fragment] = {}
+    for name, array in outputs.items():
+        try:
+            texts[name] = orjson.Fragment(encode_array(array))
+        except UnicodeDecodeError:
+            text = f"output {name!r} holds bytes that are not UTF-8, which JSON cannot hold; ask /v2"
+            raise InvalidInput(text) from None
+    values = next(iter(texts.values())) if len(texts) == 1 else texts
+    return orjson.dumps({"http_status": status(200, "the model's prediction"), "values": values})
+
+
+def _batched(value: Any, spec: TensorSpec) -> Any:
+    """``value`` as a batch of one, where it has exactly one dimension less than the model takes."""
+    return [value] if spec.shape is not None and _rank(value) == len(spec.shape) - 1 else value
+
+
+def _rank(value: Any) -> int:
+    rank = 0
+    while isinstance(value, list):
+        rank += 1
+        value = value[0] if value else None
+    return rank

@@ -1,4 +1,4 @@
-"""A version as a client gets it: its only file, or all of them as a zip that is made while it is sent."""
+"""Downloads of versions: the only file, or a zip of all files that is written while it is sent."""
 
 import os
 import zipfile
@@ -19,20 +19,23 @@ _PIECE = 2**20
 
 
 class Download(StreamingResponse):
-    """The files that ``reading`` gives, which is left when the answer is sent or the client gone."""
+    """The files that ``reading`` yields; it is exited when they are sent or the client has disconnected.
 
-    def __init__(self, files: Files, title: str, reading: AbstractContextManager[Any]) -> None:
-        self._closing = ExitStack()
-        self._closing.push(reading)
-        headers, suffix = {}, ".zip"
-        pieces = _zipped(files)
-        if len(files.names) == 1:
-            file = self._closing.enter_context(files.open(files.names[0]))
-            headers, suffix = {"content-length": str(os.fstat(file.fileno()).st_size)}, PurePath(files.names[0]).suffix
-            pieces = _content(file)
-        headers["content-disposition"] = f'attachment; filename="{title}{suffix}"'
-        super().__init__(pieces, headers=headers, media_type="application/octet-stream")
-        self._closing.callback(pieces.close)
+    Creating it reads files. Raises ``FileNotFoundError`` where the version was removed.
+    """
+
+    def __init__(self, reading: AbstractContextManager[Files], title: str) -> None:
+        with ExitStack() as stack:
+            files = stack.enter_context(reading)
+            headers, suffix, pieces = {}, ".zip", _zipped(files)
+            if len(files.names) == 1:
+                file = stack.enter_context(files.open(files.names[0]))
+                headers["content-length"] = str(os.fstat(file.fileno()).st_size)
+                suffix, pieces = PurePath(files.names[0]).suffix, _content(file)
+            headers["content-disposition"] = f'attachment; filename="{title}{suffix}"'
+            super().__init__(pieces, headers=headers, media_type="application/octet-stream")
+            stack.callback(pieces.close)
+            self._closing = stack.pop_all()
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,15 +45,11 @@ class Download(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-class _Outlet(RawIOBase):
-    """What a zip file is written to; it cannot go back, so that nothing has to be kept."""
+class _Unseekable(RawIOBase):
+    """The file that a zip is written to; it cannot seek, so that its content can be sent while it is written."""
 
     def __init__(self) -> None:
         self._written = bytearray()
-
-    @override
-    def writable(self) -> bool:
-        return True
 
     @override
     def write(self, data: Any) -> int:
@@ -58,10 +57,9 @@ class _Outlet(RawIOBase):
         return len(data)
 
     def taken(self) -> bytes:
-        """What was written since."""
-        written = bytes(self._written)
-        self._written.clear()
-        return written
+        """What was written since the last call."""
+        written, self._written = self._written, bytearray()
+        return bytes(written)
 
 
 def _content(file: BinaryIO) -> Generator[bytes, None, None]:
@@ -71,11 +69,11 @@ def _content(file: BinaryIO) -> Generator[bytes, None, None]:
 
 def _zipped(files: Files) -> Generator[bytes, None, None]:
     """The bytes of the zip; without compression, which is of little use for the weights of a model."""
-    outlet = _Outlet()
-    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
+    sink = _Unseekable()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name in files.names:
             with files.open(name) as file, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 for piece in _content(file):
                     entry.write(piece)
-                    yield outlet.taken()
-    yield outlet.taken()
+                    yield sink.taken()
+    yield sink.taken()

@@ -1,6 +1,5 @@
-"""An image as the tensor that a model takes: resized and laid out as its signature says, where that says one thing."""
+"""Images as input tensors, resized and laid out by the shape of the input."""
 
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -14,55 +13,41 @@ from mlbuffet.tensors import Signature, TensorSpec, specs_text
 FILE_FIELDS = ("path", "file")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 MAX_PIXELS = 2**26
-_MODES = {1: "L", 3: "RGB"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How a signature wants its image; a size of ``None`` is that of the image."""
-
-    height: int | None
-    width: int | None
-    channels: int
-    channels_first: bool
+_MODES: dict[int | None, str] = {1: "L", 3: "RGB"}
 
 
 def image_inputs(image: bytes, signature: Signature) -> dict[str, NDArray[Any]]:
     """The only input of ``signature``, of the pixels as they are: 0 to 255, gray or RGB.
 
-    Raises `HTTPException`: 422 where the signature does not say how, 413 for too many pixels, 415 where Pillow is not
-    installed; and `InvalidInput` for what is no image.
+    Raises `HTTPException`: 422 where the signature does not define the layout, 413 for too many pixels, 415 where
+    Pillow is not installed; and `InvalidInput` for what is not an image.
     """
     specs = list(signature.inputs.values())
-    layout = _layout(specs[0]) if len(specs) == 1 else None
-    if layout is None:
+    shape = _image_shape(specs[0]) if len(specs) == 1 else None
+    if shape is None:
         taken = specs_text(signature.inputs)
         raise HTTPException(422, f"an image does not fit the model, which takes {taken}; give its 'values' instead")
-    pixels = _pixels(image, layout)
-    array = pixels.transpose(2, 0, 1) if layout.channels_first else pixels
+    first, middle, last = shape
+    if last in _MODES:
+        array = _pixels(image, first, middle, _MODES[last])
+    else:
+        array = _pixels(image, middle, last, _MODES[first]).transpose(2, 0, 1)
     rank = len(specs[0].shape or ())
     return {specs[0].name: array.reshape((1,) * (rank - 3) + array.shape).astype(specs[0].dtype)}
 
 
-def _layout(spec: TensorSpec) -> _Layout | None:
-    """What the shape says, with or without a batch dimension; ``None`` where it is unclear."""
+def _image_shape(spec: TensorSpec) -> tuple[int | None, ...] | None:
+    """The shape without the batch dimension, of which one end is the channels; ``None`` where it is not that clear."""
     if spec.shape is None or len(spec.shape) not in (3, 4) or spec.dtype.kind not in "uf":
         return None
     if len(spec.shape) == 4 and spec.shape[0] not in (None, 1):
         return None
-    first, middle, last = spec.shape[-3:]
-    match first in _MODES, last in _MODES:
-        case False, True:
-            assert last is not None
-            return _Layout(first, middle, last, channels_first=False)
-        case True, False:
-            assert first is not None
-            return _Layout(middle, last, first, channels_first=True)
-    return None
+    shape = spec.shape[-3:]
+    return shape if (shape[0] in _MODES) != (shape[2] in _MODES) else None
 
 
-def _pixels(image: bytes, layout: _Layout) -> NDArray[np.uint8]:
-    """Height, width, channels."""
+def _pixels(image: bytes, height: int | None, width: int | None, mode: str) -> NDArray[np.uint8]:
+    """Height, width, channels; ``None`` is the size of the image."""
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
@@ -71,11 +56,11 @@ def _pixels(image: bytes, layout: _Layout) -> NDArray[np.uint8]:
         with Image.open(BytesIO(image), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            upright = ImageOps.exif_transpose(opened).convert(_MODES[layout.channels])
+            upright = ImageOps.exif_transpose(opened).convert(mode)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise HTTPException(413, f"the image has more than {MAX_PIXELS} pixels") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError):
         raise InvalidInput(f"the file is no image that can be read; there are: {', '.join(FORMATS)}") from None
-    size = (layout.width or upright.width, layout.height or upright.height)
+    size = (width or upright.width, height or upright.height)
     resized = upright if upright.size == size else upright.resize(size)
-    return np.asarray(resized, np.uint8).reshape(size[1], size[0], layout.channels)
+    return np.asarray(resized, np.uint8).reshape(size[1], size[0], len(mode))

@@ -1,9 +1,9 @@
-"""What is told about the versions of a model."""
+"""Information about the versions of a model."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlbuffet.repository import ModelRepository, State, StoredVersion
+from mlbuffet.repository import ModelRepository, Provenance, State, StoredVersion
 from mlbuffet.repository.provenance import read_provenance
 from mlbuffet.server.protocols.management.answers import ModelInformation, VersionInformation, status
 
@@ -18,25 +18,26 @@ def model_information(repository: ModelRepository, name: str) -> ModelInformatio
         library = version.model.runtime.name if version and version.state is State.READY else ""
         listed[str(one.version)] = _version_information(one, stored.configuration.description, library)
     default = repository.get(name).version
-    told = status(200, f"{len(listed)} versions; {default} is the default")
-    return ModelInformation(http_status=told, tag_list_versions=listed, default_version=default)
+    known = status(200, f"{len(listed)} versions; {default} is the default")
+    return ModelInformation(http_status=known, tag_list_versions=listed, default_version=default)
 
 
 def _version_information(stored: StoredVersion, description: str, library: str) -> VersionInformation:
     place = stored.place or stored.path
-    uploaded = read_provenance(place)
+    unknown = Provenance(file=stored.path.name, time=_changed(place), description="", library_version="")
+    uploaded = read_provenance(place) or unknown
     return VersionInformation(
         path=_relative(stored),
-        file=uploaded.file if uploaded else stored.path.name,
-        time=uploaded.time if uploaded else _changed(place),
-        description=uploaded.description if uploaded and uploaded.description else description,
+        file=uploaded.file,
+        time=uploaded.time,
+        description=uploaded.description or description,
         ml_library=library,
-        library_version=uploaded.library_version if uploaded else "",
+        library_version=uploaded.library_version,
     )
 
 
 def _relative(stored: StoredVersion) -> str:
-    """Where the artifact lies, from the folder of models on."""
+    """The path of the artifact below the folder of models."""
     place = stored.place or stored.path
     top = place if place.is_file() or place.name == stored.name else place.parent
     return stored.path.relative_to(top.parent).as_posix()

@@ -1,4 +1,4 @@
-"""A body of multipart/form-data (RFC 7578) as it arrives: its fields, and one file, which is handed on in pieces."""
+"""Forms (multipart/form-data, RFC 7578): their fields, and one file, which is passed on piece by piece."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +13,15 @@ MAX_FIELDS = 16
 MAX_FIELD_BYTES = 2**16
 
 
-class Form:
-    """The form; ``take`` gets each piece of the file that lies in one of ``file_fields``.
+def is_form(content_type: str) -> bool:
+    """Whether a body of this content type is a form."""
+    return content_type.partition(";")[0].strip().lower() == CONTENT_TYPE
 
-    Raises `InvalidInput` for what is no form or holds another file, besides what ``take`` raises.
+
+class Form:
+    """A form; ``take`` is called with each piece of the file that lies in one of ``file_fields``.
+
+    Raises `InvalidInput` for a body that is not a form or holds another file, besides what ``take`` raises.
     """
 
     def __init__(self, content_type: str, file_fields: Sequence[str], take: Callable[[bytes], None]) -> None:
@@ -24,22 +29,20 @@ class Form:
         if b"boundary" not in options:
             raise InvalidInput(f"the content type {CONTENT_TYPE} has no boundary")
         self.file_name: str | None = None
-        """The name of the file, as the client has it; ``None`` before it came."""
+        """The name of the file, as the client sent it; ``None`` until it has arrived."""
         self._file_fields = file_fields
         self._take = take
         self._fields: dict[str, bytes] = {}
         self._field: str | None = None
-        self._header = b""
-        self._value = b""
+        self._header, self._value = bytearray(), bytearray()
         self._disposition = b""
         self._ended = False
-        with _told():
+        with _as_invalid_input():
             self._parser = MultipartParser(
                 options[b"boundary"],
                 {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": self._header_field,
-                    "on_header_value": self._header_value,
+                    "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
                     "on_header_end": self._end_header,
                     "on_headers_finished": self._begin_data,
                     "on_part_data": self._data,
@@ -48,37 +51,30 @@ class Form:
             )
 
     def feed(self, data: bytes) -> None:
-        """Take more of the body."""
-        with _told():
+        """Parse the next piece of the body."""
+        with _as_invalid_input():
             self._parser.write(data)
 
     def end(self) -> None:
-        """The body has ended. Raises `InvalidInput` where the form has not, or has no file."""
+        """End the body. Raises `InvalidInput` where the form is cut off, or has no file."""
         if not self._ended:
             raise InvalidInput(f"the body is not valid {CONTENT_TYPE}: it is cut")
         if self.file_name is None:
             raise InvalidInput(f"the form has no file in its field {self._file_fields[0]!r}")
 
     def text(self, field: str) -> str:
-        """What a field says; nothing where it is not there."""
+        """The value of a field; empty where it is missing."""
         return self._fields.get(field, b"").decode(errors="replace")
-
-    def _begin_part(self) -> None:
-        self._disposition = b""
-
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
+            self._disposition = bytes(self._value)
+        self._header.clear()
+        self._value.clear()
 
     def _begin_data(self) -> None:
         _, options = parse_options_header(self._disposition)
+        self._disposition = b""
         name = options.get(b"name", b"").decode(errors="replace")
         if b"filename" in options:
             if name not in self._file_fields or self.file_name is not None:
@@ -104,7 +100,7 @@ class Form:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_invalid_input() -> Iterator[None]:
     try:
         yield
     except FormParserError:

@@ -9,10 +9,9 @@ from starlette.routing import Route
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.server.http.openapi import Operation, Protocol, Schema
 from mlbuffet.server.protocols.management import answers
-from mlbuffet.server.protocols.management.addresses import DEFAULT
+from mlbuffet.server.protocols.management.codec import DEFAULT, PredictionRequest
 from mlbuffet.server.protocols.management.endpoints import DefaultRequest, Management
 from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE
-from mlbuffet.server.protocols.management.values import PredictionRequest
 from mlbuffet.version_numbers import PATTERN
 
 _CHANGES = (401, 403, 409, 500, 507)
@@ -27,41 +26,37 @@ _FORM: Schema = {
 _IMAGE: Schema = {"type": "object", "required": ["path"], "properties": {"path": _FILE}}
 
 OPERATIONS = {
-    Management.welcome: Operation(answer=answers.Welcome),
-    Management.test: Operation(answer=answers.Answer),
-    Management.help: Operation(answer=str, media_type="text/plain"),
-    Management.models: Operation(answer=answers.ModelList),
-    Management.information: Operation(answer=answers.ModelInformation, errors=(404, 409)),
-    Management.download: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404, 409)),
-    Management.download_model: Operation(answer=_BINARY, media_type="application/octet-stream", errors=(400, 404, 409)),
+    Management.welcome: Operation(answers.Welcome),
+    Management.test: Operation(answers.Answer),
+    Management.help: Operation(str, media_type="text/plain"),
+    Management.models: Operation(answers.ModelList),
+    Management.information: Operation(answers.ModelInformation, errors=(404, 409)),
+    Management.download: Operation(_BINARY, media_type="application/octet-stream", errors=(400, 404, 409)),
+    Management.download_model: Operation(_BINARY, media_type="application/octet-stream", errors=(400, 404, 409)),
     Management.choose: Operation(
-        answer=answers.Changed, body=DefaultRequest, example={"default": 1}, errors=(400, 404, 422, *_CHANGES)
+        answers.Changed, DefaultRequest, example={"default": 1}, errors=(400, 404, 422, *_CHANGES)
     ),
     Management.predict: Operation(
-        answer=answers.Prediction,
-        body=PredictionRequest,
+        answers.Prediction,
+        PredictionRequest,
         example={"values": [1.0, 2.0, 5.0]},
         other_bodies={CONTENT_TYPE: _IMAGE},
         errors=(400, 404, 422, 500, 503, 504),
     ),
-    Management.upload: Operation(
-        status=201, answer=answers.Changed, other_bodies={CONTENT_TYPE: _FORM}, errors=_UPLOADS
-    ),
+    Management.upload: Operation(answers.Changed, status=201, other_bodies={CONTENT_TYPE: _FORM}, errors=_UPLOADS),
     Management.upload_raw: Operation(
+        answers.Changed,
         status=201,
-        answer=answers.Changed,
         other_bodies={"application/octet-stream": _FILE},
         query={"filename": True, "model_description": False, "library_version": False},
         errors=_UPLOADS,
     ),
-    Management.remove: Operation(answer=answers.Changed, errors=(400, 404, *_CHANGES)),
+    Management.remove: Operation(answers.Changed, errors=(400, 404, *_CHANGES)),
 }
 
 
 def protocol(routes: Sequence[Route]) -> Protocol:
     """The API as OpenAPI describes it."""
-    parameters = {
-        "name": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "tag": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}(:({DEFAULT}|{PATTERN}))?$"},
-    }
-    return Protocol("MLBuffet", routes, OPERATIONS, parameters)
+    tag = f"{MODEL_NAME.pattern}(:({DEFAULT}|{PATTERN}))?"
+    patterns = {"name": MODEL_NAME.pattern, "tag": tag}
+    return Protocol("MLBuffet", routes, OPERATIONS, patterns)

@@ -50,10 +50,7 @@ class TensorMetadata(TypedDict):
     """An input or an output of a signature."""
 
     name: str
-    datatype: Annotated[
-        str,
-        Meta(description="One of the protocol's, or numpy's name for what it lacks."),
-    ]
+    datatype: Annotated[str, Meta(description="One of the protocol's, or numpy's name for what it lacks.")]
     shape: Dimensions
 
 

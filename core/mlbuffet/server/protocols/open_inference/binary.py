@@ -24,11 +24,11 @@ _CODES: dict[np.dtype[Any], tuple[type, int, int]] = {
     np.dtype(ml_dtypes.float6_e2m3fn): (np.uint8, 0, 63),
     np.dtype(ml_dtypes.float6_e3m2fn): (np.uint8, 0, 63),
 }
-"""What has fewer than eight bits: as which type a byte is read, and the least and the largest that it may be."""
+"""For dtypes of fewer than eight bits: the type as which a byte is read, its least and its largest value."""
 
 
 def array_from_buffer(buffer: memoryview, dtype: np.dtype[Any], shape: list[int], name: str) -> NDArray[Any]:
-    """The tensor that ``buffer`` holds, without a copy where there are no elements to unpack. Raises `InvalidInput`."""
+    """The tensor in ``buffer``, without a copy where there are no elements to unpack. Raises `InvalidInput`."""
     count = prod(shape)  # in Python's integers, which do not overflow
     if dtype.kind == "O":
         return _unpacked(buffer, count, name).reshape(shape)
@@ -43,7 +43,7 @@ def array_from_buffer(buffer: memoryview, dtype: np.dtype[Any], shape: list[int]
 
 
 def buffer_from_array(array: NDArray[Any]) -> bytes | memoryview:
-    """The raw form of ``array``, without a copy where its memory is that already."""
+    """The raw form of ``array``, without a copy where its memory has that form."""
     if array.dtype.kind == "O":
         return b"".join(_LENGTH.pack(len(element)) + element for element in array.ravel())
     if array.dtype in ML_INTEGERS:
@@ -60,7 +60,7 @@ def _of_codes(codes: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[A
 
 
 def _unpacked(buffer: memoryview, count: int, name: str) -> NDArray[Any]:
-    if count * _LENGTH.size > len(buffer):  # before anything of that size is made
+    if count * _LENGTH.size > len(buffer):  # else the array might not fit into memory
         raise InvalidInput(f"input {name!r} has {len(buffer)} bytes, too few for {count} elements of BYTES")
     elements = np.empty(count, object)
     position = 0

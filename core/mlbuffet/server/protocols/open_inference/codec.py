@@ -1,19 +1,18 @@
-"""A prediction under /v2: what a request asks, and how its answer is written."""
+"""The encoding of predictions under /v2."""
 
 from starlette.requests import Request
 from typing_extensions import override
 
-from mlbuffet.inference import InferenceRequest, InferenceResult, ModelSelector
+from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.server.http.body import header
-from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
+from mlbuffet.server.http.prediction import Decoded, PredictionCodec
 from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
-from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, lead_of, take_apart
+from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, padding_for, take_apart
 from mlbuffet.server.protocols.open_inference.responses import encode_response
 from mlbuffet.tensors import Signatures
 from mlbuffet.version_numbers import version_in_address
 
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
-_OCTETS = b"content-type", b"application/octet-stream"
 
 
 class OpenInferenceCodec(PredictionCodec):
@@ -27,12 +26,12 @@ class OpenInferenceCodec(PredictionCodec):
 
     @override
     def selector(self, request: Request) -> ModelSelector:
-        asked = request.path_params
-        return ModelSelector(asked["model"], version_in_address(asked["version"]) if "version" in asked else None)
+        path = request.path_params
+        return ModelSelector(path["model"], version_in_address(path["version"]) if "version" in path else None)
 
     @override
     def padding(self, request: Request) -> int:
-        return lead_of(header(request, _HEADER_LENGTH))
+        return padding_for(header(request, _HEADER_LENGTH))
 
     @override
     def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
@@ -44,14 +43,6 @@ class OpenInferenceCodec(PredictionCodec):
     ) -> Decoded:
         parts = take_apart(body, header(request, _HEADER_LENGTH), padding)
         call = self._decoder.decode(parts, signatures)
-
-        def encode(result: InferenceResult) -> Answer:
-            response = encode_response(call, result.model, result.version, result.outputs)
-            if response.header_length is None:
-                return Answer(response.body)
-            return Answer(response.body, (_OCTETS, (_HEADER_LENGTH, b"%d" % response.header_length)))
-
-        asked = InferenceRequest(
-            model=selector, inputs=call.inputs, signature=call.signature, outputs=call.output_names
-        )
-        return asked, encode
+        outputs = None if call.outputs is None else list(call.outputs)
+        decoded = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, outputs=outputs)
+        return decoded, lambda result: encode_response(call, result.model, result.version, result.outputs)

@@ -1,4 +1,4 @@
-"""What the protocol says of a model: metadata, and the configuration that Triton's clients read."""
+"""The metadata of a model, and its configuration as Triton's clients read it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,25 +7,18 @@ import numpy as np
 import orjson
 
 from mlbuffet.inference import ModelDescription
-from mlbuffet.server.protocols.open_inference.answers import (
-    ConfigTensor,
-    ModelConfig,
-    ModelMetadata,
-    Properties,
-    TensorMetadata,
-)
+from mlbuffet.server.protocols.open_inference import answers
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES, datatype_of
 from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
 
 
-def model_metadata(model: ModelDescription) -> ModelMetadata:
+def model_metadata(model: ModelDescription) -> answers.ModelMetadata:
     """The tensors of the default signature, and all signatures as JSON text among the properties."""
     signatures = {title: _signature(signature) for title, signature in model.signatures.items()}
-    default = model.signatures.default
-    shown = Signature([], []) if default is None else model.signatures[default]
-    properties = Properties(signatures=orjson.dumps(signatures).decode())
-    if default is not None:
-        properties["default_signature"] = default
+    shown = _default_signature(model)
+    properties = answers.Properties(signatures=orjson.dumps(signatures).decode())
+    if model.signatures.default is not None:
+        properties["default_signature"] = model.signatures.default
     if unsupported := _unsupported(model.signatures):
         properties["unsupported"] = unsupported
     return {
@@ -38,18 +31,16 @@ def model_metadata(model: ModelDescription) -> ModelMetadata:
     }
 
 
-def model_config(model: ModelDescription) -> ModelConfig:
-    """The configuration as perf_analyzer reads it; a ``max_batch_size`` of 0 says that shapes are whole."""
-    default, batching = model.signatures.default, model.batching
-    signature = Signature([], []) if default is None else model.signatures[default]
-    tensors = _config_tensors if batching is None else _config_tensors_of_rows
-    config: ModelConfig = {
+def model_config(model: ModelDescription) -> answers.ModelConfig:
+    """The configuration as perf_analyzer reads it; a ``max_batch_size`` of 0 means that shapes are whole."""
+    batching, signature = model.batching, _default_signature(model)
+    config: answers.ModelConfig = {
         "name": model.model,
         "platform": model.platform,
         "backend": model.runtime,
         "max_batch_size": 0 if batching is None else batching.max_size,
-        "input": tensors(signature.inputs),
-        "output": tensors(signature.outputs),
+        "input": _config_tensors(signature.inputs, of_rows=batching is not None),
+        "output": _config_tensors(signature.outputs, of_rows=batching is not None),
     }
     if batching is not None:
         config["dynamic_batching"] = {
@@ -59,7 +50,7 @@ def model_config(model: ModelDescription) -> ModelConfig:
     return config
 
 
-def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
+def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[answers.TensorMetadata]:
     """Tensors as model metadata lists them."""
     return [
         {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": _dimensions(spec.shape)}
@@ -68,7 +59,7 @@ def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[TensorMetadata]:
 
 
 def _unsupported(signatures: Signatures) -> str:
-    """The tensors that no request and no answer can hold."""
+    """The tensors that no request and no response can hold."""
     found = {
         f"{what} {spec.name!r} of signature {title!r} is {spec.dtype.name}": None
         for title, signature in signatures.items()
@@ -80,6 +71,12 @@ def _unsupported(signatures: Signatures) -> str:
     return "; ".join(found)
 
 
+def _default_signature(model: ModelDescription) -> Signature:
+    """The default signature; one without tensors where there is none."""
+    default = model.signatures.default
+    return Signature([], []) if default is None else model.signatures[default]
+
+
 def _signature(signature: Signature) -> dict[str, object]:
     variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
     return {"method": signature.method, **_sides(signature), **variants}
@@ -89,20 +86,16 @@ def _sides(signature: Signature) -> dict[str, object]:
     return {"inputs": tensor_metadata(signature.inputs), "outputs": tensor_metadata(signature.outputs)}
 
 
-def _config_tensors(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
-    return [
-        {"name": spec.name, "data_type": _config_type(spec.dtype), "dims": _dimensions(spec.shape)}
-        for spec in specs.values()
-    ]
-
-
-def _config_tensors_of_rows(specs: Mapping[str, TensorSpec]) -> list[ConfigTensor]:
-    """Without the axis of the rows; Triton has no empty ``dims``, and says so of a row that is a scalar."""
-    tensors = _config_tensors(specs)
-    for tensor in tensors:
-        tensor["dims"] = tensor["dims"][1:]
-        if not tensor["dims"]:
-            tensor["dims"], tensor["reshape"] = [1], {"shape": []}
+def _config_tensors(specs: Mapping[str, TensorSpec], *, of_rows: bool) -> list[answers.ConfigTensor]:
+    """Tensors, without the axis of the rows where calls are batched; Triton has no empty ``dims``."""
+    tensors: list[answers.ConfigTensor] = []
+    for spec in specs.values():
+        dims = _dimensions(spec.shape)
+        tensors.append(
+            {"name": spec.name, "data_type": _config_type(spec.dtype), "dims": dims[1:] if of_rows else dims}
+        )
+        if of_rows and not dims[1:]:
+            tensors[-1] |= {"dims": [1], "reshape": {"shape": []}}
     return tensors
 
 
@@ -112,5 +105,5 @@ def _config_type(dtype: np.dtype[Any]) -> str:
 
 
 def _dimensions(shape: Shape) -> list[int]:
-    """-1 is a dimension of any size; ``[-1]`` stands for any rank too, for which the protocol has no word."""
+    """-1 is a dimension of any size; ``[-1]`` means any rank too, which the protocol cannot express."""
     return [-1] if shape is None else [-1 if size is None else size for size in shape]

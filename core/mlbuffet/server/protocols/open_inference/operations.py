@@ -14,38 +14,33 @@ from mlbuffet.version_numbers import PATTERN
 _OF_MODELS = (400, 404, 503)  # 400: the version is no number
 
 OPERATIONS = {
-    OpenInference.server_metadata: Operation(answer=answers.ServerMetadata),
-    OpenInference.live: Operation(answer=answers.Live),
-    OpenInference.ready: Operation(answer=answers.Ready, errors=(503,)),
-    OpenInference.models: Operation(answer=answers.ModelNames),
-    OpenInference.model_metadata: Operation(answer=answers.ModelMetadata, errors=_OF_MODELS),
-    OpenInference.model_ready: Operation(answer=answers.ModelReady, errors=_OF_MODELS),
-    OpenInference.model_config: Operation(answer=answers.ModelConfig, errors=_OF_MODELS),
-    OpenInference.statistics: Operation(answer=answers.Statistics, errors=(400, 404)),
+    OpenInference.server_metadata: Operation(answers.ServerMetadata),
+    OpenInference.live: Operation(answers.Live),
+    OpenInference.ready: Operation(answers.Ready, errors=(503,)),
+    OpenInference.models: Operation(answers.ModelNames),
+    OpenInference.model_metadata: Operation(answers.ModelMetadata, errors=_OF_MODELS),
+    OpenInference.model_ready: Operation(answers.ModelReady, errors=_OF_MODELS),
+    OpenInference.model_config: Operation(answers.ModelConfig, errors=_OF_MODELS),
+    OpenInference.statistics: Operation(answers.Statistics, errors=(400, 404)),
     OpenInference.infer: Operation(
-        answer=answers.InferAnswer,
-        body=InferRequest,
+        answers.InferAnswer,
+        InferRequest,
         example={"inputs": [{"name": "x", "shape": [3], "datatype": "FP32", "data": [1.0, 2.0, 5.0]}]},
         length_header=HEADER_LENGTH,
         optional=True,  # nothing is the raw buffer of an input without elements
         errors=(*_OF_MODELS, 500, 504),
     ),
-    OpenInference.index: Operation(
-        answer=list[answers.IndexEntry], body=IndexRequest, example={"ready": True}, optional=True
-    ),
+    OpenInference.index: Operation(list[answers.IndexEntry], IndexRequest, example={"ready": True}, optional=True),
     OpenInference.load: Operation(
-        answer=answers.Changed, body=ChangeRequest, example={}, optional=True, errors=(400, 401, 403, 404, 422)
+        answers.Changed, ChangeRequest, example={}, optional=True, errors=(400, 401, 403, 404, 422)
     ),
     OpenInference.unload: Operation(
-        answer=answers.Changed, body=ChangeRequest, example={}, optional=True, errors=(400, 401, 403, 404)
+        answers.Changed, ChangeRequest, example={}, optional=True, errors=(400, 401, 403, 404)
     ),
 }
 
 
 def protocol(routes: Sequence[Route]) -> Protocol:
     """The protocol as OpenAPI describes it."""
-    parameters = {
-        "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "version": {"type": "string", "pattern": f"^{PATTERN}$"},
-    }
-    return Protocol("Open Inference Protocol v2", routes, OPERATIONS, parameters)
+    patterns = {"model": MODEL_NAME.pattern, "version": PATTERN}
+    return Protocol("Open Inference Protocol v2", routes, OPERATIONS, patterns)

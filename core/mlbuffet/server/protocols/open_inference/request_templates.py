@@ -1,7 +1,7 @@
-"""Requests that differ from earlier ones in their numbers alone, and of which the rest is decoded once.
+"""Decoding of requests that differ from earlier ones only in their numbers.
 
-Clients of one model send the same names, shapes and parameters again and again. What stands around the lists of
-numbers, to the last byte, is looked up; only the lists are decoded, and checked as ever.
+Clients of one model send the same names, shapes and parameters again and again. The text around the lists of numbers is
+looked up; only the lists are decoded and checked.
 """
 
 import re
@@ -29,7 +29,7 @@ from mlbuffet.server.protocols.open_inference.requests import (
 from mlbuffet.tensors import Signatures
 
 LONGEST = 4 * 1024
-"""Bytes of JSON of a request that is looked up: of a longer one the numbers cost more than the rest."""
+"""Bytes of JSON up to which a request is looked up: in longer ones the numbers cost more than the rest."""
 _MAX_KNOWN = 1024
 
 _INTEGERS = msgspec.json.Decoder(list[int])
@@ -38,25 +38,25 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "i": _INTEGERS,
     "u": _INTEGERS,
 }
-_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
+_SYNTAX = msgspec.json.Decoder(msgspec.Raw)  # checks commas and brackets, and creates no objects
 _KEY = b'"data":'
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
 _BRACKETS_AS_SPACES = bytes(ord(" ") if byte in b"[]" else byte for byte in range(256))
 _INTEGER_MINUS_ZERO = re.compile(rb"-0(?![.0-9eE])")  # which is 0 as an integer, and -0.0 as a float
 
 Skeleton = tuple[bytes, ...]
-"""What stands before, between and behind the lists of numbers."""
+"""The text before, between and behind the lists of numbers."""
 
 
 class RequestDecoder:
-    """`decode_request`, with a memory of the requests that came twice; several threads may ask it."""
+    """`decode_request` with a cache of the skeletons that arrived twice; safe in several threads."""
 
     def __init__(self) -> None:
         self._seen: set[Skeleton] = set()
         self._known: dict[Skeleton, _Form | None] = {}
 
     def decode(self, parts: Parts, signatures: Signatures) -> InferCall:
-        """The call that a body describes, as `decode_request` says it."""
+        """The call of a body. Raises `InvalidInput`, as `decode_request` does."""
         if parts.is_raw or len(parts.json) > LONGEST:
             return decode_request(parts, signatures)
         skeleton, lists = _skeleton(parts.json)
@@ -65,23 +65,18 @@ class RequestDecoder:
         if call is not None:
             return call
         call = decode_request(parts, signatures)
-        if form is None and skeleton not in self._known:
-            self._learn(skeleton, lists)
-        return call
-
-    def _learn(self, skeleton: Skeleton, lists: Sequence[bytes]) -> None:
-        """Take note of a request that is right; what is seen a second time is worth the trouble."""
         if skeleton not in self._seen:
             if len(self._seen) >= _MAX_KNOWN:
                 self._seen.clear()
                 self._known.clear()
             self._seen.add(skeleton)
-        else:
+        elif skeleton not in self._known:
             self._known[skeleton] = _form_of(skeleton, lists)
+        return call
 
 
 class _List(NamedTuple):
-    """A tensor that travels as JSON."""
+    """A tensor in JSON."""
 
     name: str
     dtype: np.dtype[Any]
@@ -90,13 +85,14 @@ class _List(NamedTuple):
     """The brackets and commas of the list."""
 
     def array(self, text: bytes) -> NDArray[Any] | None:
-        if self.structure.startswith(b"[["):
-            if text.translate(None, _OF_NUMBERS) != self.structure or not _is_json(text):
-                return None
-            text = b"[%b]" % text.translate(_BRACKETS_AS_SPACES)
-        if b"-0" in text and _INTEGER_MINUS_ZERO.search(text):
-            return None
         try:
+            if self.structure.startswith(b"[["):
+                if text.translate(None, _OF_NUMBERS) != self.structure:
+                    return None
+                _SYNTAX.decode(text)
+                text = b"[%b]" % text.translate(_BRACKETS_AS_SPACES)
+            if b"-0" in text and _INTEGER_MINUS_ZERO.search(text):
+                return None
             numbers = _DECODERS[self.dtype.kind].decode(text)
             if len(numbers) != prod(self.shape):
                 return None
@@ -106,7 +102,7 @@ class _List(NamedTuple):
 
 
 class _Buffer(NamedTuple):
-    """A tensor that travels as a raw buffer."""
+    """A tensor in a raw buffer."""
 
     name: str
     dtype: np.dtype[Any]
@@ -115,14 +111,14 @@ class _Buffer(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """All that requests with one skeleton have in common."""
+    """What the requests with one skeleton have in common."""
 
     call_without_inputs: InferCall
     tensors: list[_List | _Buffer]
     buffers_size: int
 
     def call(self, lists: Sequence[bytes], buffers: memoryview) -> InferCall | None:
-        """The call with these numbers; ``None`` where `decode_request` is to say what is wrong with them."""
+        """The call with these numbers; ``None`` where `decode_request` has to decode them or raise an error."""
         if len(buffers) != self.buffers_size:
             return None
         arrays: dict[str, NDArray[Any]] = {}
@@ -141,17 +137,8 @@ class _Form(NamedTuple):
         return InferCall(arrays, signature, outputs, default_form, request_id)
 
 
-def _is_json(text: bytes) -> bool:
-    """Whether commas and brackets are between numbers as they should; msgspec makes nothing of them."""
-    try:
-        _SYNTAX.decode(text)
-    except msgspec.MsgspecError:
-        return False
-    return True
-
-
 def _skeleton(text: bytes) -> tuple[Skeleton, list[bytes]]:
-    """What looks like a list of numbers under the name "data", and what stands around those."""
+    """``text`` split into what looks like lists of numbers under the name "data", and the text around those."""
     skeleton, lists, begin = [], [], 0
     while (found := text.find(_KEY, begin)) >= 0:
         start = found + len(_KEY)
@@ -171,10 +158,9 @@ def _skeleton(text: bytes) -> tuple[Skeleton, list[bytes]]:
 
 
 def _form_of(skeleton: Skeleton, lists: Sequence[bytes]) -> _Form | None:
-    """What requests with ``skeleton`` have in common, ``None`` where its lists are not simply the data of its inputs.
+    """What requests with ``skeleton`` have in common; ``None`` where its lists are not the data of its inputs.
 
-    Where they are is not told from the text around them: the request is read with a mark in the place of each list, and
-    every input that travels as JSON has to hold its mark.
+    To find out, the request is decoded with a mark in the place of each list: every input in JSON has to hold its mark.
     """
     marks = [b"[0.%d]" % position for position in range(len(lists))]
     marked = b"".join([piece for pair in zip(skeleton, [*marks, b""], strict=True) for piece in pair])

@@ -2,7 +2,7 @@
 
 import re
 from math import prod
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,20 +19,14 @@ from mlbuffet.server.protocols.open_inference.binary import array_from_buffer
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
 from mlbuffet.tensors import Signatures, Tensors, TensorSpec, shape_text
 
+T = TypeVar("T")
+
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _ALIGNED = 16
 _NO_BUFFERS = memoryview(b"")
 
-_CHECKED = (
-    b"BYTES",
-    b"BOOL",
-    b"INT2",
-    b"INT4",
-    b"FLOAT4",
-    b"FLOAT6",
-    b"\\",
-)  # or a datatype that is written with escapes
+_CHECKED = (b"BYTES", b"BOOL", b"INT2", b"INT4", b"FLOAT4", b"FLOAT6", b"\\")  # or a datatype written with escapes
 Parameters = dict[str, Any] | None
 _ABSENT = (b"", b"null")
 Size = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
@@ -71,14 +65,14 @@ class InferRequest(msgspec.Struct):
 
 
 class OutputForm(NamedTuple):
-    """How an output is to be sent: as a raw buffer or as JSON, and if ``classes`` is not 0, as its best so many."""
+    """How to send an output: as a raw buffer or as JSON; where ``classes`` is not 0, only that many best classes."""
 
     binary: bool = False
     classes: int = 0
 
 
 class InferCall(NamedTuple):
-    """What a request asks for. ``outputs`` are those asked for in order, or ``None`` for all, in ``default_form``."""
+    """A decoded request. ``outputs`` are the wanted ones in order, or ``None`` for all of them in ``default_form``."""
 
     inputs: Tensors
     signature: str | None = None
@@ -86,59 +80,50 @@ class InferCall(NamedTuple):
     default_form: OutputForm = OutputForm()
     id: str | None = None
 
-    @property
-    def output_names(self) -> list[str] | None:
-        """What `mlbuffet.Model.predict` is asked for."""
-        return None if self.outputs is None else list(self.outputs)
-
-    def form(self, output: str) -> OutputForm:
-        """How ``output`` is to be sent."""
-        return self.default_form if self.outputs is None else self.outputs[output]
-
 
 class Parts(NamedTuple):
-    """The body of a request, taken apart."""
+    """The body of a request, split into JSON and raw buffers."""
 
     json: bytes
     buffers: memoryview
     is_raw: bool
-    """The body is the raw buffer of the only input of the default signature."""
+    """Whether the body is the raw buffer of the only input of the default signature."""
 
     @property
     def size_to_decode(self) -> int:
-        """How many bytes are looked at one by one: of raw buffers those with elements to check."""
+        """How many bytes are read one by one: the JSON, and raw buffers whose elements are checked."""
         size, buffers = len(self.json), len(self.buffers)
         if buffers and (self.is_raw or any(datatype in self.json for datatype in _CHECKED)):
             size += buffers
         return size
 
 
-def lead_of(header_length: str | None) -> int:
-    """How many bytes are to be put before a body, so that the memory of its raw buffers is aligned.
+def padding_for(header_length: str | None) -> int:
+    """How many bytes to put before a body, so that its raw buffers are aligned in memory.
 
-    Runtimes copy an array that is not; the memory of ``bytes`` begins at a multiple of 16.
+    Runtimes copy an array that is not aligned; the memory of ``bytes`` begins at a multiple of 16.
     """
     return 0 if header_length is None or _LENGTH.fullmatch(header_length) is None else -int(header_length) % _ALIGNED
 
 
-def take_apart(body: bytes, header_length: str | None = None, lead: int = 0) -> Parts:
-    """JSON and raw buffers of ``body``, of which the first ``lead`` bytes are no part. Raises `InvalidInput`.
+def take_apart(body: bytes, header_length: str | None = None, padding: int = 0) -> Parts:
+    """The JSON and the raw buffers behind the first ``padding`` bytes of ``body``. Raises `InvalidInput`.
 
     ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes are JSON; without it all are.
     """
     if header_length is None:
         return Parts(body, _NO_BUFFERS, is_raw=False)
-    size = len(body) - lead
+    size = len(body) - padding
     if _LENGTH.fullmatch(header_length) is None or int(header_length) > size:
         raise InvalidInput(
             f"{HEADER_LENGTH} is {header_length!r}; it is the number of bytes of JSON, of {size} at most"
         )
-    end = lead + int(header_length)
-    return Parts(body[lead:end], memoryview(body)[end:], is_raw=end == lead)
+    end = padding + int(header_length)
+    return Parts(body[padding:end], memoryview(body)[end:], is_raw=end == padding)
 
 
 def decode_request(parts: Parts, signatures: Signatures) -> InferCall:
-    """The call that a body describes. Raises `InvalidInput`, which names the tensor and what is wrong with it."""
+    """The call of a body. Raises `InvalidInput`, which names the tensor and what is wrong with it."""
     if parts.is_raw:
         return _raw_call(parts.buffers, signatures)
     return read_outlined(parts.json, lambda header, text_of: _call(header, text_of, parts.buffers))
@@ -151,12 +136,12 @@ def _call(header: bytes, text_of: TextOf, buffers: memoryview) -> InferCall:
 
 
 def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
-    """The call that ``request`` describes. Raises `InvalidInput`."""
+    """The call of ``request`` with ``inputs``. Raises `InvalidInput`."""
     parameters = request.parameters or {}
-    default = OutputForm(binary=_flag(parameters, "binary_data_output", default=False))
+    default = OutputForm(binary=_parameter(parameters, "binary_data_output", bool, "true or false") or False)
     return InferCall(
         inputs=inputs,
-        signature=_signature_name(parameters),
+        signature=_parameter(parameters, "signature_name", str, "a string"),
         outputs=_outputs(request.outputs, default),
         default_form=default,
         id=request.id,
@@ -164,7 +149,7 @@ def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
 
 
 def _count_names(request: InferRequest) -> int:
-    """How many names with a colon behind them a request has, and how many colons are in names of tensors."""
+    """How many names with a colon behind them a request has, plus the colons in the names of its tensors."""
     count = 1
     for optional in (request.id, request.parameters, request.outputs):
         count += optional is not None
@@ -180,16 +165,15 @@ def _count_names(request: InferRequest) -> int:
 
 def _raw_call(buffer: memoryview, signatures: Signatures) -> InferCall:
     inputs = signatures[signatures.resolve(None)].inputs
-    match list(inputs.values()):
-        case [spec]:
-            return InferCall({spec.name: _raw_array(buffer, spec)}, default_form=OutputForm(binary=True))
-        case _:
-            names = ", ".join(map(repr, inputs)) or "none"
-            raise InvalidInput(f"a raw request is for models with one input; this one has {len(inputs)}: {names}")
+    if len(inputs) != 1:
+        names = ", ".join(map(repr, inputs)) or "none"
+        raise InvalidInput(f"a raw request is for models with one input; this one has {len(inputs)}: {names}")
+    (spec,) = inputs.values()
+    return InferCall({spec.name: _raw_array(buffer, spec)}, default_form=OutputForm(binary=True))
 
 
 def _raw_array(buffer: memoryview, spec: TensorSpec) -> NDArray[Any]:
-    """What ``buffer`` holds, in the shape that follows from its length; Triton has the same rules."""
+    """The array in ``buffer``, in the shape that follows from its length, by Triton's rules."""
     if spec.dtype not in DATATYPES:
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype}, for which the protocol has no datatype")
     if spec.shape is None or spec.shape.count(None) > 1:
@@ -236,7 +220,7 @@ def _inputs(tensors: list[RequestInput], text_of: TextOf, buffers: memoryview) -
 
 
 def checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
-    """The dtype of a tensor whose datatype and shape are such as an array can have. Raises `InvalidInput`."""
+    """The dtype of ``tensor``. Raises `InvalidInput` where its datatype or shape cannot be that of an array."""
     dtype = DTYPES.get(tensor.datatype)
     if dtype is None:
         known = ", ".join(DTYPES)
@@ -254,7 +238,7 @@ def checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
 
 
 def binary_size(tensor: RequestInput) -> int | None:
-    """How many bytes the raw buffer of a tensor has, or ``None`` for a tensor in JSON. Raises `InvalidInput`."""
+    """The size in bytes of a tensor's raw buffer; ``None`` for a tensor in JSON. Raises `InvalidInput`."""
     parameters = tensor.parameters or {}
     if parameters.get("shared_memory_region") is not None:
         raise InvalidInput(f"input {tensor.name!r} is in shared memory, which this server does not read")
@@ -269,62 +253,43 @@ def binary_size(tensor: RequestInput) -> int | None:
 
 
 def _array_from_json(tensor: RequestInput, dtype: np.dtype[Any], text_of: TextOf) -> NDArray[Any]:
-    """Data may be nested or flat, in row-major order; the shape is the truth."""
+    """The array of data that may be nested or flat, in row-major order; the shape is that of ``tensor``."""
     if tensor.datatype in BINARY_ONLY:
         raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} cannot travel as JSON, use the binary form")
     text = text_of(tensor.data)
     if not text.startswith(b"["):
         raise InvalidInput(f"input {tensor.name!r} has neither 'data', a list, nor the parameter 'binary_data_size'")
     most = prod(size or 1 for size in tensor.shape)  # lists without elements are counted too
-    if (count := count_elements(text)) > most:  # before anything of that size is made
-        raise _miscounted(tensor, count)
-    array = array_from_text(text, dtype, tensor.name)
-    if array.size != prod(tensor.shape):
-        raise _miscounted(tensor, array.size)
-    return array.reshape(tensor.shape)
-
-
-def _miscounted(tensor: RequestInput, count: int) -> InvalidInput:
-    return InvalidInput(
+    if (count := count_elements(text)) <= most:  # else it might not fit into memory
+        array = array_from_text(text, dtype, tensor.name)
+        if (count := array.size) == prod(tensor.shape):
+            return array.reshape(tensor.shape)
+    raise InvalidInput(
         f"input {tensor.name!r} has {count} elements; its shape {tensor.shape} holds {prod(tensor.shape)}"
     )
 
 
-def _outputs(asked: list[RequestOutput] | None, default: OutputForm) -> dict[str, OutputForm] | None:
-    if not asked:  # an empty list asks for all outputs, as none does: so it is in Triton
+def _outputs(wanted: list[RequestOutput] | None, default: OutputForm) -> dict[str, OutputForm] | None:
+    if not wanted:  # an empty list means all outputs, as in Triton
         return None
     forms: dict[str, OutputForm] = {}
-    for output in asked:
+    for output in wanted:
         if output.name in forms:
             raise InvalidInput(f"output {output.name!r} is requested twice")
         parameters = output.parameters or {}
         if parameters.get("shared_memory_region") is not None:
             raise InvalidInput(f"output {output.name!r} is wanted in shared memory, which this server does not write")
-        binary = _flag(parameters, "binary_data", default=default.binary)
-        forms[output.name] = OutputForm(binary, _class_count(parameters, output.name))
+        binary = _parameter(parameters, "binary_data", bool, "true or false")
+        count = parameters.get("classification")
+        if count is not None and (type(count) is not int or count < 1):
+            name = f"'classification' of output {output.name!r}"
+            raise InvalidInput(f"the parameter {name} is {count!r}; it is a number from 1")
+        forms[output.name] = OutputForm(default.binary if binary is None else binary, count or 0)
     return forms
 
 
-def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:
+def _parameter(parameters: dict[str, Any], name: str, kind: type[T], rule: str) -> T | None:
     value = parameters.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise InvalidInput(f"the parameter {name!r} is {value!r}; it is true or false")
+    if value is not None and not isinstance(value, kind):
+        raise InvalidInput(f"the parameter {name!r} is {value!r}; it is {rule}")
     return value
-
-
-def _class_count(parameters: dict[str, Any], output: str) -> int:
-    count = parameters.get("classification")
-    if count is None:
-        return 0
-    if type(count) is not int or count < 1:
-        raise InvalidInput(f"the parameter 'classification' of output {output!r} is {count!r}; it is a number from 1")
-    return count
-
-
-def _signature_name(parameters: dict[str, Any]) -> str | None:
-    name = parameters.get("signature_name")
-    if name is not None and not isinstance(name, str):
-        raise InvalidInput(f"the parameter 'signature_name' is {name!r}; it is a string")
-    return name

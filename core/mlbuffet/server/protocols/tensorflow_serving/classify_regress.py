@@ -22,19 +22,16 @@ CLASSES, SCORES, VALUES = "classes", "scores", "outputs"
 
 
 def outputs_of_classifier(signature: Signature, name: str) -> list[str]:
-    """The outputs to ask for, or `InvalidInput` where the signature called ``name`` is no classifier."""
+    """The outputs to ask for, or `InvalidInput` where the signature called ``name`` is not a classifier."""
     found = [output for output in (CLASSES, SCORES) if output in signature.outputs]
-    if not found or len(signature.outputs) > 2:
-        raise _unfit(name, "classify", f"gives {CLASSES!r}, {SCORES!r} or both", specs_text(signature.outputs))
-    _check_input(signature, name, "classify")
+    fits = bool(found) and len(signature.outputs) <= 2
+    _check(signature, name, "classify", f"gives {CLASSES!r}, {SCORES!r} or both", fits=fits)
     return found
 
 
 def outputs_of_regressor(signature: Signature, name: str) -> list[str]:
-    """The output to ask for, or `InvalidInput` where the signature called ``name`` is no regressor."""
-    if list(signature.outputs) != [VALUES]:
-        raise _unfit(name, "regress", f"gives {VALUES!r} alone", specs_text(signature.outputs))
-    _check_input(signature, name, "regress")
+    """The output to ask for, or `InvalidInput` where the signature called ``name`` is not a regressor."""
+    _check(signature, name, "regress", f"gives {VALUES!r} alone", fits=list(signature.outputs) == [VALUES])
     return [VALUES]
 
 
@@ -64,15 +61,13 @@ def encode_regressions(outputs: Tensors, count: int) -> bytes:
     return orjson.dumps({"results": encode_values(array.reshape(count), VALUES)})
 
 
-def _check_input(signature: Signature, name: str, verb: str) -> None:
-    if [(spec.name, spec.dtype.kind) for spec in signature.inputs.values()] != [(INPUT, "O")]:
-        raise _unfit(
-            name, verb, f"takes {INPUT!r} alone, serialized tf.Examples as bytes", specs_text(signature.inputs)
-        )
-
-
-def _unfit(name: str, verb: str, rule: str, has: str) -> InvalidInput:
-    return InvalidInput(f"signature {name!r} cannot {verb}: one that does {rule}, and this has {has}")
+def _check(signature: Signature, name: str, verb: str, rule: str, *, fits: bool) -> None:
+    specs = signature.outputs
+    if fits and [(spec.name, spec.dtype.kind) for spec in signature.inputs.values()] != [(INPUT, "O")]:
+        fits, rule, specs = False, f"takes {INPUT!r} alone, serialized tf.Examples as bytes", signature.inputs
+    if not fits:
+        has = specs_text(specs)
+        raise InvalidInput(f"signature {name!r} cannot {verb}: one that does {rule}, and this has {has}")
 
 
 def _no_results(array: NDArray[Any], name: str, dtype: np.dtype[Any], shape: Shape) -> InvalidInput:

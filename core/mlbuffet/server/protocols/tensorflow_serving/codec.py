@@ -1,16 +1,16 @@
-"""A prediction under /v1: what a request asks, and how its answer is written."""
+"""The encoding of predictions under /v1."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import re
+from collections.abc import Callable
 from typing import TypeAlias
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from typing_extensions import override
 
-from mlbuffet.errors import ModelNotFound
+from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
-from mlbuffet.server.protocols.tensorflow_serving.addresses import no_servable, selector_of
 from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
     INPUT,
     encode_classes,
@@ -21,14 +21,25 @@ from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
 from mlbuffet.server.protocols.tensorflow_serving.examples import decode_examples
 from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
 from mlbuffet.server.protocols.tensorflow_serving.responses import encode_columns, encode_rows
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.tensors import Signature, Signatures, Tensors
+from mlbuffet.version_numbers import version_number
 
 Verb: TypeAlias = Callable[[bytes, ModelSelector, Signatures], Decoded]
-"""Reads the body of a request with one verb. Raises `InvalidInput`."""
+"""Decodes the body of a request with one verb. Raises `InvalidInput`."""
+
+
+def malformed(request: Request) -> HTTPException:
+    """The error for what is not an address of the protocol."""
+    return HTTPException(400, f"Malformed request: {request.method} {request.url.path}")
+
+
+def unknown_label(label: str) -> InvalidInput:
+    """The error for an unknown label, and for a label of an unknown model, as in TensorFlow Serving."""
+    return InvalidInput(f"Unrecognized servable version label: {label}")
 
 
 class ServingCodec(PredictionCodec):
-    """The requests with one verb."""
+    """The encoding of requests with one verb."""
 
     protocol = "v1"
 
@@ -37,11 +48,29 @@ class ServingCodec(PredictionCodec):
 
     @override
     def selector(self, request: Request) -> ModelSelector:
-        return selector_of(request)
+        """See `PredictionCodec`; ovmsclient sends version 0 for the default."""
+        path = request.path_params
+        name = path["model"]
+        if ":" in name:
+            raise malformed(request)
+        if "label" in path:
+            return ModelSelector(name, label=path["label"])
+        if "version" not in path:
+            return ModelSelector(name)
+        if re.fullmatch("[0-9]+", path["version"]) is None:
+            raise malformed(request)
+        number = version_number(path["version"])
+        if number is None:
+            raise InvalidInput(f"Failed to convert version: {path['version'].lstrip('0')} to numeric.")
+        return ModelSelector(name, number, or_default=not number)
 
     @override
     def not_found(self, selector: ModelSelector, error: ModelNotFound) -> Exception:
-        return no_servable(selector)
+        if selector.label is not None:
+            return unknown_label(selector.label)
+        latest = selector.version is None or selector.or_default
+        wanted = f"Latest({selector.model})" if latest else f"Specific({selector.model}, {selector.version})"
+        return HTTPException(404, f"Servable not found for request: {wanted}")
 
     @override
     def decode(
@@ -51,34 +80,25 @@ class ServingCodec(PredictionCodec):
 
 
 def predict(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
-    """A call with rows or columns; the answer has the same form."""
-    asked = decode_predict(body, signatures)
-    encode = encode_rows if asked.in_rows else encode_columns
-    return _decoded(selector, asked.inputs, asked.signature, None, encode)
+    """A call with rows or columns; the response has the same form."""
+    call = decode_predict(body, signatures)
+    encode = encode_rows if call.in_rows else encode_columns
+    decoded = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, any_shape=True)
+    return decoded, lambda result: Answer(encode(result.outputs))
 
 
-def classify(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
-    """A call for the classes of examples, with their scores."""
-    asked = decode_examples(body, signatures)
-    wanted = outputs_of_classifier(signatures[asked.signature], asked.signature)
-    encode = partial(encode_classes, count=len(asked.examples))
-    return _decoded(selector, {INPUT: asked.examples}, asked.signature, wanted, encode)
+def _of_examples(outputs_of: Callable[[Signature, str], list[str]], encode: Callable[[Tensors, int], bytes]) -> Verb:
+    """A call with examples, for the outputs that ``outputs_of`` names."""
+
+    def decode(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
+        name, examples = decode_examples(body, signatures)
+        outputs = outputs_of(signatures[name], name)
+        inputs = {INPUT: examples}
+        decoded = InferenceRequest(model=selector, inputs=inputs, signature=name, outputs=outputs, any_shape=True)
+        return decoded, lambda result: Answer(encode(result.outputs, len(examples)))
+
+    return decode
 
 
-def regress(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
-    """A call for the values of examples."""
-    asked = decode_examples(body, signatures)
-    wanted = outputs_of_regressor(signatures[asked.signature], asked.signature)
-    encode = partial(encode_regressions, count=len(asked.examples))
-    return _decoded(selector, {INPUT: asked.examples}, asked.signature, wanted, encode)
-
-
-def _decoded(
-    selector: ModelSelector,
-    inputs: Tensors,
-    signature: str | None,
-    outputs: Sequence[str] | None,
-    encode: Callable[[Tensors], bytes],
-) -> Decoded:
-    asked = InferenceRequest(model=selector, inputs=inputs, signature=signature, outputs=outputs, any_shape=True)
-    return asked, lambda result: Answer(encode(result.outputs))
+classify = _of_examples(outputs_of_classifier, encode_classes)
+regress = _of_examples(outputs_of_regressor, encode_regressions)

@@ -1,33 +1,38 @@
 """The endpoints below /v1."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
-import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.errors import InvalidInput, ModelNotFound
-from mlbuffet.inference import InferenceService
+from mlbuffet.inference import InferenceService, ModelSelector, VersionStatus
+from mlbuffet.server.http.errors import json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.tensorflow_serving import codec
-from mlbuffet.server.protocols.tensorflow_serving.addresses import (
-    MODEL_ADDRESSES,
-    AnyCaseRoute,
-    find_versions,
-    malformed,
-    no_servable,
-    selector_of,
-)
 from mlbuffet.server.protocols.tensorflow_serving.codec import ServingCodec
 from mlbuffet.server.protocols.tensorflow_serving.metadata import model_metadata, model_status
 from mlbuffet.server.settings import ServerSettings
 
 
+class AnyCaseRoute(Route):
+    """A route whose path matches in lower and upper case; the names in it keep theirs."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+
 def routes(endpoints: "TensorFlowServing") -> list[Route]:
     """The routes of the protocol."""
     found: list[Route] = []
-    for model in MODEL_ADDRESSES:
+    for address in ("", "/versions/{version}", "/labels/{label}"):
+        model = "/v1/models/{model}" + address
         found += [
             AnyCaseRoute(f"{model}:predict", endpoints.predict, methods=["POST"]),
             AnyCaseRoute(f"{model}:classify", endpoints.classify, methods=["POST"]),
@@ -67,15 +72,15 @@ class TensorFlowServing:
 
     async def metadata(self, request: Request) -> Response:
         """The signatures of a model."""
-        selector = selector_of(request)
+        selector = self.codec.selector(request)
         try:
-            return _json(model_metadata(await self._service.describe(selector)))
-        except ModelNotFound:
-            raise no_servable(selector) from None
+            return json_response(model_metadata(await self._service.describe(selector)))
+        except ModelNotFound as error:
+            raise self.codec.not_found(selector, error) from None
 
     async def status(self, request: Request) -> Response:
         """The states of all versions of a model, or of the one named."""
-        return _json(model_status(find_versions(self._service, selector_of(request))))
+        return json_response(model_status(self._find_versions(self.codec.selector(request))))
 
     async def nameless(self, request: Request) -> Response:
         """The protocol has no list of models."""
@@ -83,8 +88,21 @@ class TensorFlowServing:
 
     async def malformed(self, request: Request) -> Response:
         """Whatever else is asked for below /v1."""
-        raise malformed(request)
+        raise codec.malformed(request)
 
-
-def _json(content: Mapping[str, object]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
+    def _find_versions(self, selector: ModelSelector) -> Sequence[VersionStatus]:
+        """The version that ``selector`` names, or all versions, the newest first."""
+        name, number = selector.model, selector.version
+        if selector.label is not None:
+            try:
+                return [self._service.status(selector)]
+            except ModelNotFound:
+                raise codec.unknown_label(selector.label) from None
+        with suppress(ModelNotFound):
+            versions = self._service.versions(name)[::-1]
+            found = versions if number is None else [one for one in versions if one.version == number]
+            if found or selector.or_default:
+                return found or versions
+        latest = number is None or selector.or_default
+        wanted = f"any versions of model {name}" if latest else f"version {number} of model {name}"
+        raise HTTPException(404, f"Could not find {wanted}")

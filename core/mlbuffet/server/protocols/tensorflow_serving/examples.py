@@ -1,8 +1,8 @@
 """Classify and regress requests: JSON to serialized tf.Examples."""
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -14,10 +14,11 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.json_tensors.text import decode
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.tensorflow_serving.example_message import Feature, encode_example
-from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
+from mlbuffet.server.protocols.tensorflow_serving.requests import named_signature
 from mlbuffet.server.protocols.tensorflow_serving.values import bytes_from_base64, is_base64, refuse_many_objects
 from mlbuffet.tensors import Signatures
 
+_TYPE_NAMES: dict[type, str] = {str: "text", list: "a list within a list", dict: "an object"}
 _ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinity by a float32
 
 
@@ -31,16 +32,11 @@ class ExamplesRequest(msgspec.Struct):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ExamplesCall:
-    """What a request asks for: a signature, and serialized examples, shape [count]."""
+def decode_examples(body: bytes, signatures: Signatures) -> tuple[str, NDArray[Any]]:
+    """The signature that ``body`` names, and its serialized examples, shape [count].
 
-    signature: str
-    examples: NDArray[Any]
-
-
-def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
-    """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    Raises `InvalidInput`, which names the place of the error.
+    """
     refuse_many_objects(body, "the request")
     request = decode(body, ExamplesRequest)
     signature = named_signature(request.signature_name, signatures)
@@ -53,17 +49,16 @@ def decode_examples(body: bytes, signatures: Signatures) -> ExamplesCall:
     _agree_on_floats(examples)
     serialized = np.empty(len(examples), object)
     serialized[:] = [context + encode_example(example) for example in examples]
-    return ExamplesCall(signature, serialized)
+    return signature, serialized
 
 
 def _check_list(examples: Any) -> None:
     rule = "a list with one object of features or more"
     if examples is UNSET:
         raise InvalidInput(f"the request has no 'examples', {rule}")
-    if not isinstance(examples, list):
-        raise InvalidInput(f"'examples' is {_shown(examples)}; it must be {rule}")
-    if not examples:
-        raise InvalidInput(f"'examples' is empty; it must be {rule}")
+    if not isinstance(examples, list) or not examples:
+        what = "empty" if isinstance(examples, list) else _shown(examples)
+        raise InvalidInput(f"'examples' is {what}; it must be {rule}")
 
 
 def _features(example: Any, where: str) -> dict[str, Feature]:
@@ -75,20 +70,23 @@ def _features(example: Any, where: str) -> dict[str, Feature]:
 def _agree_on_floats(examples: Sequence[dict[str, Feature]]) -> None:
     """Where one example has a feature as floats, all have: JavaScript writes 2.0 as 2."""
     floats = {name for example in examples for name, values in example.items() if values and type(values[0]) is float}
-    for index, example in enumerate(examples):
+    for example in examples:
         for name in floats & example.keys():
-            if example[name] and type(example[name][0]) is int:
-                example[name] = [_as_float(value, f"feature {name!r} of example {index}") for value in example[name]]
+            if all(type(value) is int for value in example[name]):
+                example[name] = [float(value) for value in example[name]]
 
 
 def _feature(value: Any, where: str) -> Feature:
-    """The values of a feature, all of one type: bytes, floats or integers, as which bools count.
+    """The values of a feature, all of one type: bytes, floats or integers, with bools among the integers.
 
     Where one number is a float, all are: JavaScript writes 2.0 as 2.
     """
     items = value if isinstance(value, list) else [value]
     if {type(item) for item in items} == {int, float}:
-        items = [_as_float(item, where) for item in items]
+        try:
+            items = [float(item) for item in items]
+        except OverflowError:
+            raise _out_of_range(where, "float32") from None
     values = [_element(item, where) for item in items]
     for item, element in zip(items, values, strict=True):
         if type(element) is not type(values[0]):
@@ -111,28 +109,11 @@ def _element(value: Any, where: str) -> Any:
     raise InvalidInput(f"{where} holds {_shown(value)}; it takes numbers, text, true, false, and lists of them")
 
 
-def _as_float(number: Any, where: str) -> float:
-    if isinstance(number, int) and abs(number) >= _ABOVE_FLOATS:
-        raise _out_of_range(where, "float32")
-    return float(number)
-
-
 def _out_of_range(where: str, kind: str) -> InvalidInput:
     return InvalidInput(f"{where} holds a number that is out of the range of {kind}")
 
 
 def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case bytes() | str():
-            return "text"
-        case dict() if is_base64(value):
-            return "bytes"
-        case list():
-            return "a list within a list"
-        case dict():
-            return "an object"
-    return str(value)
+    if is_base64(value):
+        return "bytes"
+    return _TYPE_NAMES.get(type(value)) or json.dumps(value)

@@ -1,18 +1,10 @@
-"""What the protocol says of a model: the states of its versions, and its signatures."""
+"""The states of the versions of a model, and its signatures."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from mlbuffet.inference import ModelDescription, State
-from mlbuffet.inference import VersionStatus as Status
-from mlbuffet.server.protocols.tensorflow_serving.answers import (
-    ModelStatus,
-    ServingMetadata,
-    SignatureDef,
-    TensorInfo,
-    TensorShape,
-    VersionStatus,
-)
+from mlbuffet.inference import ModelDescription, State, VersionStatus
+from mlbuffet.server.protocols.tensorflow_serving import answers
 from mlbuffet.server.protocols.tensorflow_serving.datatypes import datatype_of
 from mlbuffet.tensors import Shape, Signature, TensorSpec
 
@@ -25,12 +17,12 @@ _STATES: dict[State, Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 }
 
 
-def model_status(versions: Iterable[Status]) -> ModelStatus:
+def model_status(versions: Iterable[VersionStatus]) -> answers.ModelStatus:
     """The states of ``versions``; one that failed has ended, with an error."""
     return {"model_version_status": [_version_status(version) for version in versions]}
 
 
-def model_metadata(model: ModelDescription) -> ServingMetadata:
+def model_metadata(model: ModelDescription) -> answers.ServingMetadata:
     """Every signature with its tensors; 64-bit integers are text, as protobuf writes them."""
     definitions = {title: _signature_def(signature) for title, signature in model.signatures.items()}
     return {
@@ -39,19 +31,16 @@ def model_metadata(model: ModelDescription) -> ServingMetadata:
     }
 
 
-def _version_status(version: Status) -> VersionStatus:
+def _version_status(version: VersionStatus) -> answers.VersionStatus:
     failed = version.state is State.FAILED
     return {
         "version": str(version.version),
         "state": "END" if version.retired and version.state is State.UNAVAILABLE else _STATES[version.state],
-        "status": {
-            "error_code": "INTERNAL" if failed else "OK",
-            "error_message": version.reason if failed else "",
-        },
+        "status": {"error_code": "INTERNAL" if failed else "OK", "error_message": version.reason if failed else ""},
     }
 
 
-def _signature_def(signature: Signature) -> SignatureDef:
+def _signature_def(signature: Signature) -> answers.SignatureDef:
     return {
         "inputs": _tensor_infos(signature.inputs),
         "outputs": _tensor_infos(signature.outputs),
@@ -60,7 +49,7 @@ def _signature_def(signature: Signature) -> SignatureDef:
     }
 
 
-def _tensor_infos(specs: Mapping[str, TensorSpec]) -> dict[str, TensorInfo]:
+def _tensor_infos(specs: Mapping[str, TensorSpec]) -> dict[str, answers.TensorInfo]:
     return {
         name: {
             "dtype": datatype_of(spec.dtype),
@@ -71,6 +60,6 @@ def _tensor_infos(specs: Mapping[str, TensorSpec]) -> dict[str, TensorInfo]:
     }
 
 
-def _tensor_shape(shape: Shape) -> TensorShape:
+def _tensor_shape(shape: Shape) -> answers.TensorShape:
     sizes = [-1 if size is None else size for size in shape or ()]
     return {"dim": [{"size": str(size), "name": ""} for size in sizes], "unknown_rank": shape is None}

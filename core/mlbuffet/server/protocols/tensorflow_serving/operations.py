@@ -20,27 +20,23 @@ _EXAMPLES = {"examples": [{"x": 1.0}, {"x": [2.0]}]}
 
 OPERATIONS = {
     TensorFlowServing.predict: Operation(
-        answer=answers.PredictAnswer,
-        body=Annotated[PredictRequest, _ROWS_OR_COLUMNS],
+        answers.PredictAnswer,
+        Annotated[PredictRequest, _ROWS_OR_COLUMNS],
         example={"instances": [1.0, 2.0, 5.0]},
         errors=_OF_INFERENCE,
     ),
     TensorFlowServing.classify: Operation(
-        answer=answers.ClassifyAnswer, body=ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
+        answers.ClassifyAnswer, ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
     ),
     TensorFlowServing.regress: Operation(
-        answer=answers.RegressAnswer, body=ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
+        answers.RegressAnswer, ExamplesRequest, example=_EXAMPLES, errors=_OF_INFERENCE
     ),
-    TensorFlowServing.metadata: Operation(answer=answers.ServingMetadata, errors=_OF_MODELS),
-    TensorFlowServing.status: Operation(answer=answers.ModelStatus, errors=(400, 404)),
+    TensorFlowServing.metadata: Operation(answers.ServingMetadata, errors=_OF_MODELS),
+    TensorFlowServing.status: Operation(answers.ModelStatus, errors=(400, 404)),
 }
 
 
 def protocol(routes: Sequence[Route]) -> Protocol:
     """The protocol as OpenAPI describes it."""
-    parameters = {
-        "model": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-        "version": {"type": "string", "pattern": "^[0-9]{1,19}$"},
-        "label": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
-    }
-    return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, parameters)
+    patterns = {"model": MODEL_NAME.pattern, "version": "[0-9]{1,19}", "label": MODEL_NAME.pattern}
+    return Protocol("TensorFlow Serving REST v1", routes, OPERATIONS, patterns)

@@ -1,20 +1,19 @@
 """Predict requests, in rows or in columns: JSON to named arrays."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, TypeGuard
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeGuard
 
 import msgspec
 from msgspec import UNSET, Meta, Raw
 from numpy.typing import NDArray
 
-from mlbuffet.errors import InvalidInput
+from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.json_tensors.outline import TextOf, read_outlined
+from mlbuffet.json_tensors.span import Span
 from mlbuffet.json_tensors.text import decode, decode_outline
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
-from mlbuffet.server.protocols.tensorflow_serving.signatures import named_signature
 from mlbuffet.server.protocols.tensorflow_serving.values import array_from_json, refuse_many_objects
-from mlbuffet.tensors import Signatures, Tensors, TensorSpec, specs_text
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures, Tensors, TensorSpec, specs_text
 
 Specs = Mapping[str, TensorSpec]
 Named: TypeAlias = dict[str, Raw]
@@ -31,9 +30,8 @@ class PredictRequest(msgspec.Struct):
     inputs: Raw = msgspec.field(default_factory=Raw)
 
 
-@dataclass(frozen=True, slots=True)
-class PredictCall:
-    """What a request asks for; ``in_rows`` is the form in which it came and in which the answer goes."""
+class PredictCall(NamedTuple):
+    """A decoded request; ``in_rows`` is its form, and that of the response."""
 
     signature: str
     inputs: Tensors
@@ -41,7 +39,7 @@ class PredictCall:
 
 
 def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
-    """The call that ``body`` describes. Raises `InvalidInput`, which says what is wrong, and where."""
+    """The call of ``body``. Raises `InvalidInput`, which names the place of the error."""
     return read_outlined(body, lambda text, text_of: _call(text, text_of, signatures))
 
 
@@ -67,7 +65,7 @@ def _call(text: bytes, text_of: TextOf, signatures: Signatures) -> PredictCall:
 
 
 def _rows(text: bytes) -> list[Element]:
-    """The rows that are to be looked at one by one: all where there is an object among them, otherwise none."""
+    """The rows, where there is an object among them; otherwise none, as they are then read as one array."""
     if not text.startswith(b"["):
         raise InvalidInput("'instances' is not a list; it must be one, with an element for each row")
     if not text[1:-1].strip():
@@ -86,8 +84,7 @@ def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[
 
 def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
     if not rows or not _is_named(rows[0]):
-        spec = _only(specs, "'instances' is a list of values")
-        return {spec.name: array_from_json(text_of(text), spec)}
+        return _only_input(text_of(text), specs, "'instances' is a list of values")
     named: list[Named] = []
     for index, row in enumerate(rows):
         if not _is_named(row):
@@ -100,8 +97,7 @@ def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Sp
 
 def _arrays_of_columns(text_of: TextOf, text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
     if not _is_named(named):
-        spec = _only(specs, "'inputs' is a value")
-        return {spec.name: array_from_json(text_of(text), spec)}
+        return _only_input(text_of(text), specs, "'inputs' is a value")
     _check_names(named, specs, "'inputs'")
     return {name: array_from_json(text_of(named[name]), spec) for name, spec in specs.items()}
 
@@ -111,13 +107,11 @@ def _is_named(value: Element) -> TypeGuard[Named]:
     return isinstance(value, dict) and not (value.keys() == {"b64"} and bytes(value["b64"]).startswith(b'"'))
 
 
-def _only(specs: Specs, what: str) -> TensorSpec:
-    """The only input of a signature: a value without a name is meant for it."""
-    match list(specs.values()):
-        case [spec]:
-            return spec
-        case _:
-            raise InvalidInput(f"{what} without names, and the model takes {specs_text(specs)}; send objects by name")
+def _only_input(text: bytes | Span, specs: Specs, what: str) -> dict[str, NDArray[Any]]:
+    if len(specs) != 1:
+        raise InvalidInput(f"{what} without names, and the model takes {specs_text(specs)}; send objects by name")
+    (spec,) = specs.values()
+    return {spec.name: array_from_json(text, spec)}
 
 
 def _check_names(names: Iterable[str], specs: Specs, where: str) -> None:
@@ -126,3 +120,16 @@ def _check_names(names: Iterable[str], specs: Specs, where: str) -> None:
         raise InvalidInput(f"{where} lacks the input {missing[0]!r}; the model takes {specs_text(specs)}")
     if unknown := given - specs.keys():
         raise InvalidInput(f"{where}: there is no input {min(unknown)!r}; the model takes {specs_text(specs)}")
+
+
+def named_signature(name: Any, signatures: Signatures) -> str:
+    """The signature called ``name``, the default if that is not set, null or empty; else `InvalidInput`."""
+    if name is UNSET or name == "":
+        name = None
+    elif name is not None and not isinstance(name, str):
+        raise InvalidInput("'signature_name' key must be a string value.")
+    try:
+        return signatures.resolve(name)
+    except UnknownSignature as error:
+        wanted = DEFAULT_SIGNATURE if name is None else name
+        raise InvalidInput(f'Serving signature name: "{wanted}" not found in signature def: {error}') from None

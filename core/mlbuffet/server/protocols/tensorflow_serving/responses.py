@@ -13,7 +13,7 @@ from mlbuffet.json_tensors.text import encode_array
 from mlbuffet.tensors import Tensors
 
 BYTES_SUFFIX = "_bytes"
-"""How the name of an output ends whose strings are bytes, not text."""
+"""The end of the names of outputs whose strings are bytes, not text."""
 
 
 def encode_rows(outputs: Tensors) -> bytes:
@@ -39,11 +39,13 @@ def encode_columns(outputs: Tensors) -> bytes:
 
 
 def encode_values(array: NDArray[Any], name: str) -> orjson.Fragment:
-    """``array``, the output ``name``, as nested lists; bytes go as base64 where the name says that they are bytes."""
+    """``array``, the output ``name``, as nested lists; bytes are base64 where the name ends in `BYTES_SUFFIX`."""
     if not has_json_form(array.dtype):
         raise InvalidInput(f"output {name!r} is {array.dtype.name}, for which the protocol has no form")
     if array.dtype.kind == "O" and name.endswith(BYTES_SUFFIX):
-        return orjson.Fragment(orjson.dumps(_in_base64(array)))
+        elements = np.empty(array.size, object)
+        elements[:] = [{"b64": b64encode(element).decode()} for element in array.ravel()]
+        return orjson.Fragment(orjson.dumps(elements.reshape(array.shape).tolist()))
     try:
         return orjson.Fragment(encode_array(array))
     except UnicodeDecodeError:
@@ -51,12 +53,6 @@ def encode_values(array: NDArray[Any], name: str) -> orjson.Fragment:
             f"output {name!r} holds bytes that are not UTF-8; they travel as base64 only where the output's name ends "
             f"in {BYTES_SUFFIX!r}: name it so, or ask under /v2 for its binary form"
         ) from None
-
-
-def _in_base64(array: NDArray[Any]) -> Any:
-    elements = np.empty(array.size, object)
-    elements[:] = [{"b64": b64encode(element).decode()} for element in array.ravel()]
-    return elements.reshape(array.shape).tolist()
 
 
 def _row_count(outputs: Tensors) -> int:

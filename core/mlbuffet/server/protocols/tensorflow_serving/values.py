@@ -1,4 +1,4 @@
-"""JSON values as the array of one input."""
+"""JSON values as arrays."""
 
 import re
 from binascii import a2b_base64
@@ -80,7 +80,7 @@ def _with_bytes(value: Any, name: str, position: tuple[int, ...]) -> Any:
 
 
 def _named_as_tensorflow_does(error: InvalidInput, text: bytes | Span, dtype: np.dtype[Any]) -> InvalidInput:
-    """``error`` with the words in which clients of TensorFlow Serving look for a value of the wrong type."""
+    """``error`` with the message that clients of TensorFlow Serving search for where a value has the wrong type."""
     fitting = _TYPES_OF_KIND[kind_of(dtype)]
     for leaf in _leaves(decode(bytes(text), Any)) if len(text) <= MANAGEABLE else ():
         if type(leaf) not in fitting:
