@@ -73,6 +73,10 @@ class MLBuffetError(Exception):
         """The message for a client: no path, no text of another library."""
         return str(self)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Without the constructor, whose arguments are not those of ``Exception``."""
+        return type(self).__new__, (type(self), *self.args), vars(self)
+
 
 class InvalidInput(MLBuffetError):
     """What a caller sent does not fit the signature; ``problem`` names the tensor, what came and what is taken.
@@ -83,10 +87,7 @@ class InvalidInput(MLBuffetError):
     def __init__(self, problem: str, *, detail: str | None = None) -> None:
         self.problem = problem
         self.detail = detail
-        super().__init__(problem)
-
-    def __str__(self) -> str:
-        return self.problem + (f" ({self.detail})" if self.detail else "")
+        super().__init__(problem + (f" ({detail})" if detail else ""))
 
     @property
     def public(self) -> str:
@@ -103,13 +104,8 @@ class UnknownSignature(InvalidInput):
         problem = f"there is no signature {asked!r}" if asked is not None else "the model has no default signature"
         if reason:
             problem += f": {reason}"
-        if self.known:
-            super().__init__(f"{problem}; name one of: {_listed(self.known)}")
-        else:
-            super().__init__(f"{problem}; it has no signatures at all")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.asked, self.known, self.reason)
+        instead = f"name one of: {_listed(self.known)}" if self.known else "it has no signatures at all"
+        super().__init__(f"{problem}; {instead}")
 
 
 class InvalidOptions(MLBuffetError):
@@ -118,41 +114,28 @@ class InvalidOptions(MLBuffetError):
     def __init__(self, problem: str, valid: Iterable[str]) -> None:
         self.problem = problem
         self.valid = tuple(valid)
-        super().__init__(problem, self.valid)
-
-    def __str__(self) -> str:
-        return f"invalid options: {self.problem}; the valid options are: {_listed(self.valid)}"
+        super().__init__(f"invalid options: {problem}; the valid options are: {_listed(self.valid)}")
 
 
 class ArtifactNotFound(MLBuffetError):
     """There is no file and no folder at ``path``."""
 
+    public = "the model's artifact is missing"
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(path)
-
-    def __str__(self) -> str:
-        return f"there is no file or folder at '{self.path}'"
-
-    @property
-    def public(self) -> str:
-        return "the model's artifact is missing"
+        super().__init__(f"there is no file or folder at '{path}'")
 
 
 class ArtifactUnreadable(MLBuffetError):
-    """There is something at ``path`` that cannot be read; ``reason`` is what the system says of it."""
+    """There is something at ``path`` that cannot be read; ``reason`` is the system's message."""
+
+    public = "the model's artifact cannot be read"
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(path, reason)
-
-    def __str__(self) -> str:
-        return f"'{self.path}' cannot be read: {self.reason}; mend the path, or let the user who runs this read it"
-
-    @property
-    def public(self) -> str:
-        return "the model's artifact cannot be read"
+        super().__init__(f"'{path}' cannot be read: {reason}; mend the path, or let the user who runs this read it")
 
 
 class NoRuntime(MLBuffetError):
@@ -168,17 +151,13 @@ class NoRuntime(MLBuffetError):
         self.asked = tuple(asked)
         self.broken = dict(broken)
         self.reason = reason
-        super().__init__(path, self.asked, self.broken, reason)
-
-    def __str__(self) -> str:
-        asked = f"asked: {_listed(self.asked)}{_reasons(self.broken)}"
-        if self.reason:
-            return f"no installed runtime accepts '{self.path}': {self.reason} ({asked})"
-        return (
-            f"no installed runtime accepts '{self.path}'; {asked}. "
+        given = f"asked: {_listed(self.asked)}{_reasons(broken)}"
+        advice = (
             "Install the package of a runtime that reads it; or name the runtime that should have "
             f"({_by_name('...')}), to be told what is wrong with a file that may be damaged"
         )
+        why = f": {reason} ({given})" if reason else f"; {given}. {advice}"
+        super().__init__(f"no installed runtime accepts '{path}'{why}")
 
     @property
     def public(self) -> str:
@@ -192,15 +171,13 @@ class UnknownRuntime(NoRuntime):
         self.name = name
         self.installed = tuple(installed)
         self.broken = dict(broken)
-        MLBuffetError.__init__(self, name, self.installed, self.broken)
-
-    def __str__(self) -> str:
-        if self.name in self.broken and self.name not in self.installed:
-            return f"the runtime {self.name!r} is installed but broken: {reason_of(self.broken[self.name])}"
-        return (
-            f"there is no runtime {self.name!r}; installed: {_listed(self.installed)}{_reasons(self.broken)}. "
+        sentence = (
+            f"there is no runtime {name!r}; installed: {_listed(self.installed)}{_reasons(broken)}. "
             "Install the package that brings it, or choose one of those"
         )
+        if name in broken and name not in self.installed:
+            sentence = f"the runtime {name!r} is installed but broken: {reason_of(broken[name])}"
+        MLBuffetError.__init__(self, sentence)
 
     @property
     def public(self) -> str:
@@ -210,6 +187,8 @@ class UnknownRuntime(NoRuntime):
 class NotOneArtifact(NoRuntime):
     """The folder ``path`` is no artifact itself; ``inside`` are those in it, and the folders that hold some."""
 
+    public = "the model's folder is no artifact; it must be one, hold one, or hold folders of versions named 1, 2, 3..."
+
     def __init__(
         self, path: Path, inside: Iterable[Path], asked: Iterable[str], broken: Mapping[str, Exception]
     ) -> None:
@@ -217,19 +196,11 @@ class NotOneArtifact(NoRuntime):
         self.inside = tuple(inside)
         self.asked = tuple(asked)
         self.broken = dict(broken)
-        MLBuffetError.__init__(self, path, self.inside, self.asked, self.broken)
-
-    def __str__(self) -> str:
-        names = _listed(repr(one.name) for one in self.inside)
-        return (
-            f"'{self.path}' is a folder and no artifact; it holds {names}. Name one of them, such as "
-            f"'{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such as 1"
-        )
-
-    @property
-    def public(self) -> str:
-        return (
-            "the model's folder is no artifact; it must be one, hold one, or hold folders of versions named 1, 2, 3..."
+        MLBuffetError.__init__(
+            self,
+            f"'{path}' is a folder and no artifact; it holds {_listed(repr(one.name) for one in self.inside)}. Name "
+            f"one of them, such as '{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such "
+            "as 1",
         )
 
 
@@ -239,11 +210,9 @@ class AmbiguousRuntime(MLBuffetError):
     def __init__(self, path: Path, accepting: Iterable[str]) -> None:
         self.path = path
         self.accepting = tuple(accepting)
-        super().__init__(path, self.accepting)
-
-    def __str__(self) -> str:
-        return f"several runtimes accept '{self.path}': {_listed(self.accepting)}. Choose one by its name: " + _by_name(
-            self.accepting[0]
+        choice = _by_name(self.accepting[0])
+        super().__init__(
+            f"several runtimes accept '{path}': {_listed(self.accepting)}. Choose one by its name: {choice}"
         )
 
     @property
@@ -258,10 +227,7 @@ class InvalidHook(MLBuffetError):
         self.name = name
         self.problem = problem
         self.instead = instead
-        super().__init__(name, problem, instead)
-
-    def __str__(self) -> str:
-        return f"the plugin {self.name!r} is wrong: {self.problem}; {self.instead}"
+        super().__init__(f"the plugin {name!r} is wrong: {problem}; {instead}")
 
 
 class IncompleteRuntime(MLBuffetError):
@@ -270,11 +236,8 @@ class IncompleteRuntime(MLBuffetError):
     def __init__(self, name: str, missing: Iterable[str]) -> None:
         self.name = name
         self.missing = tuple(missing)
-        super().__init__(name, self.missing)
-
-    def __str__(self) -> str:
-        return (
-            f"the plugin {self.name!r} is not a whole runtime: it does not implement {_listed(self.missing)}. "
+        super().__init__(
+            f"the plugin {name!r} is not a whole runtime: it does not implement {_listed(self.missing)}. "
             "Write each as a method with that name, decorated with @mlbuffet.hookimpl"
         )
 
@@ -284,10 +247,7 @@ class DuplicateRuntime(MLBuffetError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        return f"a runtime called {self.name!r} is registered already; give this one another name"
+        super().__init__(f"a runtime called {name!r} is registered already; give this one another name")
 
 
 class LoadFailed(MLBuffetError):
@@ -305,17 +265,13 @@ class LoadFailed(MLBuffetError):
         self.path = path
         self.runtime = runtime
         self.detail = detail
-        super().__init__(reason)
-
-    def __str__(self) -> str:
-        where = f"'{self.path}' cannot be loaded by the runtime {self.runtime!r}: " if self.path else ""
-        return where + self.reason + (f" ({self.detail})" if self.detail else "")
+        where = f"'{path}' cannot be loaded by the runtime {runtime!r}: " if path else ""
+        super().__init__(where + reason + (f" ({detail})" if detail else ""))
 
     @property
     def public(self) -> str:
-        return f"the model cannot be loaded: {self.reason}" + (
-            "; the server's log has the cause" if self.detail else ""
-        )
+        where = "; the server's log has the cause" if self.detail else ""
+        return f"the model cannot be loaded: {self.reason}{where}"
 
 
 class PredictFailed(MLBuffetError):
@@ -325,10 +281,7 @@ class PredictFailed(MLBuffetError):
         self.runtime = runtime
         self.signature = signature
         self.detail = detail
-        super().__init__(runtime, signature, detail)
-
-    def __str__(self) -> str:
-        return f"the runtime {self.runtime!r} failed to compute signature {self.signature!r}: {self.detail}"
+        super().__init__(f"the runtime {runtime!r} failed to compute signature {signature!r}: {detail}")
 
     @property
     def public(self) -> str:
@@ -338,16 +291,11 @@ class PredictFailed(MLBuffetError):
 class ModelClosed(MLBuffetError):
     """``predict`` was called on a model after ``close``."""
 
+    public = "the model is being unloaded"
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(path)
-
-    def __str__(self) -> str:
-        return f"the model from '{self.path}' is closed; load it again"
-
-    @property
-    def public(self) -> str:
-        return "the model is being unloaded"
+        super().__init__(f"the model from '{path}' is closed; load it again")
 
 
 class InvalidConfiguration(MLBuffetError):
@@ -357,18 +305,12 @@ class InvalidConfiguration(MLBuffetError):
         self.path = path
         self.problem = problem
         self.valid = tuple(valid)
-        super().__init__(path, problem, self.valid)
-
-    def __str__(self) -> str:
-        return f"'{self.path}' is wrong: {self._what}"
+        self._what = problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
+        super().__init__(f"'{path}' is wrong: {self._what}")
 
     @property
     def public(self) -> str:
         return f"the model's {self.path.name} is wrong: {self._what}"
-
-    @property
-    def _what(self) -> str:
-        return self.problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
 
 
 class RemoteFailed(MLBuffetError):
@@ -377,10 +319,7 @@ class RemoteFailed(MLBuffetError):
     def __init__(self, url: str, detail: str) -> None:
         self.url = url
         self.detail = detail
-        super().__init__(url, detail)
-
-    def __str__(self) -> str:
-        return f"'{self.url}' cannot be copied: {self.detail}"
+        super().__init__(f"'{url}' cannot be copied: {detail}")
 
 
 class NoModels(MLBuffetError):
@@ -390,11 +329,8 @@ class NoModels(MLBuffetError):
         self.path = path
         self.asked = tuple(asked)
         self.broken = dict(broken)
-        super().__init__(path, self.asked, self.broken)
-
-    def __str__(self) -> str:
-        return (
-            f"there is no model in '{self.path}'; asked: {_listed(self.asked)}{_reasons(self.broken)}. "
+        super().__init__(
+            f"there is no model in '{path}'; asked: {_listed(self.asked)}{_reasons(broken)}. "
             "Expected an artifact, or a folder with <name>/<artifact>, <name>/<version>/<artifact> or <name>.<suffix>"
         )
 
@@ -404,10 +340,7 @@ class NoModelLoaded(MLBuffetError):
 
     def __init__(self, failures: Iterable[MLBuffetError]) -> None:
         self.failures = tuple(failures)
-        super().__init__(self.failures)
-
-    def __str__(self) -> str:
-        return "not one of the models could be loaded: " + "; ".join(str(failure) for failure in self.failures)
+        super().__init__("not one of the models could be loaded: " + "; ".join(map(str, self.failures)))
 
 
 class InvalidModelName(MLBuffetError):
@@ -415,11 +348,8 @@ class InvalidModelName(MLBuffetError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name!r} cannot be a model's name: a name starts with a letter or digit and goes on with letters, "
+        super().__init__(
+            f"{name!r} cannot be a model's name: a name starts with a letter or digit and goes on with letters, "
             "digits, '.', '_' and '-', 128 characters at most. Rename the file or folder"
         )
 
@@ -431,11 +361,8 @@ class DuplicateModel(MLBuffetError):
         self.name = name
         self.version = version
         self.paths = tuple(paths)
-        super().__init__(name, version, self.paths)
-
-    def __str__(self) -> str:
         places = " and ".join(f"'{path}'" for path in self.paths)
-        return f"two artifacts are version {self.version} of the model {self.name!r}: {places}. Rename one of them"
+        super().__init__(f"{self.public}: {places}. Rename one of them")
 
     @property
     def public(self) -> str:
@@ -449,12 +376,8 @@ class ModelNotFound(MLBuffetError):
         self.name = name
         self.version = version
         self.versions = tuple(versions)
-        super().__init__(name, version, self.versions)
-
-    def __str__(self) -> str:
-        if self.version is None:
-            return f"there is no model {self.name!r}"
-        return f"there is no version {self.version} of the model {self.name!r}; there are: {_listed(self.versions)}"
+        sentence = f"there is no version {version} of the model {name!r}; there are: {_listed(self.versions)}"
+        super().__init__(f"there is no model {name!r}" if version is None else sentence)
 
 
 class ModelNotReady(MLBuffetError):
@@ -468,10 +391,7 @@ class ModelNotReady(MLBuffetError):
         self.version = version
         self.reason = reason
         self.retry_after = retry_after
-        super().__init__(name, version, reason, retry_after)
-
-    def __str__(self) -> str:
-        return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+        super().__init__(f"version {version} of the model {name!r} is not ready: {reason}")
 
 
 class Overloaded(MLBuffetError):
@@ -483,10 +403,7 @@ class Overloaded(MLBuffetError):
         self.model = model
         """Empty where it is not known yet."""
         self.version = version
-        super().__init__(running, waiting, model, version)
-
-    def __str__(self) -> str:
-        return f"the model is overloaded: {self.running} calls run and {self.waiting} wait; ask again a little later"
+        super().__init__(f"the model is overloaded: {running} calls run and {waiting} wait; ask again a little later")
 
 
 class DeadlineExceeded(MLBuffetError):
@@ -494,17 +411,11 @@ class DeadlineExceeded(MLBuffetError):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        super().__init__(seconds)
-
-    def __str__(self) -> str:
-        return f"the model did not answer within {self.seconds:g} seconds"
+        super().__init__(f"the model did not answer within {seconds:g} seconds")
 
 
 class UploadRefused(MLBuffetError):
-    """What was uploaded is not taken; ``problem`` says why, fit for a client."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
+    """What was uploaded is not taken; the message says why, fit for a client."""
 
 
 class UploadTooLarge(UploadRefused):
@@ -514,26 +425,17 @@ class UploadTooLarge(UploadRefused):
         self.limit = limit
         super().__init__(f"the upload is larger than {limit} bytes, which is the limit of this server (--max-upload)")
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.limit,)
-
 
 class NotChangeable(MLBuffetError):
-    """Clients cannot change this; ``problem`` says why and what to do, fit for a client."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
+    """Clients cannot change this; the message says why and what to do, fit for a client."""
 
 
 class StorageFailed(MLBuffetError):
-    """A change could not be stored, and did not happen; ``reason`` is what the system says."""
+    """A change could not be stored, and did not happen; ``reason`` is the system's message."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(reason)
-
-    def __str__(self) -> str:
-        return f"the change could not be stored, and was undone: {self.reason}"
+        super().__init__(f"the change could not be stored, and was undone: {reason}")
 
 
 class StorageFull(StorageFailed):
@@ -546,10 +448,7 @@ class RequestFailed(MLBuffetError):
     def __init__(self, url: str, problem: str) -> None:
         self.url = url
         self.problem = problem
-        super().__init__(url, problem)
-
-    def __str__(self) -> str:
-        return f"the server at {self.url}: {self.problem}"
+        super().__init__(f"the server at {url}: {problem}")
 
 
 def _by_name(runtime: str) -> str:
