@@ -1,4 +1,4 @@
-"""Two models on the same inputs, and how far their outputs are apart."""
+"""The differences of two models' outputs for the same inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,14 +28,14 @@ class Difference:
     """How far ``output`` of one model and ``other`` of another are apart.
 
     ``absolute`` and ``relative`` are the largest differences of two elements, the latter as part of the larger of them;
-    they are ``None`` for what is not numbers, or not of one shape, and then ``reason`` says so.
+    they are ``None`` for text and for different shapes, and then ``reason`` says so.
     """
 
     output: str
     other: str
-    absolute: float | None
-    relative: float | None
-    agrees: bool
+    absolute: float | None = None
+    relative: float | None = None
+    agrees: bool = False
     reason: str = ""
 
 
@@ -50,18 +50,19 @@ def compare(
 ) -> list[Difference]:
     """How far the outputs of ``model`` and ``other`` for ``inputs``, named as ``model`` names them, are apart.
 
-    ``other`` is asked by ``other_signature``, else by the signature of the same name, else by its default. Its inputs
-    and outputs are paired by name, or in order where the names differ. Raises `InvalidInput` where they cannot be.
+    Of ``other``, ``other_signature`` is called, else the signature of the same name, else its default. Its inputs and
+    outputs are paired by name, or in order where the names differ. Raises `InvalidInput` where they cannot be paired.
     """
     name = model.signatures.resolve(signature)
-    other_name = _name_for_other(other, other_signature or (name if name in other.signatures else None))
+    try:
+        other_name = other.signatures.resolve(other_signature or (name if name in other.signatures else None))
+    except UnknownSignature as error:
+        raise InvalidInput(f"of the model to compare with, {error}") from error
     ours, theirs = model.signatures[name].variant_for(inputs), other.signatures[other_name]
     arrays = ours.check_inputs(inputs)
     theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
     results = model.predict(arrays, signature=name)
-    other_inputs = {
-        theirs_by_ours[one]: _fitted(array, theirs.inputs[theirs_by_ours[one]]) for one, array in arrays.items()
-    }
+    other_inputs = {two: _fitted(arrays[one], theirs.inputs[two]) for one, two in theirs_by_ours.items()}
     other_results = other.predict(other_inputs, signature=other_name)
     pairs = _paired(ours.outputs, theirs.outputs, "outputs")
     return [difference(one, results[one], two, other_results[two], tolerance) for one, two in pairs.items()]
@@ -94,15 +95,8 @@ def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
             return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(spec.dtype)
         case _:
             numbers = generator.normal(size=shape)
-            made = numbers.astype(spec.dtype)
-            return np.abs(numbers).astype(spec.dtype) if np.isnan(made).any() else made  # one type has no sign
-
-
-def _name_for_other(other: Model, asked: str | None) -> str:
-    try:
-        return other.signatures.resolve(asked)
-    except UnknownSignature as error:
-        raise InvalidInput(f"of the model to compare with, {error}") from error
+            unsigned = np.isnan(numbers.astype(spec.dtype)).any()  # one type has no sign
+            return (np.abs(numbers) if unsigned else numbers).astype(spec.dtype)
 
 
 def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], what: str) -> dict[str, str]:
@@ -122,25 +116,20 @@ def difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any],
     """How far ``array``, the output ``ours``, and ``other``, called ``theirs``, are apart."""
     kinds = {kind_of(array.dtype), kind_of(other.dtype)}
     if array.shape != other.shape:
-        return _unlike(ours, theirs, f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}")
+        reason = f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}"
+        return Difference(output=ours, other=theirs, reason=reason)
     if kinds == {"O"}:
         count = int((array != other).sum())
-        if count:
-            return _unlike(ours, theirs, f"{count} of {array.size} texts differ")
-        return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=True, reason="the same text")
+        reason = f"{count} of {array.size} texts differ" if count else "the same text"
+        return Difference(output=ours, other=theirs, agrees=not count, reason=reason)
     if "O" in kinds:
-        return _unlike(ours, theirs, f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}")
+        reason = f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}"
+        return Difference(output=ours, other=theirs, reason=reason)
+    found = _numeric_difference(ours, array, theirs, other, tolerance)
     if kinds <= {"i", "b"} and (count := int((array != other).sum())):
-        return replace(
-            _numeric_difference(ours, array, theirs, other, tolerance),
-            agrees=False,
-            reason=f"{count} of {array.size} differ, and {dtype_name(array.dtype)} must be equal",
-        )
-    return _numeric_difference(ours, array, theirs, other, tolerance)
-
-
-def _unlike(ours: str, theirs: str, reason: str) -> Difference:
-    return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=False, reason=reason)
+        reason = f"{count} of {array.size} differ, and {dtype_name(array.dtype)} must be equal"
+        return replace(found, agrees=False, reason=reason)
+    return found
 
 
 def _numeric_difference(
@@ -154,7 +143,7 @@ def _numeric_difference(
     larger = np.maximum(np.abs(one), np.abs(two))
     part = np.divide(apart, larger, out=np.zeros_like(apart), where=comparable & (larger > 0))
     limit = tolerance.absolute + tolerance.relative * np.abs(one, out=np.zeros_like(apart), where=comparable)
-    unlike = ~comparable & ~same  # a number and NaN, or two infinities, are as far apart as can be
+    unlike = ~comparable & ~same  # a number and NaN, or infinities of both signs: the difference is infinite
     return Difference(
         output=ours,
         other=theirs,

@@ -1,4 +1,4 @@
-"""What a file is that no runtime accepts, told by its first bytes: of no kind of model, whatever its name says."""
+"""Recognizes, by their first bytes, files that are no model whatever their names say."""
 
 import zipfile
 from contextlib import suppress
@@ -12,11 +12,11 @@ _EXPORT = "save the model again in a format of an installed runtime (`mlbuffet r
 
 
 def stand_in(path: Path) -> str | None:
-    """What came instead of the file ``path`` or one that is named after it, or of a file in the folder ``path``.
+    """What the file ``path``, one that is named after it, or one in the folder ``path`` is instead of a download.
 
-    ``None`` where nothing of the kind is known.
+    ``None`` where it is no pointer of Git LFS and no web page.
     """
-    with suppress(OSError):  # what cannot be read is told by others
+    with suppress(OSError):  # others report what cannot be read
         for file in sorted(path.rglob("*") if path.is_dir() else path.parent.glob(f"{escape(path.name)}*")):
             if file.is_file() and (reason := _stand_in(_head(file))):
                 return f"it is {reason}" if file == path else f"its file {file.name!r} is {reason}"
@@ -24,7 +24,7 @@ def stand_in(path: Path) -> str | None:
 
 
 def recognized(path: Path) -> str | None:
-    """Why ``path`` is no model, whatever its name says; ``None`` where that is not known."""
+    """Why ``path`` is no model; ``None`` where that is not known."""
     with suppress(OSError):
         if path.is_dir() and not any(each.is_file() for each in path.rglob("*")):
             return "it is a folder without a file; copy it again, or name the folder of the model"

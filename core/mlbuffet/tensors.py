@@ -239,16 +239,8 @@ def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype.kind == "T" else dtype.newbyteorder("=")
 
 
-def size_of(tensors: Tensors) -> int:
-    """The bytes of all elements, those of texts themselves."""
-    size = 0
-    for array in tensors.values():
-        size += sum(map(len, array.flat)) if array.dtype.kind == "O" else array.nbytes
-    return size
-
-
 def rough_size(tensors: Tensors) -> int:
-    """`size_of`, estimated where there are many texts, whose lengths take long to add up."""
+    """The bytes of all elements and texts, estimated where there are more than 512 texts."""
     size = 0
     for array in tensors.values():
         step = array.size // 512 + 1

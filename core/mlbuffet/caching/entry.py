@@ -1,4 +1,4 @@
-"""An answer as bytes that other servers read, and that anyone may have written."""
+"""Outputs as bytes in Redis, which other servers read, and which anyone may have written."""
 
 from math import prod
 from typing import Any
@@ -21,7 +21,7 @@ class StoredArray(msgspec.Struct, array_like=True):
 
 
 class StoredAnswer(msgspec.Struct, array_like=True):
-    """The outputs for one key; it holds its key, so that it is of no use under another."""
+    """The outputs for one key, which it holds, so that it is not valid under another."""
 
     key: bytes
     until: float
@@ -32,13 +32,13 @@ _DECODER = msgspec.msgpack.Decoder(StoredAnswer)
 
 
 def encode_answer(question: Question, outputs: Tensors, until: float) -> bytes:
-    """``outputs`` and the moment until which they count, as MessagePack; numbers are little-endian."""
+    """``outputs`` and the time until which they are valid, as MessagePack; numbers are little-endian."""
     stored = [_stored(name, array) for name, array in outputs.items()]
     return msgspec.msgpack.encode(StoredAnswer(question.key, until, stored))
 
 
 def decode_answer(data: bytes, question: Question, now: float) -> tuple[dict[str, NDArray[Any]], float] | None:
-    """The outputs that answer ``question`` and until when; ``None`` for whatever is not exactly that."""
+    """The outputs that answer ``question``, and until when; ``None`` for any other content."""
     try:
         stored = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -60,16 +60,12 @@ def _stored(name: str, array: NDArray[Any]) -> StoredArray:
 
 
 def _array(stored: StoredArray, spec: TensorSpec) -> NDArray[Any]:
-    """The array, where ``spec`` declares it and its elements are as many as its shape says; else ``ValueError``."""
+    """The array, if its dtype, shape and elements are as ``spec`` declares. Raises ``ValueError``."""
     shape, elements, is_text = stored.shape, stored.elements, spec.dtype.kind == "O"
     is_declared = stored.dtype == ("bytes" if is_text else spec.dtype.name) and spec.accepts_shape(shape)
     size = prod(shape) * (1 if is_text else spec.dtype.itemsize)
-    if (
-        not is_declared
-        or isinstance(elements, list) is not is_text
-        or len(elements) != size
-        or min(shape, default=0) < 0
-    ):
+    is_whole = isinstance(elements, list) is is_text and len(elements) == size and min(shape, default=0) >= 0
+    if not (is_declared and is_whole):
         raise ValueError("another tensor")
     if spec.dtype.kind == "b" and max(elements, default=0) not in (0, 1):
         raise ValueError("a byte that is no bool")

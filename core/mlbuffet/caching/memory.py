@@ -1,4 +1,4 @@
-"""Answers in the memory of this process."""
+"""A cache in the memory of this process."""
 
 import time
 from collections import OrderedDict
@@ -20,12 +20,12 @@ TEXT_BYTES = 41
 
 
 class MemoryCache:
-    """Outputs by key, within ``capacity`` bytes: the least recently used make room. For one thread."""
+    """Outputs by key, within ``capacity`` bytes; the least recently used are evicted. For one thread."""
 
     def __init__(self, capacity: int = CAPACITY, now: Callable[[], float] = time.time) -> None:
         self.capacity = capacity
         self.size = 0
-        """The bytes of all that is kept."""
+        """In bytes."""
         self._now = now
         self._entries: OrderedDict[bytes, tuple[dict[str, NDArray[Any]], int, float]] = OrderedDict()
 
@@ -71,7 +71,7 @@ def size_of(outputs: Tensors) -> int:
 
 
 def _owned(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy: a runtime may go on with the memory of what it gave, or have given a view of something large."""
+    """A copy: a runtime may reuse the memory of its outputs, or have returned a view of something large."""
     copy = np.array(array, order="C")
     copy.flags.writeable = False
     return copy

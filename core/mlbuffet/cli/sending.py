@@ -43,7 +43,7 @@ def _temporary_file() -> BinaryIO:
 
 
 @contextmanager
-def watched(file: BinaryIO, title: str) -> Iterator[tuple[BinaryIO, int]]:
+def with_progress(file: BinaryIO, title: str) -> Iterator[tuple[BinaryIO, int]]:
     """The file with its size; on a terminal a bar shows how much of it was read."""
     size = file.seek(0, 2)
     file.seek(0)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbuffet.artifact import check_artifact, check_path, is_file, is_folder, leads_nowhere, readable, visible
+from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
 from mlbuffet.contents import recognized, stand_in
 from mlbuffet.errors import (
     ArtifactUnreadable,
@@ -189,7 +189,7 @@ class _Finder:
             except InvalidModelName as error:
                 self._ignore(child, str(error))
                 continue
-            if leads_nowhere(child):
+            if is_broken_link(child):
                 self._ignore(child, _NOWHERE)
             elif is_folder(child):
                 names.add(name)
@@ -270,7 +270,7 @@ class _Finder:
     def _warn_of_strays(self, folder: Path, versions: set[Path]) -> None:
         for child in _visible(folder):
             if child not in versions:
-                self._ignore(child, _NOWHERE if leads_nowhere(child) else f"it is no version; {_VERSIONS}")
+                self._ignore(child, _NOWHERE if is_broken_link(child) else f"it is no version; {_VERSIONS}")
 
     def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
         """Of folders that somebody may take for versions, in a folder that is no artifact itself."""
