@@ -188,8 +188,9 @@ def _monitor(file: int, *, as_json: bool) -> Any:
     command = [sys.executable, "-I", "-S", __file__, str(file), str(os.getpid()), "json" if as_json else "human"]
     with suppress(OSError):
         lockf(file, LOCK_EX)  # unlike the end of a pipe, children of this process do not inherit it
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        return subprocess.Popen(command, **streams, pass_fds=[file], start_new_session=True)  # noqa: S603 ours
+        return subprocess.Popen(  # noqa: S603 ours
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[file], start_new_session=True
+        )
     return None
 
 
