@@ -12,8 +12,6 @@ from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.model import Model
 from mlbuffet.tensors import Signature, TensorSpec, shape_text, specs_text
 
-_FREE_SIZE = 3
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tolerance:
@@ -62,7 +60,10 @@ def compare(
     arrays = ours.check_inputs(inputs)
     theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
     results = model.predict(arrays, signature=name)
-    other_inputs = {two: _fitted(arrays[one], theirs.inputs[two]) for one, two in theirs_by_ours.items()}
+    other_inputs = {}
+    for one, two in theirs_by_ours.items():
+        array, dtype = arrays[one], theirs.inputs[two].dtype
+        other_inputs[two] = array.astype(dtype) if kind_of(array.dtype) == kind_of(dtype) else array
     other_results = other.predict(other_inputs, signature=other_name)
     pairs = _paired(ours.outputs, theirs.outputs, "outputs")
     return [difference(one, results[one], two, other_results[two], tolerance) for one, two in pairs.items()]
@@ -78,14 +79,11 @@ def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
 
 
 def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
-    shape = [_FREE_SIZE if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
+    shape = [3 if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
     match kind_of(spec.dtype):
         case "O":
             letters = generator.integers(97, 123, [*shape, 4]).astype(np.uint8)
-            texts = np.empty(shape, object)
-            for index in np.ndindex(*shape):
-                texts[index] = letters[index].tobytes()
-            return texts
+            return letters.view("S4").reshape(shape).astype(object)
         case "b":
             return generator.integers(0, 2, shape).astype(np.bool_)
         case "i":
@@ -105,11 +103,6 @@ def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], wh
     if len(ours) != len(theirs):
         raise InvalidInput(f"the models differ in their {what}: {specs_text(ours)}; and {specs_text(theirs)}")
     return dict(zip(ours, theirs, strict=True))
-
-
-def _fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """``array`` in the precision that the other model takes, such as float32 instead of float64."""
-    return array.astype(spec.dtype) if kind_of(array.dtype) == kind_of(spec.dtype) else array
 
 
 def difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:

@@ -5,9 +5,6 @@ from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
-_HEAD = 512
-_GIT_LFS = b"version https://git-lfs.github.com/spec/"
-_PAGES = (b"<!doctype html", b"<html")
 _EXPORT = "save the model again in a format of an installed runtime (`mlbuffet runtimes` lists them)"
 
 
@@ -40,9 +37,9 @@ def recognized(path: Path) -> str | None:
 
 
 def _stand_in(head: bytes) -> str | None:
-    if head.startswith(_GIT_LFS):
+    if head.startswith(b"version https://git-lfs.github.com/spec/"):
         return "the pointer that Git keeps instead of a large file; fetch the file itself with `git lfs pull`"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
         return "a web page, such as that of an error or of a log-in; download the file itself"
     return None
 
@@ -60,4 +57,4 @@ def _of_zip(path: Path) -> str | None:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(512)

@@ -60,7 +60,13 @@ def array_from_python(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[An
         if not any(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves):
             raise
     if dtype.kind != "O":
-        return _array_of_arrays(value, dtype, name)
+        try:
+            joined = np.array(value)
+        except ValueError:
+            raise InvalidInput(f"input {name!r} is a list of arrays that differ in shape") from None
+        if joined.dtype != dtype:
+            raise wrong_dtype(name, joined, dtype)
+        return joined
     inner, leaves = _flatten([leaf.tolist() if hasattr(leaf, "tolist") else leaf for leaf in leaves], name)
     shape += inner[1:]
     return array_from_leaves(leaves, dtype, name, shape).reshape(shape)
@@ -200,16 +206,6 @@ def _overflows(leaf: Any, dtype: np.dtype[Any]) -> bool:
 
 def _first(wrong: NDArray[Any]) -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
-
-
-def _array_of_arrays(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    try:
-        array = np.array(value)
-    except ValueError:
-        raise InvalidInput(f"input {name!r} is a list of arrays that differ in shape") from None
-    if array.dtype != dtype:
-        raise wrong_dtype(name, array, dtype)
-    return array
 
 
 def _at(name: str, shape: tuple[int, ...], position: int, leaf: Any) -> str:

@@ -27,9 +27,6 @@ _SIZE = 8192 * _SLOT
 """Of the slots; only pages that were written take memory. In the file, what faulthandler writes follows them."""
 _LAST = 1
 """The index of the word that holds the slot of the call that returned last."""
-_LONGEST_SIGNATURE = 200
-_PATIENCE = 1.0
-"""Seconds to wait for the end of the monitor."""
 
 T = TypeVar("T")
 Entry = tuple[str, dict[str, Any]]
@@ -54,9 +51,9 @@ class RunningCalls:
         try:
             file = _file_in_memory()
             os.ftruncate(file, _SIZE)
+            return cls(file)
         except OSError:
             return cls()
-        return cls(file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a child process, which writes to the same memory."""
@@ -79,7 +76,7 @@ class RunningCalls:
 
             lockf(self._file, LOCK_UN)
             with suppress(TimeoutExpired):  # it may be stopped
-                monitor.wait(_PATIENCE)
+                monitor.wait(timeout=1)
 
     def enable_faulthandler(self, *, in_file: bool) -> None:
         """Dump the tracebacks of all threads at a crash, to stderr or ``in_file``.
@@ -163,7 +160,7 @@ class VersionCalls:
         """The beginning of a note: JSON, in which there is no line break and no null."""
         import json
 
-        head = [activity, self._model, self._version, signature[:_LONGEST_SIGNATURE]]
+        head = [activity, self._model, self._version, signature[:200]]
         return json.dumps(head, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 

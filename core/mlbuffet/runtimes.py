@@ -29,8 +29,6 @@ from mlbuffet.errors import (
 )
 from mlbuffet.hookspecs import PROJECT, OptionalHooks, RuntimePlugin
 
-_REQUIRED_HOOKS = ("accepts", "load", "signature", "predict")
-
 logger = logging.getLogger(__name__)
 
 
@@ -184,7 +182,7 @@ class Runtimes:
         self._manager.register(instance, name)
         try:
             implemented = self._implemented(instance)
-            missing = [hook for hook in _REQUIRED_HOOKS if hook not in implemented]
+            missing = [hook for hook in ("accepts", "load", "signature", "predict") if hook not in implemented]
             if missing and (implemented or not self._manager.get_hookcallers(instance)):
                 raise IncompleteRuntime(name, missing)
         except Exception:

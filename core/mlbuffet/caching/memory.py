@@ -11,12 +11,6 @@ from numpy.typing import NDArray
 from mlbuffet.tensors import Tensors
 
 CAPACITY = 128 * 2**20
-ENTRY_BYTES = 600
-"""What an entry takes besides its arrays, and ..."""
-ARRAY_BYTES = 250
-"""... each of its arrays besides its elements, and ..."""
-TEXT_BYTES = 41
-"""... each text besides its bytes."""
 
 
 class MemoryCache:
@@ -62,12 +56,12 @@ class MemoryCache:
 
 
 def size_of(outputs: Tensors) -> int:
-    """About how many bytes an entry of ``outputs`` takes."""
+    """The estimated bytes of an entry of ``outputs``."""
     elements = sum(
-        sum(len(text) + TEXT_BYTES for text in array.flat) if array.dtype.kind == "O" else array.nbytes
+        sum(len(text) + 41 for text in array.flat) if array.dtype.kind == "O" else array.nbytes
         for array in outputs.values()
     )
-    return ENTRY_BYTES + ARRAY_BYTES * len(outputs) + elements
+    return 600 + 250 * len(outputs) + elements  # an entry has 600 bytes besides its arrays, and so on: measured
 
 
 def _owned(array: NDArray[Any]) -> NDArray[Any]:

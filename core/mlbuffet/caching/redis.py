@@ -16,7 +16,6 @@ from mlbuffet.tensors import Tensors
 
 LONGEST_WAIT = 0.02
 """How many seconds a call waits for Redis; after a timeout, Redis is not used until it responds again."""
-LONGEST_PAUSE = 60.0
 LARGEST = 2**20
 """Outputs of more bytes are not shared: to transfer them takes about as long as a call waits at most."""
 AT_ONCE = 16
@@ -72,7 +71,8 @@ class RedisCache:
 
     def put(self, question: Question, outputs: Tensors, until: float) -> None:
         """Send the outputs that answer ``question`` in the background, where there is room."""
-        if self.answers and len(self._tasks) < AT_ONCE and size_of(outputs) <= LARGEST and _fits(question, outputs):
+        declared = all(spec.accepts_shape(outputs[name].shape) for name, spec in question.outputs.items())
+        if self.answers and len(self._tasks) < AT_ONCE and size_of(outputs) <= LARGEST and declared:
             self._in_background(self._send(question, encode_answer(question, outputs, until)))
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class RedisCache:
         while not self.answers:
             await self._redis.connection_pool.disconnect()  # ends the reads that still wait
             if self._failures:
-                await asyncio.sleep(min(2.0 ** (self._failures - 1), LONGEST_PAUSE))
+                await asyncio.sleep(min(2.0 ** (self._failures - 1), 60.0))
             self._failures += 1
             try:
                 async with asyncio.timeout(self._longest_wait):
@@ -125,8 +125,3 @@ class RedisCache:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _fits(question: Question, outputs: Tensors) -> bool:
-    """Whether the outputs have declared shapes: others would not be taken from Redis."""
-    return all(spec.accepts_shape(outputs[name].shape) for name, spec in question.outputs.items())

@@ -11,8 +11,6 @@ import typer
 
 from mlbuffet.errors import RequestFailed
 
-_BLOCK = 2**20
-
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -50,7 +48,7 @@ class Client:
         if kind is None or not site.netloc:
             raise typer.BadParameter(f"{self.url!r} is no address of a server, such as http://127.0.0.1:8000")
         token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        connection = kind(site.netloc, blocksize=_BLOCK)
+        connection = kind(site.netloc, blocksize=2**20)
         try:
             try:
                 connection.request(method, site.path.rstrip("/") + path, body, {**token, **(headers or {})})

@@ -1,4 +1,4 @@
-"""Inputs that a person has in a file, and outputs as that person reads them."""
+"""Files of inputs, and outputs as JSON."""
 
 import zipfile
 from io import BytesIO

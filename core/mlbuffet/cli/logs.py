@@ -19,8 +19,6 @@ from mlbuffet.errors import MLBuffetError
 PROGRESS = "mlbuffet.serve"
 """The logger of progress, of the models served, and of the error that ends a command, where the log is JSON."""
 
-_PIPE_BYTES = 2**20
-
 logger = logging.getLogger(__name__)
 
 
@@ -80,7 +78,7 @@ class LogLines:
                 handler.setStream(stderr)
         os.set_blocking(native[1], False)
         with suppress(OSError, AttributeError):  # Linux has it
-            fcntl.fcntl(native[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            fcntl.fcntl(native[1], fcntl.F_SETPIPE_SZ, 2**20)
         for number in (1, 2):
             os.dup2(native[1], number)
         os.close(native[1])
@@ -98,7 +96,7 @@ def asks_for_json(arguments: Sequence[str]) -> bool:
     return "json" in map(str.lower, values)
 
 
-def end_with(error: typer.TyperException | MLBuffetError, *, as_json: bool = False) -> NoReturn:
+def end_with(error: typer.TyperException | MLBuffetError, *, as_json: bool) -> NoReturn:
     """One line on stderr and the exit code: that of a wrong use, or 1."""
     if isinstance(error, MLBuffetError):
         logger.debug("the error's traceback:", exc_info=error)

@@ -19,9 +19,7 @@ from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
-NOTABLE = 0.1
-"""How many seconds an import takes at least to be shown."""
-_NO_WIDTH = 2**20
+NOTABLE = 0.1  # seconds that an import takes at least to be shown
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -200,7 +198,7 @@ def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:
 def _console() -> Console:
     """As wide as a terminal; in a file or a pipe no line is wrapped."""
     console = Console()
-    return console if console.is_terminal else Console(width=_NO_WIDTH)
+    return console if console.is_terminal else Console(width=2**20)
 
 
 def _table(*columns: str) -> Table:

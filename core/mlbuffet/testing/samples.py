@@ -28,41 +28,31 @@ class Artifact:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Like the body of a request."""
-    frozen = array.copy()
-    frozen.flags.writeable = False
-    return frozen
-
-
-def transposed(array: NDArray[Any]) -> NDArray[Any]:
-    """In Fortran's order."""
-    return array.copy(order="F")
-
-
 def flipped(array: NDArray[Any]) -> NDArray[Any]:
     """In reverse order: other inputs that the model takes too."""
     return np.flip(array).copy() if array.ndim else array.copy()
 
 
-def backwards(array: NDArray[Any]) -> NDArray[Any]:
-    """With negative strides."""
-    return np.flip(flipped(array)) if array.ndim else array
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    return frozen
 
 
-def strided(array: NDArray[Any]) -> NDArray[Any]:
-    """With gaps between the elements."""
-    return np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array
-
-
-def unaligned(array: NDArray[Any]) -> NDArray[Any]:
+def _unaligned(array: NDArray[Any]) -> NDArray[Any]:
     """At an odd address, like a tensor behind a header."""
     if array.dtype.hasobject or not array.size:
         return array
     return np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(array.shape)
 
 
-LAYOUTS = (read_only, transposed, backwards, strided, unaligned)
+LAYOUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "read_only": _read_only,
+    "transposed": lambda array: array.copy(order="F"),
+    "backwards": lambda array: np.flip(flipped(array)) if array.ndim else array,
+    "strided": lambda array: np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array,
+    "unaligned": _unaligned,
+}
 
 
 def foreign(folder: Path) -> list[Path]:
