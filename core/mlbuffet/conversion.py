@@ -22,8 +22,7 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
     "c": (frozenset({int, float, complex}), "numbers"),
     "O": (frozenset({str, bytes}), "text or bytes"),
 }
-_CONVERTED = {"i": "bi", "f": "bif", "c": "bifc"}
-"""The kinds that can be converted to a kind."""
+_CONVERTED = {"i": "bi", "f": "bif", "c": "bifc"}  # the kinds that can be converted to a kind
 SMALL_DTYPES = tuple(
     np.dtype(scalar)
     for scalar in vars(ml_dtypes).values()

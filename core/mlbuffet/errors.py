@@ -1,4 +1,4 @@
-"""Everything MLBuffet refuses or fails at.
+"""The errors of MLBuffet.
 
     MLBuffetError
     ├── InvalidInput            the tensors of a call do not fit the signature
@@ -192,16 +192,14 @@ class NotOneArtifact(NoRuntime):
     def __init__(
         self, path: Path, inside: Iterable[Path], asked: Iterable[str], broken: Mapping[str, Exception]
     ) -> None:
-        self.path = path
+        super().__init__(path, asked, broken)
         self.inside = tuple(inside)
-        self.asked = tuple(asked)
-        self.broken = dict(broken)
-        MLBuffetError.__init__(
-            self,
+        sentence = (
             f"'{path}' is a folder and no artifact; it holds {_listed(repr(one.name) for one in self.inside)}. Name "
             f"one of them, such as '{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such "
-            "as 1",
+            "as 1"
         )
+        self.args = (sentence,)
 
 
 class AmbiguousRuntime(MLBuffetError):

@@ -25,12 +25,10 @@ _NOTE = Struct(f"B{_SLOT - 1}s")
 """A call: 1 while it runs, then its head and the ids of its requests, cut off where they are longer."""
 _SIZE = 8192 * _SLOT
 """Of the slots; only pages that were written take memory. In the file, what faulthandler writes follows them."""
-_LAST = 1
-"""The index of the word that holds the slot of the call that returned last."""
+_LAST = 1  # the index of the word that holds the slot of the call that returned last
 
 T = TypeVar("T")
-Entry = tuple[str, dict[str, Any]]
-"""A line of the log: its message, and its fields where the log is JSON."""
+Entry = tuple[str, dict[str, Any]]  # a line of the log: its message, and its fields where the log is JSON
 
 
 class RunningCalls:

@@ -7,8 +7,7 @@ from mlbuffet.artifact import is_broken_link, is_folder
 from mlbuffet.errors import InvalidInput
 
 LARGEST = 2**63 - 1
-PATTERN = "(0|[1-9][0-9]{0,18})"
-"""A number as addresses have it."""
+PATTERN = "(0|[1-9][0-9]{0,18})"  # a number as addresses have it
 
 
 def version_number(digits: str) -> int | None:

@@ -59,7 +59,15 @@ class PredictionCache:
 
         async def find_or_compute() -> Prediction:
             with lease() as leased:
-                return await self._found(question, begin) or await self._computed(question, begin, compute(leased))
+                if found := await self._found(question, begin):
+                    return found
+                lookup = perf_counter_ns() - begin
+                answer = await compute(leased)
+                until = time.time() + question.seconds
+                self.memory.put(question.key, answer.outputs, until)
+                if self.redis is not None:
+                    self.redis.put(question, answer.outputs, until)
+                return answer._replace(lookup=lookup)
 
         shared = question.key in self._flights
         answer = await self._flights.run(question.key, find_or_compute)
@@ -82,12 +90,3 @@ class PredictionCache:
     def _in_memory(self, question: Question, begin: int) -> Prediction | None:
         outputs = self.memory.get(question.key)
         return None if outputs is None else Prediction(outputs, lookup=perf_counter_ns() - begin)
-
-    async def _computed(self, question: Question, begin: int, computing: Awaitable[Prediction]) -> Prediction:
-        lookup = perf_counter_ns() - begin
-        answer = await computing
-        until = time.time() + question.seconds
-        self.memory.put(question.key, answer.outputs, until)
-        if self.redis is not None:
-            self.redis.put(question, answer.outputs, until)
-        return answer._replace(lookup=lookup)

@@ -16,10 +16,8 @@ from mlbuffet.tensors import Tensors
 
 LONGEST_WAIT = 0.02
 """How many seconds a call waits for Redis; after a timeout, Redis is not used until it responds again."""
-LARGEST = 2**20
-"""Outputs of more bytes are not shared: to transfer them takes about as long as a call waits at most."""
-AT_ONCE = 16
-"""How many reads, and how many writes, run at once; other calls do without."""
+LARGEST = 2**20  # outputs of more bytes are not shared: to transfer them takes about as long as a call waits at most
+AT_ONCE = 16  # how many reads, and how many writes, run at once; other calls do without
 PREFIX = b"mlbuffet:"
 
 logger = logging.getLogger(__name__)

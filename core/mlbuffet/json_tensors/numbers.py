@@ -15,8 +15,7 @@ except ImportError:  # there is none for every Python and processor
 
 ReadNumbers: TypeAlias = Callable[[bytes], NDArray[Any] | None]
 
-LONGEST = 2**20
-"""Bytes of a text that is read; a piece of a list is longer only where it is full of spaces."""
+LONGEST = 2**20  # bytes of a text that is read; a piece of a list is longer only where it is full of spaces
 
 _WIDE = {"d": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}
 """The dtypes of simdjson's numbers, by its codes."""

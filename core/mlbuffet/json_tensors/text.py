@@ -21,8 +21,7 @@ from mlbuffet.errors import InvalidInput
 T = TypeVar("T")
 
 PIECE = 32 * 1024  # elements, which are written in a few ms
-_AS_THEY_ARE = "?bBhHiIlLqQefd"
-"""The types whose finite numbers orjson writes."""
+_AS_THEY_ARE = "?bBhHiIlLqQefd"  # the types whose finite numbers orjson writes
 _STRING = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)', re.DOTALL)
 _BYTE_ORDER_MARKS = {  # that of UTF-32 begins as that of UTF-16
     codecs.BOM_UTF8: "UTF-8",
