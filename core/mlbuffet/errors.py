@@ -33,8 +33,8 @@
     │   └── StorageFull         there is no room left
     └── RequestFailed           a running server refuses what a command asks, or does not answer
 
-Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
-the same without paths and without the text of other libraries, for someone who does not own the machine.
+Every constructor takes facts; ``str(error)`` is a sentence for the operator, and ``error.public`` the same without
+paths and without the text of other libraries, for clients.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,13 +42,13 @@ from pathlib import Path
 
 
 def reason_of(error: Exception) -> str:
-    """Why a plugin or a model failed, on one line; the type of a stranger's exception is part of the reason."""
+    """Why a plugin or a model failed, on one line; with the type of an exception that is not MLBuffet's."""
     text = str(error) if isinstance(error, MLBuffetError) else f"{type(error).__name__}: {error}"
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Whether what a load failed at may be over without a change of the model: a full disk, a lack of memory."""
+    """Whether the cause of a failed load may pass without a change of the model: a full disk, a lack of memory."""
     match error:
         case None:
             return False
@@ -68,10 +68,17 @@ def _listed(names: Iterable[object]) -> str:
 class MLBuffetError(Exception):
     """The root of every error that MLBuffet raises on purpose."""
 
+    _public: str | None = None
+
+    def __init__(self, *args: object, public: str | None = None) -> None:
+        super().__init__(*args)
+        if public is not None:
+            self._public = public
+
     @property
     def public(self) -> str:
         """The message for a client: no path, no text of another library."""
-        return str(self)
+        return str(self) if self._public is None else self._public
 
     def __reduce__(self) -> tuple[object, ...]:
         """Without the constructor, whose arguments are not those of ``Exception``."""
@@ -87,11 +94,7 @@ class InvalidInput(MLBuffetError):
     def __init__(self, problem: str, *, detail: str | None = None) -> None:
         self.problem = problem
         self.detail = detail
-        super().__init__(problem + (f" ({detail})" if detail else ""))
-
-    @property
-    def public(self) -> str:
-        return self.problem
+        super().__init__(problem + (f" ({detail})" if detail else ""), public=problem)
 
 
 class UnknownSignature(InvalidInput):
@@ -120,28 +123,25 @@ class InvalidOptions(MLBuffetError):
 class ArtifactNotFound(MLBuffetError):
     """There is no file and no folder at ``path``."""
 
-    public = "the model's artifact is missing"
-
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(f"there is no file or folder at '{path}'")
+        super().__init__(f"there is no file or folder at '{path}'", public="the model's artifact is missing")
 
 
 class ArtifactUnreadable(MLBuffetError):
     """There is something at ``path`` that cannot be read; ``reason`` is the system's message."""
 
-    public = "the model's artifact cannot be read"
-
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"'{path}' cannot be read: {reason}; mend the path, or let the user who runs this read it")
+        sentence = f"'{path}' cannot be read: {reason}; mend the path, or let the user who runs this read it"
+        super().__init__(sentence, public="the model's artifact cannot be read")
 
 
 class NoRuntime(MLBuffetError):
-    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that could not be asked.
+    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that cannot be used.
 
-    ``reason`` says what it is instead, where that is known.
+    ``reason`` says what ``path`` is instead, where that is known.
     """
 
     def __init__(
@@ -157,11 +157,8 @@ class NoRuntime(MLBuffetError):
             f"({_by_name('...')}), to be told what is wrong with a file that may be damaged"
         )
         why = f": {reason} ({given})" if reason else f"; {given}. {advice}"
-        super().__init__(f"no installed runtime accepts '{path}'{why}")
-
-    @property
-    def public(self) -> str:
-        return "no installed runtime accepts the model" + (f": {self.reason}" if self.reason else "")
+        public = "no installed runtime accepts the model" + (f": {reason}" if reason else "")
+        super().__init__(f"no installed runtime accepts '{path}'{why}", public=public)
 
 
 class UnknownRuntime(NoRuntime):
@@ -177,45 +174,38 @@ class UnknownRuntime(NoRuntime):
         )
         if name in broken and name not in self.installed:
             sentence = f"the runtime {name!r} is installed but broken: {reason_of(broken[name])}"
-        MLBuffetError.__init__(self, sentence)
-
-    @property
-    def public(self) -> str:
-        return f"the runtime {self.name!r} is not installed"
+        MLBuffetError.__init__(self, sentence, public=f"the runtime {name!r} is not installed")
 
 
 class NotOneArtifact(NoRuntime):
     """The folder ``path`` is no artifact itself; ``inside`` are those in it, and the folders that hold some."""
 
-    public = "the model's folder is no artifact; it must be one, hold one, or hold folders of versions named 1, 2, 3..."
-
     def __init__(
         self, path: Path, inside: Iterable[Path], asked: Iterable[str], broken: Mapping[str, Exception]
     ) -> None:
-        super().__init__(path, asked, broken)
+        self.path = path
         self.inside = tuple(inside)
+        self.asked = tuple(asked)
+        self.broken = dict(broken)
         sentence = (
             f"'{path}' is a folder and no artifact; it holds {_listed(repr(one.name) for one in self.inside)}. Name "
             f"one of them, such as '{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such "
             "as 1"
         )
-        self.args = (sentence,)
+        what = "it must be one, hold one, or hold folders of versions named 1, 2, 3..."
+        MLBuffetError.__init__(self, sentence, public=f"the model's folder is no artifact; {what}")
 
 
 class AmbiguousRuntime(MLBuffetError):
-    """Several runtimes accept ``path``, and only a person can say which is meant."""
+    """Several runtimes accept ``path``; the caller has to name one."""
 
     def __init__(self, path: Path, accepting: Iterable[str]) -> None:
         self.path = path
         self.accepting = tuple(accepting)
         choice = _by_name(self.accepting[0])
-        super().__init__(
-            f"several runtimes accept '{path}': {_listed(self.accepting)}. Choose one by its name: {choice}"
-        )
-
-    @property
-    def public(self) -> str:
-        return f"several runtimes accept the model: {_listed(self.accepting)}"
+        names = _listed(self.accepting)
+        sentence = f"several runtimes accept '{path}': {names}. Choose one by its name: {choice}"
+        super().__init__(sentence, public=f"several runtimes accept the model: {names}")
 
 
 class InvalidHook(MLBuffetError):
@@ -264,12 +254,8 @@ class LoadFailed(MLBuffetError):
         self.runtime = runtime
         self.detail = detail
         where = f"'{path}' cannot be loaded by the runtime {runtime!r}: " if path else ""
-        super().__init__(where + reason + (f" ({detail})" if detail else ""))
-
-    @property
-    def public(self) -> str:
-        where = "; the server's log has the cause" if self.detail else ""
-        return f"the model cannot be loaded: {self.reason}{where}"
+        public = f"the model cannot be loaded: {reason}" + ("; the server's log has the cause" if detail else "")
+        super().__init__(where + reason + (f" ({detail})" if detail else ""), public=public)
 
 
 class PredictFailed(MLBuffetError):
@@ -279,21 +265,18 @@ class PredictFailed(MLBuffetError):
         self.runtime = runtime
         self.signature = signature
         self.detail = detail
-        super().__init__(f"the runtime {runtime!r} failed to compute signature {signature!r}: {detail}")
-
-    @property
-    def public(self) -> str:
-        return f"the model failed to compute signature {self.signature!r}; the server's log has the cause"
+        super().__init__(
+            f"the runtime {runtime!r} failed to compute signature {signature!r}: {detail}",
+            public=f"the model failed to compute signature {signature!r}; the server's log has the cause",
+        )
 
 
 class ModelClosed(MLBuffetError):
     """``predict`` was called on a model after ``close``."""
 
-    public = "the model is being unloaded"
-
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(f"the model from '{path}' is closed; load it again")
+        super().__init__(f"the model from '{path}' is closed; load it again", public="the model is being unloaded")
 
 
 class InvalidConfiguration(MLBuffetError):
@@ -303,12 +286,8 @@ class InvalidConfiguration(MLBuffetError):
         self.path = path
         self.problem = problem
         self.valid = tuple(valid)
-        self._what = problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
-        super().__init__(f"'{path}' is wrong: {self._what}")
-
-    @property
-    def public(self) -> str:
-        return f"the model's {self.path.name} is wrong: {self._what}"
+        what = problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
+        super().__init__(f"'{path}' is wrong: {what}", public=f"the model's {path.name} is wrong: {what}")
 
 
 class RemoteFailed(MLBuffetError):
@@ -360,11 +339,8 @@ class DuplicateModel(MLBuffetError):
         self.version = version
         self.paths = tuple(paths)
         places = " and ".join(f"'{path}'" for path in self.paths)
-        super().__init__(f"{self.public}: {places}. Rename one of them")
-
-    @property
-    def public(self) -> str:
-        return f"two artifacts are version {self.version} of the model {self.name!r}"
+        public = f"two artifacts are version {version} of the model {name!r}"
+        super().__init__(f"{public}: {places}. Rename one of them", public=public)
 
 
 class ModelNotFound(MLBuffetError):
@@ -379,9 +355,9 @@ class ModelNotFound(MLBuffetError):
 
 
 class ModelNotReady(MLBuffetError):
-    """The model is known and cannot answer (yet); ``reason`` says why, fit for a client.
+    """The model is known and cannot be called (yet); ``reason`` says why, fit for a client.
 
-    ``retry_after`` is in how many seconds it may; ``None`` where waiting is of no use.
+    ``retry_after`` is in how many seconds it may be ready; ``None`` where waiting is of no use.
     """
 
     def __init__(self, name: str, version: int, reason: str, retry_after: float | None = None) -> None:
@@ -441,7 +417,7 @@ class StorageFull(StorageFailed):
 
 
 class RequestFailed(MLBuffetError):
-    """The server at ``url`` did not do what a command asked it; ``problem`` says why."""
+    """The server at ``url`` refused a command, or did not respond; ``problem`` says why."""
 
     def __init__(self, url: str, problem: str) -> None:
         self.url = url

@@ -71,8 +71,15 @@ def show_model(model: Model, *, as_json: bool) -> None:
         console.print(f"The default is {escape(repr(signatures.default))}: {escape(reason)}", soft_wrap=True)
 
 
-def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) -> None:
-    """What is served, and where."""
+def show_versions(versions: list[ModelVersion], address: str, log: TextIO | None, *, as_json: bool) -> None:
+    """What is served, and where; as a line of ``log`` where the log is JSON."""
+    if log is not None:
+        from mlbuffet.server.http.log_format import JsonFormatter
+
+        fields = _served(versions, address)
+        record = {"name": PROGRESS, "levelname": "INFO", "msg": f"serving on {address}", "fields": fields}
+        print(JsonFormatter().format(logging.makeLogRecord(record)), file=log, flush=True)
+        return
     if as_json:
         print_json(_served(versions, address))
         return
@@ -98,15 +105,6 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
         if seconds >= NOTABLE:
             console.print(f"importing {escape(framework)} took {seconds:.2f} s")
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)", soft_wrap=True)
-
-
-def log_versions(versions: list[ModelVersion], address: str, log: TextIO) -> None:
-    """The same as a line of a log of JSON."""
-    from mlbuffet.server.http.log_format import JsonFormatter
-
-    fields = _served(versions, address)
-    record = {"name": PROGRESS, "levelname": "INFO", "msg": f"serving on {address}", "fields": fields}
-    print(JsonFormatter().format(logging.makeLogRecord(record)), file=log, flush=True)
 
 
 def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:

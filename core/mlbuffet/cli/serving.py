@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
-from mlbuffet.cli.reports import log_versions, show_versions
+from mlbuffet.cli.reports import show_versions
 from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
 from mlbuffet.repository import (
     Catalog,
@@ -176,10 +176,7 @@ class Serving:
                 if not self.may_be_empty and not any(version.state is State.READY for version in versions):
                     server.stop()
                 elif on_loaded is not None:
-                    if stdout is None:
-                        show_versions(versions, address_of(listener), as_json=self.as_json)
-                    else:  # where the log is JSON, this is a line of it
-                        log_versions(versions, address_of(listener), stdout)
+                    show_versions(versions, address_of(listener), stdout, as_json=self.as_json)
                     on_loaded()
                 if watcher is not None:
                     watcher.start()

@@ -28,43 +28,43 @@ def read_outlined(text: bytes, read: Callable[[bytes, TextOf], T]) -> T:
     ``read`` has to raise where a list whose text it takes is no JSON. Where it raises, or does not take every list, it
     is called again with ``text`` as it is.
     """
-    if len(text) > LONG and (lists := _LongLists(text)).unread:
-        with suppress(MLBuffetError):
-            found = read(lists.outline, lists.text_of)
-            if not lists.unread:
-                return found
+    if len(text) > LONG:
+        outline, lists = _without_lists(text)
+        unread = set(lists)
+
+        def list_or_text_of(raw: msgspec.Raw | bytes) -> bytes | Span:
+            value = bytes(raw)
+            if not value.endswith(_MARK):
+                return text_of(value)
+            unread.discard(value)
+            return lists[value]
+
+        if lists:
+            with suppress(MLBuffetError):
+                found = read(outline, list_or_text_of)
+                if not unread:
+                    return found
     return read(text, text_of)
 
 
-class _LongLists:
-    """The long lists of a text, and the text with placeholders for them.
+def _without_lists(text: bytes) -> tuple[bytes, dict[bytes, Span]]:
+    """The text with a placeholder for each long list, and the lists by their placeholders.
 
     What was found is a list if its text is taken: then its placeholder is a value of the JSON. What only looks like a
     list, in a string or in a member that is not read, is not taken.
     """
-
-    def __init__(self, text: bytes) -> None:
-        parts: list[bytes] = []
-        self._lists: dict[bytes, Span] = {}
-        position = 0
-        for begin, end in _lists(text):
-            mark = b"[%d%b" % (len(self._lists) + 1, _MARK)
-            self._lists[mark] = Span(text, begin, end)
-            parts += [text[position:begin], mark]
-            position = end
-        parts.append(text[position:])
-        self.outline = b"".join(parts)
-        self.unread = set(self._lists)
-        if self.unread and any(_MARK in part for part in parts[::2]):
-            self.unread.clear()  # the text has what looks like a placeholder
-
-    def text_of(self, raw: msgspec.Raw | bytes) -> bytes | Span:
-        """The text of a value; that of a long list may be no JSON."""
-        text = bytes(raw)
-        if not text.endswith(_MARK):
-            return text_of(text)
-        self.unread.discard(text)
-        return self._lists[text]
+    parts: list[bytes] = []
+    lists: dict[bytes, Span] = {}
+    position = 0
+    for begin, end in _lists(text):
+        mark = b"[%d%b" % (len(lists) + 1, _MARK)
+        lists[mark] = Span(text, begin, end)
+        parts += [text[position:begin], mark]
+        position = end
+    parts.append(text[position:])
+    if any(_MARK in part for part in parts[::2]):  # the text has what looks like a placeholder
+        return text, {}
+    return b"".join(parts), lists
 
 
 def _lists(text: bytes) -> Iterator[tuple[int, int]]:
