@@ -121,42 +121,36 @@ class Serving:
 
     def run(self, listener: socket.socket) -> int:
         """Serve until a signal; the exit status. Raises `NoModelLoaded` where no model could be loaded."""
-        settings = replace(self.settings, allow_changes=is_loopback(listener))
-        if settings.workers == 1:
+        if self.settings.workers == 1:
             running = RunningCalls.shared()
             with running.watched(as_json=self.lines.as_json):
-                self._serve(settings, listener, running, on_loaded=lambda: None)
+                self._serve(listener, running, on_loaded=lambda: None)
             return 0
         RunningCalls().enable_faulthandler(in_file=False)
-        return Supervisor(settings.workers, partial(self._work, settings, listener), listener).run()
+        return Supervisor(self.settings.workers, partial(self._work, listener), listener).run()
 
-    def _work(
-        self,
-        settings: ServerSettings,
-        listener: socket.socket,
-        seat: Seat,
-        connection: Connection | None,
-        running: RunningCalls,
-    ) -> None:
-        """Serve as one of several workers."""
+    def _work(self, listener: socket.socket, seat: Seat, connection: Connection | None, running: RunningCalls) -> None:
+        """Serve as one of several workers; the first has a ``connection``, over which it says that it has loaded."""
         self.lines.set_up()
         running.enable_faulthandler(in_file=self.lines.as_json)
-        settings = replace(settings, seat=seat, load_first=connection is None)
         on_loaded = None if connection is None else partial(connection.send, "loaded")
         try:
-            self._serve(settings, listener, running, on_loaded)
+            self._serve(listener, running, on_loaded, seat)
         except MLBuffetError as error:
             end_with(error, as_json=self.lines.as_json)
 
     def _serve(
         self,
-        settings: ServerSettings,
         listener: socket.socket,
         running: RunningCalls,
         on_loaded: Callable[[], None] | None,
+        seat: Seat | None = None,
     ) -> None:
         """Serve in this process; without ``on_loaded`` nothing is shown, because another process shows it."""
         with own_temporary_folder() as remove_files:
+            settings = replace(
+                self.settings, allow_changes=is_loopback(listener), seat=seat, load_first=on_loaded is None
+            )
             stdout = self.lines.take_what_libraries_print()
             runtimes = _runtimes()
             places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in self.places]

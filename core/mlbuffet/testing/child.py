@@ -9,15 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mlbuffet.runtimes import address_of
 
 
-class ChildFailed(Exception):
-    """The interpreter crashed or hung; the message says during which fact."""
-
-
 def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, patience: float) -> list[Any]:
-    """The facts that ``program`` reports about ``plugin``; `ChildFailed` unless it ends well in ``patience`` seconds.
+    """The facts that ``program`` reports about ``plugin``; the test fails unless it ends well in ``patience`` seconds.
 
     Facts go to the file ``report``, because frameworks write to the standard streams.
     """
@@ -31,7 +29,7 @@ def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, 
     facts = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     if end:
         doing = f"at: {facts[-1][0]}" if facts else f"while it imported {address_of(plugin)}, as an entry point would"
-        raise ChildFailed(f"a fresh interpreter {end} {doing}\n{stderr.decode(errors='replace')}".rstrip())
+        pytest.fail(f"a fresh interpreter {end} {doing}\n{stderr.decode(errors='replace')}".rstrip())
     return facts
 
 

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -82,12 +82,12 @@ class RuntimeConformance:
         )
 
     def test_it_accepts_its_artifact(self, runtime: Runtime, artifact: Artifact) -> None:
-        """``accepts`` answers True, a bool, for the artifact."""
+        """``accepts`` returns True, a bool, for the artifact."""
         answer = runtime.hook("accepts")(path=artifact.path)
         assert answer is True, f"`accepts` answered {answer!r} for its own artifact; return the bool True"
 
     def test_it_refuses_what_is_foreign(self, runtime: Runtime, tmp_path: Path) -> None:
-        """``accepts`` answers False, a bool, for files and folders that have neither its name nor its contents."""
+        """``accepts`` returns False, a bool, for files and folders that have neither its name nor its contents."""
         answers = {path.name: runtime.hook("accepts")(path=path) for path in foreign(tmp_path)}
         wrong = {name: answer for name, answer in answers.items() if answer is not False}
         assert not wrong, (
@@ -96,20 +96,20 @@ class RuntimeConformance:
         )
 
     def test_it_explains_only_its_own_kind(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
-        """``explain``, where there is one, has nothing to say of what is accepted or foreign."""
+        """``explain``, where there is one, returns None for what is accepted or foreign."""
         answers = {path.name: runtime.explain(path) for path in (artifact.path, *foreign(tmp_path))}
         wrong = {name: answer for name, answer in answers.items() if answer is not None}
         assert not wrong, f"`explain` answered {wrong}; answer None for what is accepted and what is foreign"
 
     def test_accepts_never_raises(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
-        """``accepts`` answers with a bool for anything under the artifact's own name, and False if nothing is there.
+        """``accepts`` returns a bool for anything under the artifact's own name, and False if nothing is there.
 
         Garbage may be accepted: a format without magic bytes has only the name to go by, and ``load`` will refuse it.
         """
         for kind, path in lookalikes(artifact.path.name, tmp_path).items():
             try:
                 answer = runtime.hook("accepts")(path=path)
-            except Exception as error:  # noqa: BLE001 a stranger's plugin may raise anything
+            except Exception as error:  # noqa: BLE001 a plugin may raise anything
                 pytest.fail(f"`accepts` raised {error!r} for {kind} called '{path.name}'; answer False instead")
             assert answer is False or (answer is True and kind != "nothing"), (
                 f"`accepts` answered {answer!r} for {kind} called '{path.name}'; answer with a bool, False for nothing"
@@ -121,7 +121,8 @@ class RuntimeConformance:
         Every load and every ``mlbuffet runtimes`` calls that of all plugins, and is not to wait for a framework.
         """
         paths = [artifact.path, artifact.path.parent, tmp_path / "nothing"]
-        imported = self._in_child(child.ASK, plugin, {"paths": paths}, tmp_path)[-1][1:]
+        facts = child.run(child.ASK, plugin, {"paths": paths}, report=tmp_path / "report", patience=self.patience)
+        imported = facts[-1][1:]
         heavy = set(imported) - {address_of(plugin).partition(":")[0].partition(".")[0]} - self.may_import
         assert not heavy, (
             f"importing the plugin or asking `accepts` imported {', '.join(sorted(heavy))}: import it inside `load`, "
@@ -129,7 +130,7 @@ class RuntimeConformance:
         )
 
     def test_the_signature_is_true(self, loaded_model: Model, artifact: Artifact) -> None:
-        """``signature`` declares at least one signature, and the answer to the sample is as it declares.
+        """``signature`` declares at least one signature, and the outputs for the sample are as it declares.
 
         Names and dtypes (the core holds them too), rank and static dimensions; text is ``bytes`` in ``object`` arrays.
         """
@@ -231,7 +232,7 @@ class RuntimeConformance:
             "inputs": dict(artifact.inputs),
             "signature": artifact.signature,
         }
-        facts = self._in_child(child.LOAD, plugin, task, tmp_path)
+        facts = child.run(child.LOAD, plugin, task, report=tmp_path / "report", patience=self.patience)
         loaded = {what for what, event, _ in facts if event == "loaded"}
         accepted = [copy.what for copy in copies if copy.incomplete and copy.what in loaded]
         assert not accepted, f"`load` took an incomplete artifact: {', '.join(accepted)}; check it and raise LoadFailed"
@@ -244,7 +245,7 @@ class RuntimeConformance:
         self._check(_predict(loaded_model, artifact), artifact.outputs, "the sample, after another model was closed,")
 
     def test_unload_lets_the_model_go(self, runtime: Runtime, artifact: Artifact) -> None:
-        """``unload``, where there is one, does not raise, and afterwards nothing holds on to what ``load`` returned."""
+        """``unload``, where there is one, does not raise, and afterwards nothing refers to what ``load`` returned."""
         handle = runtime.hook("load")(path=artifact.path, options=artifact.options, confined=False)
         runtime.hook("signature")(model=handle)
         runtime.hook("unload")(model=handle)
@@ -273,12 +274,6 @@ class RuntimeConformance:
                 return
             before = after
         pytest.fail(f"{self.leak_rounds} rounds of load and close grew the process by {grown}; release it in `unload`")
-
-    def _in_child(self, program: str, plugin: object, task: Mapping[str, Any], folder: Path) -> list[Any]:
-        try:
-            return child.run(program, plugin, task, report=folder / "report", patience=self.patience)
-        except child.ChildFailed as error:
-            pytest.fail(str(error))
 
     def _check(self, answer: Tensors, expected: Tensors, what: str) -> None:
         assert answer.keys() == expected.keys(), f"{what} gave outputs {sorted(answer)}, expected {sorted(expected)}"
