@@ -1,7 +1,8 @@
 """The differences of two models' outputs for the same inputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,27 +108,25 @@ def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], wh
 
 def difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:
     """How far ``array``, the output ``ours``, and ``other``, called ``theirs``, are apart."""
+    result = partial(Difference, output=ours, other=theirs)
     kinds = {kind_of(array.dtype), kind_of(other.dtype)}
     if array.shape != other.shape:
-        reason = f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}"
-        return Difference(output=ours, other=theirs, reason=reason)
+        return result(reason=f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}")
     if kinds == {"O"}:
         count = int((array != other).sum())
-        reason = f"{count} of {array.size} texts differ" if count else "the same text"
-        return Difference(output=ours, other=theirs, agrees=not count, reason=reason)
+        return result(agrees=not count, reason=f"{count} of {array.size} texts differ" if count else "the same text")
     if "O" in kinds:
-        reason = f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}"
-        return Difference(output=ours, other=theirs, reason=reason)
-    found = _numeric_difference(ours, array, theirs, other, tolerance)
+        return result(reason=f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}")
+    absolute, relative, agrees = _numeric_difference(array, other, tolerance)
+    reason = ""
     if kinds <= {"i", "b"} and (count := int((array != other).sum())):
+        agrees = False
         reason = f"{count} of {array.size} differ, and {dtype_name(array.dtype)} must be equal"
-        return replace(found, agrees=False, reason=reason)
-    return found
+    return result(absolute=absolute, relative=relative, agrees=agrees, reason=reason)
 
 
-def _numeric_difference(
-    ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance
-) -> Difference:
+def _numeric_difference(array: NDArray[Any], other: NDArray[Any], tolerance: Tolerance) -> tuple[float, float, bool]:
+    """The largest absolute and relative differences, and whether all are within ``tolerance``."""
     wide = np.complex128 if "c" in (array.dtype.kind, other.dtype.kind) else np.float64
     one, two = array.astype(wide), other.astype(wide)
     same = (one == two) | (np.isnan(one) & np.isnan(two))  # infinities, and NaN that both models give
@@ -137,10 +136,5 @@ def _numeric_difference(
     part = np.divide(apart, larger, out=np.zeros_like(apart), where=comparable & (larger > 0))
     limit = tolerance.absolute + tolerance.relative * np.abs(one, out=np.zeros_like(apart), where=comparable)
     unlike = ~comparable & ~same  # a number and NaN, or infinities of both signs: the difference is infinite
-    return Difference(
-        output=ours,
-        other=theirs,
-        absolute=float(np.where(unlike, np.inf, apart).max(initial=0.0)),
-        relative=float(np.where(unlike, np.inf, part).max(initial=0.0)),
-        agrees=bool(np.all(~unlike & (apart <= limit))),
-    )
+    absolute, relative = (float(np.where(unlike, np.inf, each).max(initial=0.0)) for each in (apart, part))
+    return absolute, relative, bool(np.all(~unlike & (apart <= limit)))

@@ -64,7 +64,12 @@ class TensorSpec:
         """
         array = value if type(value) is np.ndarray else self._array(value)
         if array.dtype is not self.dtype and array.dtype != self.dtype:  # built-in dtypes are singletons
-            array = self._exact(array)
+            if self.dtype.kind == "O" and array.dtype.kind in "SUT":
+                array = array.astype(object)
+            elif _native(array.dtype) == self.dtype:
+                array = array.astype(self.dtype)
+            else:
+                raise wrong_dtype(self.name, array, self.dtype)
         if not any_shape and not self.accepts_shape(array.shape):
             shape = shape_text(array.shape)
             raise InvalidInput(f"input {self.name!r} has shape {shape}; the model takes {shape_text(self.shape)}")
@@ -94,13 +99,6 @@ class TensorSpec:
         if array.dtype == object and not hasattr(value, "__array__"):
             raise InvalidInput(f"input {self.name!r} is a {type(value).__name__}; the model takes {self}")
         return array
-
-    def _exact(self, array: NDArray[Any]) -> NDArray[Any]:
-        if self.dtype.kind == "O" and array.dtype.kind in "SUT":
-            return array.astype(object)
-        if _native(array.dtype) == self.dtype:
-            return array.astype(self.dtype)
-        raise wrong_dtype(self.name, array, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,11 @@ class MemoryCache:
             self._drop(key)
         while self.size + size > self.capacity:
             self._drop(next(iter(self._entries)))
-        self._entries[key] = ({name: _owned(array) for name, array in outputs.items()}, size, until)
+        # a runtime may reuse the memory of its outputs, or have returned a view of something large
+        copies = {name: np.array(array, order="C") for name, array in outputs.items()}
+        for copy in copies.values():
+            copy.flags.writeable = False
+        self._entries[key] = (copies, size, until)
         self.size += size
 
     def __len__(self) -> int:
@@ -62,10 +66,3 @@ def size_of(outputs: Tensors) -> int:
         for array in outputs.values()
     )
     return 600 + 250 * len(outputs) + elements  # an entry has 600 bytes besides its arrays, and so on: measured
-
-
-def _owned(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy: a runtime may reuse the memory of its outputs, or have returned a view of something large."""
-    copy = np.array(array, order="C")
-    copy.flags.writeable = False
-    return copy

@@ -66,7 +66,7 @@ def _array_of_pieces(span: Span, dtype: np.dtype[Any], name: str) -> NDArray[Any
 def _array_of_piece(text: bytes, dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int) -> NDArray[Any]:
     """The elements from position ``first`` on that `number_reader` does not read: tokens, bools, and invalid ones."""
     if len(shape) > 1:
-        decode_outline(text, msgspec.Raw)  # brackets are where they should be
+        decode_outline(text, msgspec.Raw)  # checks the brackets
         text = b"[%b]" % text.translate(None, b"[]")
     if dtype.char in "fd":
         with suppress(msgspec.MsgspecError):
