@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact, check_files
-from mlbuffet.contents import stand_in
+from mlbuffet.contents import failed_download
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
@@ -35,7 +35,7 @@ def load_artifact(
         return Model.load(runtimes.select(path, runtime), path, options, confined=confined)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
-        if isinstance(error, LoadFailed) and (reason := stand_in(path)):
+        if isinstance(error, LoadFailed) and (reason := failed_download(path)):
             raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
         raise
 

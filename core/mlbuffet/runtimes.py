@@ -14,7 +14,7 @@ from typing import Any
 import pluggy
 
 from mlbuffet.artifact import visible
-from mlbuffet.contents import recognized, stand_in
+from mlbuffet.contents import failed_download, known_problem
 from mlbuffet.errors import (
     AmbiguousRuntime,
     DuplicateRuntime,
@@ -147,14 +147,14 @@ class Runtimes:
 
     def _refusal(self, path: Path) -> MLBuffetError:
         """Why ``path``, which no runtime accepts, cannot be loaded."""
-        if reason := stand_in(path):
+        if reason := failed_download(path):
             return NoRuntime(path, self._runtimes, self.broken, reason)
         for candidate in self:
             if reason := candidate.explain(path):
                 return LoadFailed(reason, path=path, runtime=candidate.name)
         if inside := [child for child in _inside(path) if self._holds_artifact(child)]:
             return NotOneArtifact(path, inside, self._runtimes, self.broken)
-        return NoRuntime(path, self._runtimes, self.broken, recognized(path))
+        return NoRuntime(path, self._runtimes, self.broken, known_problem(path))
 
     def _holds_artifact(self, path: Path, depth: int = 2) -> bool:
         """Whether ``path`` is an artifact, or a folder with one in it: a folder of versions, or of models."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
-from mlbuffet.contents import recognized, stand_in
+from mlbuffet.contents import failed_download, known_problem
 from mlbuffet.errors import (
     ArtifactUnreadable,
     DuplicateModel,
@@ -213,7 +213,7 @@ class _Finder:
             names.add(file.stem)
             yield from _single(file.stem, file)
         else:
-            self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
+            self._ignore(file, failed_download(file) or known_problem(file) or "no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
