@@ -45,10 +45,20 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
 
 def show_model(model: Model, *, as_json: bool) -> None:
     """The runtime and the signatures of a model."""
-    if as_json:
-        print_json(_described(model))
-        return
     signatures = model.signatures
+    if as_json:
+        described = {
+            name: {
+                "method": signature.method,
+                **_sides(signature),
+                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
+            }
+            for name, signature in signatures.items()
+        }
+        about = {"path": str(model.path), "runtime": model.runtime.name, "platform": model.runtime.platform}
+        default = {"default": signatures.default, "default_reason": signatures.default_reason}
+        print_json({**about, **default, "signatures": described})
+        return
     table = _table("signature", "", "name", "dtype", "shape")
     for name, signature in signatures.items():
         title = f"{escape(name)}{' (default)' if name == signatures.default else ''}"
@@ -139,24 +149,6 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
 def print_json(value: Any) -> None:
     """``value`` on stdout, as one JSON document."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
-
-
-def _described(model: Model) -> dict[str, Any]:
-    return {
-        "path": str(model.path),
-        "runtime": model.runtime.name,
-        "platform": model.runtime.platform,
-        "default": model.signatures.default,
-        "default_reason": model.signatures.default_reason,
-        "signatures": {
-            name: {
-                "method": signature.method,
-                **_sides(signature),
-                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
-            }
-            for name, signature in model.signatures.items()
-        },
-    }
 
 
 def _sides(signature: Signature) -> dict[str, Any]:
