@@ -17,7 +17,7 @@ MAX_NAME_BYTES = 255
 MAX_RATIO = 100
 RATIO_FREE = 2**24  # unpacked bytes that are allowed whatever the ratio
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What `zipfile` raises for what it cannot read."""
+"""The errors of `zipfile` for files that it cannot read."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the methods that zipfile decompresses in pieces of bounded size
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|(?:clock|conin|conout)\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE | re.DOTALL

@@ -24,7 +24,7 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """How far ``output`` of one model and ``other`` of another are apart.
+    """The difference between ``output`` of one model and ``other`` of another.
 
     ``absolute`` and ``relative`` are the largest differences of two elements, the latter as part of the larger of them;
     they are ``None`` for text and for different shapes, and then ``reason`` says so.
@@ -47,7 +47,7 @@ def compare(
     other_signature: str | None = None,
     tolerance: Tolerance,
 ) -> list[Difference]:
-    """How far the outputs of ``model`` and ``other`` for ``inputs``, named as ``model`` names them, are apart.
+    """The differences between the outputs of ``model`` and ``other`` for ``inputs``, which are named as in ``model``.
 
     Of ``other``, ``other_signature`` is called, else the signature of the same name, else its default. Its inputs and
     outputs are paired by name, or in order where the names differ. Raises `InvalidInput` where they cannot be paired.
@@ -107,7 +107,7 @@ def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], wh
 
 
 def difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:
-    """How far ``array``, the output ``ours``, and ``other``, called ``theirs``, are apart."""
+    """The difference between ``array``, the output ``ours``, and ``other``, the output ``theirs``."""
     result = partial(Difference, output=ours, other=theirs)
     kinds = {kind_of(array.dtype), kind_of(other.dtype)}
     if array.shape != other.shape:

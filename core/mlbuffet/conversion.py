@@ -89,7 +89,11 @@ def array_from_numbers(
     leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int = 0
 ) -> NDArray[Any]:
     """The same for leaves whose types ``dtype`` is known to take."""
-    numbers, beyond = _numbers(leaves, dtype)
+    try:
+        numbers = _array(leaves, dtype)
+        beyond = _out_of_range(numbers, leaves)
+    except OverflowError:
+        beyond = next(index for index, leaf in enumerate(leaves) if _overflows(leaf, dtype))
     if beyond is not None:
         where = _at(name, shape, first + beyond, leaves[beyond])
         raise InvalidInput(f"{where}, which is out of the range of {dtype_name(dtype)}")
@@ -168,21 +172,18 @@ def _flatten(value: Any, name: str) -> tuple[tuple[int, ...], Sequence[Any]]:
     return tuple(shape), level
 
 
-def _numbers(leaves: Sequence[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int | None]:
-    """The array, and the position of the first number that is out of its range."""
-    try:
-        made = _array(leaves, dtype)
-    except OverflowError:
-        return np.empty(0, dtype), next(index for index, leaf in enumerate(leaves) if _overflows(leaf, dtype))
+def _out_of_range(numbers: NDArray[Any], leaves: Sequence[Any]) -> int | None:
+    """The position of the first of ``leaves`` that the dtype of ``numbers``, made of them, does not hold."""
+    dtype = numbers.dtype
     if dtype in ML_INTEGERS:
         low, high = ML_INTEGERS[dtype]
-        return made, _first(np.array([not low <= leaf <= high for leaf in leaves], bool))
+        return _first(np.array([not low <= leaf <= high for leaf in leaves], bool))
     if dtype in SATURATED:
-        return made, _first(~(np.abs(np.array(leaves, np.float64)) <= SATURATED[dtype]))
-    if kind_of(dtype) in "fc" and b"\0" in np.isfinite(made).tobytes():  # a fifth of the price of all() for a few
+        return _first(~(np.abs(np.array(leaves, np.float64)) <= SATURATED[dtype]))
+    if kind_of(dtype) in "fc" and b"\0" in np.isfinite(numbers).tobytes():  # a fifth of the price of all() for a few
         wide = np.array(leaves, np.clongdouble if dtype.kind == "c" else np.longdouble)
-        return made, _first(~np.isfinite(made) & np.isfinite(wide))
-    return made, None
+        return _first(~np.isfinite(numbers) & np.isfinite(wide))
+    return None
 
 
 def _array(leaves: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -86,7 +86,7 @@ class MLBuffetError(Exception):
 
 
 class InvalidInput(MLBuffetError):
-    """What a caller sent does not fit the signature; ``problem`` names the tensor, what came and what is taken.
+    """Inputs do not fit the signature; ``problem`` names the tensor, what it is and what the model takes.
 
     Where the model itself refused it, ``detail`` is the framework's text, which is kept from clients.
     """
@@ -369,7 +369,7 @@ class ModelNotReady(MLBuffetError):
 
 
 class Overloaded(MLBuffetError):
-    """As many calls are ``running`` and ``waiting`` as one model may have."""
+    """A model has as many calls ``running`` and ``waiting`` as are allowed."""
 
     def __init__(self, running: int, waiting: int, model: str = "", version: int = 0) -> None:
         self.running = running
@@ -389,11 +389,11 @@ class DeadlineExceeded(MLBuffetError):
 
 
 class UploadRefused(MLBuffetError):
-    """What was uploaded is not taken; the message says why, fit for a client."""
+    """An upload is refused; the message says why, fit for a client."""
 
 
 class UploadTooLarge(UploadRefused):
-    """What was uploaded, or what came of it, has more than ``limit`` bytes."""
+    """An upload, or its unpacked content, has more than ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -426,7 +426,6 @@ class RequestFailed(MLBuffetError):
 
 
 def _by_name(runtime: str) -> str:
-    """How a runtime is chosen, in Python, on the command line and for one model."""
     return f"runtime={runtime!r} in Python, --runtime {runtime} on the command line, runtime={runtime!r} in model.toml"
 
 

@@ -24,7 +24,7 @@ _SLOT = 2048
 _NOTE = Struct(f"B{_SLOT - 1}s")
 """A call: 1 while it runs, then its head and the ids of its requests, cut off where they are longer."""
 _SIZE = 8192 * _SLOT
-"""Of the slots; only pages that were written take memory. In the file, what faulthandler writes follows them."""
+"""The size of all slots; only written pages take memory. In the file, the output of faulthandler follows them."""
 _LAST = 1  # the index of the word that holds the slot of the call that returned last
 
 T = TypeVar("T")
@@ -47,7 +47,13 @@ class RunningCalls:
     def shared(cls) -> "RunningCalls":
         """Calls that another process can read, where the system has room for them."""
         try:
-            file = _file_in_memory()
+            if hasattr(os, "memfd_create"):
+                file = os.memfd_create("mlbuffet-running")
+            else:
+                from tempfile import TemporaryFile
+
+                with TemporaryFile() as temporary:
+                    file = os.dup(temporary.fileno())
             os.ftruncate(file, _SIZE)
             return cls(file)
         except OSError:
@@ -164,16 +170,6 @@ class VersionCalls:
 
 def _received(file: Any) -> RunningCalls:
     return RunningCalls(file.detach())
-
-
-def _file_in_memory() -> int:
-    """A file without a name. Raises ``OSError``."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("mlbuffet-running")
-    from tempfile import TemporaryFile
-
-    with TemporaryFile() as file:
-        return os.dup(file.fileno())
 
 
 def _monitor(file: int, *, as_json: bool) -> Any:

@@ -25,7 +25,7 @@ class Question:
     """The digest of what the model was loaded from."""
     signature: str
     outputs: Mapping[str, TensorSpec]
-    """Those that are wanted, in that order."""
+    """The requested outputs, in that order."""
     inputs: Tensors
     seconds: float
     """How long the outputs may be cached."""

@@ -19,9 +19,9 @@ class SingleFlight(Generic[T]):
         return key in self._tasks
 
     async def run(self, key: bytes, work: Callable[[], Awaitable[T]]) -> T:
-        """What ``work`` returns or raises, or what the work under way for ``key`` does.
+        """The result or error of the work under way for ``key``, else of ``work``.
 
-        Where it is called, its first step is made before this can return, or be cancelled.
+        ``work`` has begun when this returns or is cancelled.
         """
         task = self._tasks.get(key)
         if task is None:

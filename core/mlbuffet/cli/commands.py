@@ -55,7 +55,7 @@ def start(
     *,
     show_version: Annotated[bool, Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """What comes before a command."""
+    """The program without a command."""
     if show_version:
         print("mlbuffet", version("mlbuffet"))
     elif context.invoked_subcommand is None:

@@ -40,7 +40,7 @@ def set_up_logging(debug: bool) -> bool:  # noqa: FBT001 typer hands a flag's va
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLines:
-    """How the log of a server looks, in each of its processes."""
+    """The format of a server's log, for each of its processes."""
 
     debug: bool
     as_json: bool

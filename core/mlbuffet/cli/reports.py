@@ -82,7 +82,7 @@ def show_model(model: Model, *, as_json: bool) -> None:
 
 
 def show_versions(versions: list[ModelVersion], address: str, log: TextIO | None, *, as_json: bool) -> None:
-    """What is served, and where; as a line of ``log`` where the log is JSON."""
+    """The served models and the address; as a line of ``log`` where the log is JSON."""
     if log is not None:
         from mlbuffet.server.http.log_format import JsonFormatter
 
@@ -131,7 +131,7 @@ def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
-    """How far the outputs of two models are apart."""
+    """The differences between the outputs of two models."""
     if as_json:
         agree = all(difference.agrees for difference in differences)
         print_json({"agree": agree, "outputs": [asdict(difference) for difference in differences]})
@@ -177,7 +177,7 @@ def _served(versions: Iterable[ModelVersion], address: str) -> dict[str, Any]:
 
 
 def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:
-    """How long each framework was imported; several versions may have waited for one import."""
+    """The seconds of the import of each framework; several versions may have waited for one import."""
     longest: dict[str, float] = {}
     for version in versions:
         for framework, seconds in version.imports.items():

@@ -44,9 +44,9 @@ from mlbuffet.server.processes.temporary_files import own_temporary_folder
 from mlbuffet.telemetry.worker_slot import Seat
 
 SWITCH_SECONDS = 0.001
-"""How soon a thread gives up Python's lock for the event loop; by default it is five times as long.
+"""After how long a thread gives up Python's lock for the event loop; the default is five times as long.
 
-Beside two threads of a model written in Python, the slowest of the requests for health took half as long with it.
+Beside two threads of a model in Python, the slowest of the requests for health took half as long with it.
 """
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Serving:
     batching: bool
     """Whether every model is batched that can be."""
     limits: Limits
-    """Of the models whose ``model.toml`` says nothing else."""
+    """The defaults for models whose ``model.toml`` sets none."""
 
     def __post_init__(self) -> None:
         self.make_cache()  # an invalid URL is a wrong use of the command line

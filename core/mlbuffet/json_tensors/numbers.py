@@ -1,7 +1,7 @@
 """The text of JSON numbers as an array, without Python objects, where pysimdjson is installed."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,13 @@ try:
 except ImportError:  # there is none for every Python and processor
     Parser = None  # type: ignore[assignment,misc]
 
-ReadNumbers: TypeAlias = Callable[[bytes], NDArray[Any] | None]
-
 LONGEST = 2**20  # bytes of a text that is read; a piece of a list is longer only where it is full of spaces
 
 _WIDE = {"d": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}
 """The dtypes of simdjson's numbers, by its codes."""
 
 
-def number_reader(dtype: np.dtype[Any]) -> ReadNumbers:
+def number_reader(dtype: np.dtype[Any]) -> Callable[[bytes], NDArray[Any] | None]:
     """A function for one thread, which turns the text of nested lists into a flat array of ``dtype``.
 
     It returns ``None`` for what is no JSON, no number, NaN, or out of the range of ``dtype``. Its parser takes some
