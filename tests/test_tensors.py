@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, UnknownSignature
-from mlbuffet.tensors import rough_size, shape_text, size_of
+from mlbuffet.tensors import rough_size, shape_text
 
 X = TensorSpec("x", np.float32, (None, 4))
 Y = TensorSpec("y", np.int64, ())
@@ -298,13 +298,13 @@ def test_shapes_are_written_for_people(shape: tuple[int | None, ...] | None, tex
 
 def test_the_size_of_texts_is_that_of_their_bytes() -> None:
     texts = np.array([[b"abc", b""], [b"d" * 5000, b"e"]], object)
-    assert size_of({"x": np.zeros((2, 3), np.float64), "t": texts, "none": np.zeros((0, 4), np.int8)}) == 48 + 5004
+    assert rough_size({"x": np.zeros((2, 3), np.float64), "t": texts, "none": np.zeros((0, 4), np.int8)}) == 48 + 5004
 
 
 @pytest.mark.parametrize("count", [0, 1, 511, 512, 5000, 100_000])
 def test_the_size_of_many_texts_may_be_an_estimate(count: int) -> None:
     texts = np.array([b"abcd"] * count, object)
-    assert size_of({"t": texts, "x": np.zeros(3)}) == 4 * count + 24
+    assert 4 * count + 24 <= rough_size({"t": texts, "x": np.zeros(3)}) <= 4 * count + 824
     assert 4 * count <= rough_size({"t": texts}) <= 4 * count + 800
     assert rough_size({"x": np.zeros(3)}) == 24
 

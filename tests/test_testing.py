@@ -511,7 +511,7 @@ def test_the_suite_itself_is_not_collected(pytester: pytest.Pytester) -> None:
     assert run(pytester).ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("value", [[[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]], 1.5, [], [b"a", b"b"], b"a"])
 def test_a_layout_changes_where_values_lie_and_nothing_else(
     layout: Callable[[NDArray[Any]], NDArray[Any]], value: Any

@@ -1,4 +1,4 @@
-"""Zip files from strangers: their entries are looked at before any is read, and what comes of them is counted."""
+"""Zip files that are not trusted: their entries are checked before any is read, and the unpacked bytes are counted."""
 
 import re
 import stat
@@ -15,25 +15,20 @@ from mlbuffet.errors import LoadFailed
 MAX_DEPTH = 32
 MAX_NAME_BYTES = 255
 MAX_RATIO = 100
-RATIO_FREE = 2**24
-"""So many bytes may come of any file; beyond them it may grow `MAX_RATIO` times."""
+RATIO_FREE = 2**24  # unpacked bytes that are allowed whatever the ratio
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What `zipfile` raises for what it cannot read."""
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Those of which zipfile gives a piece at a time; of others it makes as much as there is."""
-_PIECE = 2**20
-_REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
-_ENCRYPTED = 0x1 | 0x40
+"""The errors of `zipfile` for files that it cannot read."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the methods that zipfile decompresses in pieces of bounded size
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|(?:clock|conin|conout)\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE | re.DOTALL
 )
-"""Names that mean a device on Windows, with any suffix."""
+"""The names of devices on Windows, with any suffix."""
 
 
 class Budget:
-    """How many bytes may come of one file of ``size`` bytes, however deep archives lie in it.
+    """The bytes that may be unpacked from one file of ``size`` bytes, with the archives in it.
 
-    At most ``limit``, and at most `MAX_RATIO` times as many as it has, but for the first `RATIO_FREE`.
+    At most ``limit``, and at most `MAX_RATIO` times ``size``, but for the first `RATIO_FREE`.
     """
 
     def __init__(self, size: int, limit: int) -> None:
@@ -47,7 +42,7 @@ class Budget:
         return self._spent > self._limit
 
     def spend(self, size: int) -> None:
-        """Count ``size`` bytes more, before they are made. Raises `LoadFailed` where they are too many."""
+        """Count ``size`` bytes more, before they are unpacked. Raises `LoadFailed` where they are too many."""
         self._spent += size
         if self.is_exceeded:
             raise LoadFailed(
@@ -63,7 +58,7 @@ class Budget:
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The zip file at ``path``. Raises `LoadFailed` where it turns out to be damaged, now or while it is read."""
+    """The zip file at ``path``. Raises `LoadFailed` where it is damaged, now or while it is read."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -73,12 +68,12 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def checked(archive: zipfile.ZipFile, budget: Budget, max_entries: int) -> list[zipfile.ZipInfo]:
-    """The entries of ``archive``, if there is nothing to fear from any. Raises `LoadFailed`: nothing is mended."""
+    """The entries of ``archive``, if all are safe. Raises `LoadFailed`."""
     entries = archive.infolist()
     if len(entries) > max_entries:
         raise LoadFailed(f"the zip file has {len(entries)} entries; {max_entries} are taken")
     for entry in entries:
-        if problem := _problem(entry):
+        if problem := _problem_of_name(entry) or _problem(entry):
             raise refused(entry, problem)
     _check_names(entries)
     budget.spend(sum(entry.file_size for entry in entries))
@@ -86,10 +81,10 @@ def checked(archive: zipfile.ZipFile, budget: Budget, max_entries: int) -> list[
 
 
 def pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The content of ``entry``, never more than it declares. Raises `LoadFailed` where it is less."""
+    """The content of ``entry``, at most of its declared size. Raises `LoadFailed` where it is less."""
     size = 0
     with archive.open(entry) as source:
-        while piece := source.read(_PIECE):  # zipfile ends at the declared size, and checks the sum (CRC) there
+        while piece := source.read(2**20):  # zipfile ends at the declared size, and checks the sum (CRC) there
             size += len(piece)
             yield piece
     if size != entry.file_size:
@@ -97,19 +92,16 @@ def pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def refused(entry: zipfile.ZipInfo, problem: str) -> LoadFailed:
-    """The error of a zip file with something that is not taken."""
-    name = entry.filename
-    shown = name if len(name) <= 80 else name[:80] + "..."
+    """The error of a zip file with ``entry``."""
+    shown = entry.filename if len(entry.filename) <= 80 else entry.filename[:80] + "..."
     return LoadFailed(f"the zip file holds {problem}: {shown!r}; pack the model's folder again")
 
 
 def _problem(entry: zipfile.ZipInfo) -> str | None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if problem := _problem_of_name(entry):
-        return problem
-    if kind not in _REGULAR or (kind == stat.S_IFDIR) > entry.is_dir():
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > entry.is_dir():
         return "something other than a file or a folder, such as a link"
-    if entry.flag_bits & _ENCRYPTED:
+    if entry.flag_bits & (0x1 | 0x40):
         return "an encrypted file"
     if entry.compress_type not in METHODS:
         return "a file that is compressed otherwise than by deflate"
@@ -117,7 +109,7 @@ def _problem(entry: zipfile.ZipInfo) -> str | None:
 
 
 def _problem_of_name(entry: zipfile.ZipInfo) -> str | None:
-    """Why a name is not taken: what one system writes where it says, another would write elsewhere."""
+    """Why a name is refused: some system would write it to another place."""
     name = entry.filename
     parts = name.removesuffix("/").split("/")
     if entry.orig_filename != name or "\\" in name or any(unicodedata.category(letter) == "Cc" for letter in name):
@@ -139,7 +131,8 @@ def _check_names(entries: Sequence[zipfile.ZipInfo]) -> None:
     files: set[str] = set()
     folders: set[str] = set()
     for entry in entries:
-        name = _folded(entry.filename.rstrip("/"))
+        name = unicodedata.normalize("NFD", entry.filename.rstrip("/")).casefold()
+        name = unicodedata.normalize("NFD", name)  # names of one file on some system (Unicode's caseless matching)
         parents = {str(parent) for parent in PurePosixPath(name).parents} - {"."}
         if name in files or (name in folders and not entry.is_dir()) or parents & files:
             raise LoadFailed(
@@ -147,8 +140,3 @@ def _check_names(entries: Sequence[zipfile.ZipInfo]) -> None:
             )
         (folders if entry.is_dir() else files).add(name)
         folders |= parents
-
-
-def _folded(name: str) -> str:
-    """What names have in common that are one on some file system (Unicode's canonical caseless matching)."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())

@@ -1,16 +1,16 @@
-"""What must hold of an artifact's path before a runtime is asked about it, and what lies in a folder."""
+"""Checks of an artifact's path, before a runtime sees it."""
 
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlbuffet.errors import ArtifactNotFound, ArtifactUnreadable
 
 
 def check_path(path: Path) -> None:
-    """Raises `ArtifactNotFound`, or `ArtifactUnreadable` for a path that cannot be looked at."""
+    """Raises `ArtifactNotFound`, or `ArtifactUnreadable` for a path without permission."""
     with readable(path):
         path.stat()
 
@@ -18,7 +18,7 @@ def check_path(path: Path) -> None:
 def check_artifact(path: Path) -> None:
     """Raises `ArtifactNotFound`, or `ArtifactUnreadable` for a file, or a folder or a file in it, without permission.
 
-    A runtime takes what it cannot read for what is not its own, and the reason would be lost.
+    A runtime does not accept what it cannot read, so the reason would be lost.
     """
     check_path(path)
     with readable(path):
@@ -35,20 +35,16 @@ def check_files(folder: Path) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether ``path`` is a folder, or a link to one; what may not be looked at is none."""
-    with suppress(OSError):
-        return path.is_dir()
-    return False
+    """Whether ``path`` is a folder, or a link to one; False without permission."""
+    return os.path.isdir(path)  # noqa: PTH112 pathlib raises without permission
 
 
 def is_file(path: Path) -> bool:
-    """Whether ``path`` is a file, or a link to one; what may not be looked at is none."""
-    with suppress(OSError):
-        return path.is_file()
-    return False
+    """Whether ``path`` is a file, or a link to one; False without permission."""
+    return os.path.isfile(path)  # noqa: PTH113 likewise
 
 
-def leads_nowhere(path: Path) -> bool:
+def is_broken_link(path: Path) -> bool:
     """Whether ``path`` is a link to nothing, or to a folder that it lies in."""
     if not path.is_symlink():
         return False
@@ -60,13 +56,13 @@ def leads_nowhere(path: Path) -> bool:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, without names that begin with a dot. Raises ``OSError``."""
+    """The files and folders in a folder whose names begin with no dot. Raises ``OSError``."""
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Raises `ArtifactNotFound` or `ArtifactUnreadable` where the system says so of ``path`` or of what is in it."""
+    """Raises `ArtifactNotFound` or `ArtifactUnreadable` for an ``OSError`` at ``path`` or in it."""
     try:
         yield
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""Two models on the same inputs, and how far their outputs are apart."""
+"""The differences of two models' outputs for the same inputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,6 @@ from mlbuffet.conversion import ML_INTEGERS, dtype_name, kind_of
 from mlbuffet.errors import InvalidInput, UnknownSignature
 from mlbuffet.model import Model
 from mlbuffet.tensors import Signature, TensorSpec, shape_text, specs_text
-
-_FREE_SIZE = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,17 +24,17 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """How far ``output`` of one model and ``other`` of another are apart.
+    """The difference between ``output`` of one model and ``other`` of another.
 
     ``absolute`` and ``relative`` are the largest differences of two elements, the latter as part of the larger of them;
-    they are ``None`` for what is not numbers, or not of one shape, and then ``reason`` says so.
+    they are ``None`` for text and for different shapes, and then ``reason`` says so.
     """
 
     output: str
     other: str
-    absolute: float | None
-    relative: float | None
-    agrees: bool
+    absolute: float | None = None
+    relative: float | None = None
+    agrees: bool = False
     reason: str = ""
 
 
@@ -48,20 +47,24 @@ def compare(
     other_signature: str | None = None,
     tolerance: Tolerance,
 ) -> list[Difference]:
-    """How far the outputs of ``model`` and ``other`` for ``inputs``, named as ``model`` names them, are apart.
+    """The differences between the outputs of ``model`` and ``other`` for ``inputs``, which are named as in ``model``.
 
-    ``other`` is asked by ``other_signature``, else by the signature of the same name, else by its default. Its inputs
-    and outputs are paired by name, or in order where the names differ. Raises `InvalidInput` where they cannot be.
+    Of ``other``, ``other_signature`` is called, else the signature of the same name, else its default. Its inputs and
+    outputs are paired by name, or in order where the names differ. Raises `InvalidInput` where they cannot be paired.
     """
     name = model.signatures.resolve(signature)
-    other_name = _name_for_other(other, other_signature or (name if name in other.signatures else None))
+    try:
+        other_name = other.signatures.resolve(other_signature or (name if name in other.signatures else None))
+    except UnknownSignature as error:
+        raise InvalidInput(f"of the model to compare with, {error}") from error
     ours, theirs = model.signatures[name].variant_for(inputs), other.signatures[other_name]
     arrays = ours.check_inputs(inputs)
     theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
     results = model.predict(arrays, signature=name)
-    other_inputs = {
-        theirs_by_ours[one]: _fitted(array, theirs.inputs[theirs_by_ours[one]]) for one, array in arrays.items()
-    }
+    other_inputs = {}
+    for one, two in theirs_by_ours.items():
+        array, dtype = arrays[one], theirs.inputs[two].dtype
+        other_inputs[two] = array.astype(dtype) if kind_of(array.dtype) == kind_of(dtype) else array
     other_results = other.predict(other_inputs, signature=other_name)
     pairs = _paired(ours.outputs, theirs.outputs, "outputs")
     return [difference(one, results[one], two, other_results[two], tolerance) for one, two in pairs.items()]
@@ -77,14 +80,11 @@ def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
 
 
 def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
-    shape = [_FREE_SIZE if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
+    shape = [3 if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
     match kind_of(spec.dtype):
         case "O":
             letters = generator.integers(97, 123, [*shape, 4]).astype(np.uint8)
-            texts = np.empty(shape, object)
-            for index in np.ndindex(*shape):
-                texts[index] = letters[index].tobytes()
-            return texts
+            return letters.view("S4").reshape(shape).astype(object)
         case "b":
             return generator.integers(0, 2, shape).astype(np.bool_)
         case "i":
@@ -94,15 +94,8 @@ def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
             return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(spec.dtype)
         case _:
             numbers = generator.normal(size=shape)
-            made = numbers.astype(spec.dtype)
-            return np.abs(numbers).astype(spec.dtype) if np.isnan(made).any() else made  # one type has no sign
-
-
-def _name_for_other(other: Model, asked: str | None) -> str:
-    try:
-        return other.signatures.resolve(asked)
-    except UnknownSignature as error:
-        raise InvalidInput(f"of the model to compare with, {error}") from error
+            unsigned = np.isnan(numbers.astype(spec.dtype)).any()  # one type has no sign
+            return (np.abs(numbers) if unsigned else numbers).astype(spec.dtype)
 
 
 def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], what: str) -> dict[str, str]:
@@ -113,39 +106,27 @@ def _paired(ours: Mapping[str, TensorSpec], theirs: Mapping[str, TensorSpec], wh
     return dict(zip(ours, theirs, strict=True))
 
 
-def _fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """``array`` in the precision that the other model takes, such as float32 instead of float64."""
-    return array.astype(spec.dtype) if kind_of(array.dtype) == kind_of(spec.dtype) else array
-
-
 def difference(ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance) -> Difference:
-    """How far ``array``, the output ``ours``, and ``other``, called ``theirs``, are apart."""
+    """The difference between ``array``, the output ``ours``, and ``other``, the output ``theirs``."""
+    result = partial(Difference, output=ours, other=theirs)
     kinds = {kind_of(array.dtype), kind_of(other.dtype)}
     if array.shape != other.shape:
-        return _unlike(ours, theirs, f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}")
+        return result(reason=f"shapes {shape_text(array.shape)} and {shape_text(other.shape)}")
     if kinds == {"O"}:
         count = int((array != other).sum())
-        if count:
-            return _unlike(ours, theirs, f"{count} of {array.size} texts differ")
-        return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=True, reason="the same text")
+        return result(agrees=not count, reason=f"{count} of {array.size} texts differ" if count else "the same text")
     if "O" in kinds:
-        return _unlike(ours, theirs, f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}")
+        return result(reason=f"{dtype_name(array.dtype)} and {dtype_name(other.dtype)}")
+    absolute, relative, agrees = _numeric_difference(array, other, tolerance)
+    reason = ""
     if kinds <= {"i", "b"} and (count := int((array != other).sum())):
-        return replace(
-            _numeric_difference(ours, array, theirs, other, tolerance),
-            agrees=False,
-            reason=f"{count} of {array.size} differ, and {dtype_name(array.dtype)} must be equal",
-        )
-    return _numeric_difference(ours, array, theirs, other, tolerance)
+        agrees = False
+        reason = f"{count} of {array.size} differ, and {dtype_name(array.dtype)} must be equal"
+    return result(absolute=absolute, relative=relative, agrees=agrees, reason=reason)
 
 
-def _unlike(ours: str, theirs: str, reason: str) -> Difference:
-    return Difference(output=ours, other=theirs, absolute=None, relative=None, agrees=False, reason=reason)
-
-
-def _numeric_difference(
-    ours: str, array: NDArray[Any], theirs: str, other: NDArray[Any], tolerance: Tolerance
-) -> Difference:
+def _numeric_difference(array: NDArray[Any], other: NDArray[Any], tolerance: Tolerance) -> tuple[float, float, bool]:
+    """The largest absolute and relative differences, and whether all are within ``tolerance``."""
     wide = np.complex128 if "c" in (array.dtype.kind, other.dtype.kind) else np.float64
     one, two = array.astype(wide), other.astype(wide)
     same = (one == two) | (np.isnan(one) & np.isnan(two))  # infinities, and NaN that both models give
@@ -154,11 +135,6 @@ def _numeric_difference(
     larger = np.maximum(np.abs(one), np.abs(two))
     part = np.divide(apart, larger, out=np.zeros_like(apart), where=comparable & (larger > 0))
     limit = tolerance.absolute + tolerance.relative * np.abs(one, out=np.zeros_like(apart), where=comparable)
-    unlike = ~comparable & ~same  # a number and NaN, or two infinities, are as far apart as can be
-    return Difference(
-        output=ours,
-        other=theirs,
-        absolute=float(np.where(unlike, np.inf, apart).max(initial=0.0)),
-        relative=float(np.where(unlike, np.inf, part).max(initial=0.0)),
-        agrees=bool(np.all(~unlike & (apart <= limit))),
-    )
+    unlike = ~comparable & ~same  # a number and NaN, or infinities of both signs: the difference is infinite
+    absolute, relative = (float(np.where(unlike, np.inf, each).max(initial=0.0)) for each in (apart, part))
+    return absolute, relative, bool(np.all(~unlike & (apart <= limit)))

@@ -1,30 +1,29 @@
-"""What a file is that no runtime accepts, told by its first bytes: of no kind of model, whatever its name says."""
+"""Recognizes, by their first bytes, files that are no model whatever their names say."""
 
 import zipfile
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
-_HEAD = 512
-_GIT_LFS = b"version https://git-lfs.github.com/spec/"
-_PAGES = (b"<!doctype html", b"<html")
 _EXPORT = "save the model again in a format of an installed runtime (`mlbuffet runtimes` lists them)"
 
 
-def stand_in(path: Path) -> str | None:
-    """What came instead of the file ``path`` or one that is named after it, or of a file in the folder ``path``.
-
-    ``None`` where nothing of the kind is known.
-    """
-    with suppress(OSError):  # what cannot be read is told by others
+def failed_download(path: Path) -> str | None:
+    """Whether a pointer of Git LFS or a web page is in place of a file at, in, or named after ``path``; which."""
+    with suppress(OSError):  # others report what cannot be read
         for file in sorted(path.rglob("*") if path.is_dir() else path.parent.glob(f"{escape(path.name)}*")):
-            if file.is_file() and (reason := _stand_in(_head(file))):
-                return f"it is {reason}" if file == path else f"its file {file.name!r} is {reason}"
+            head = _head(file) if file.is_file() else b""
+            subject = "it" if file == path else f"its file {file.name!r}"
+            if head.startswith(b"version https://git-lfs.github.com/spec/"):
+                advice = "fetch the file itself with `git lfs pull`"
+                return f"{subject} is the pointer that Git keeps instead of a large file; {advice}"
+            if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+                return f"{subject} is a web page, such as that of an error or of a log-in; download the file itself"
     return None
 
 
-def recognized(path: Path) -> str | None:
-    """Why ``path`` is no model, whatever its name says; ``None`` where that is not known."""
+def known_problem(path: Path) -> str | None:
+    """Why ``path`` is no model; ``None`` where that is not known."""
     with suppress(OSError):
         if path.is_dir() and not any(each.is_file() for each in path.rglob("*")):
             return "it is a folder without a file; copy it again, or name the folder of the model"
@@ -36,14 +35,6 @@ def recognized(path: Path) -> str | None:
                 return _of_zip(path)
             if head[0] == 0x80 and (head[1:2] in (b"\x02", b"\x03") or head[1:3] in (b"\x04\x95", b"\x05\x95")):
                 return f"it is a pickle of Python, which runs whatever code is in it, and is not loaded; {_EXPORT}"
-    return None
-
-
-def _stand_in(head: bytes) -> str | None:
-    if head.startswith(_GIT_LFS):
-        return "the pointer that Git keeps instead of a large file; fetch the file itself with `git lfs pull`"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):
-        return "a web page, such as that of an error or of a log-in; download the file itself"
     return None
 
 
@@ -60,4 +51,4 @@ def _of_zip(path: Path) -> str | None:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(512)

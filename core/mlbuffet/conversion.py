@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.text_arrays import bytes_array
+from mlbuffet.text_arrays import bytes_array, place_in
 
 PYTHON_TYPES = (bool, int, float, complex, str, bytes, list, tuple)
 
@@ -21,14 +22,12 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
     "c": (frozenset({int, float, complex}), "numbers"),
     "O": (frozenset({str, bytes}), "text or bytes"),
 }
-_CONVERTED = {"i": "bi", "f": "bif", "c": "bifc"}
-"""Of which kinds the numbers can become those of a kind."""
+_CONVERTED = {"i": "bi", "f": "bif", "c": "bifc"}  # the kinds that can be converted to a kind
 SMALL_DTYPES = tuple(
     np.dtype(scalar)
     for scalar in vars(ml_dtypes).values()
     if isinstance(scalar, type) and issubclass(scalar, np.generic)
 )
-"""Those of ml_dtypes."""
 MAX_RANK = 64  # of a numpy array
 ML_INTEGERS = {
     np.dtype(ml_dtypes.int2): (-2, 1),
@@ -41,9 +40,9 @@ SATURATED = {
     np.dtype(ml_dtypes.float6_e2m3fn): 7.5,
     np.dtype(ml_dtypes.float6_e3m2fn): 28.0,
 }
-"""Floats without infinities and NaN, which become other numbers of theirs, and the largest number of each."""
+"""The largest numbers of floats that have no infinity and no NaN, to which numpy would saturate larger ones."""
 _CODES = {np.dtype(code): code for code in "bBhHiIqQfd"}
-"""What Python's own ``array`` holds: it is made as fast as one of numpy, without numpy's words about large numbers."""
+"""The dtypes of Python's ``array``, which is made as fast as one of numpy, without numpy's warnings of overflow."""
 
 
 def array_from_python(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
@@ -60,7 +59,13 @@ def array_from_python(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[An
         if not any(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves):
             raise
     if dtype.kind != "O":
-        return _array_of_arrays(value, dtype, name)
+        try:
+            joined = np.array(value)
+        except ValueError:
+            raise InvalidInput(f"input {name!r} is a list of arrays that differ in shape") from None
+        if joined.dtype != dtype:
+            raise wrong_dtype(name, joined, dtype)
+        return joined
     inner, leaves = _flatten([leaf.tolist() if hasattr(leaf, "tolist") else leaf for leaf in leaves], name)
     shape += inner[1:]
     return array_from_leaves(leaves, dtype, name, shape).reshape(shape)
@@ -69,7 +74,7 @@ def array_from_python(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[An
 def array_from_leaves(
     leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int = 0
 ) -> NDArray[Any]:
-    """A flat array of elements of nested lists of ``shape``, those from position ``first`` on; as above."""
+    """A flat array of the elements of nested lists of ``shape`` from position ``first`` on; as above."""
     accepted, wanted = _ACCEPTED[kind_of(dtype)]
     if not set(map(type, leaves)) <= accepted:
         wrong = next(index for index, leaf in enumerate(leaves) if type(leaf) not in accepted)
@@ -83,8 +88,12 @@ def array_from_leaves(
 def array_from_numbers(
     leaves: Sequence[Any], dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int = 0
 ) -> NDArray[Any]:
-    """The same for leaves of which each is known to have a type that ``dtype`` takes."""
-    numbers, beyond = _numbers(leaves, dtype)
+    """The same for leaves whose types ``dtype`` is known to take."""
+    try:
+        numbers = _array(leaves, dtype)
+        beyond = _out_of_range(numbers, leaves)
+    except OverflowError:
+        beyond = next(index for index, leaf in enumerate(leaves) if _overflows(leaf, dtype))
     if beyond is not None:
         where = _at(name, shape, first + beyond, leaves[beyond])
         raise InvalidInput(f"{where}, which is out of the range of {dtype_name(dtype)}")
@@ -104,12 +113,12 @@ def is_small(dtype: np.dtype[Any]) -> bool:
 
 
 def has_json_form(dtype: np.dtype[Any]) -> bool:
-    """Whether JSON can hold the elements: no complex numbers, and no floats that are longer than its readers take."""
+    """Whether JSON can hold the elements: not complex numbers, nor floats of more than 64 bits."""
     return dtype.kind != "c" and (dtype.kind != "f" or dtype.itemsize <= 8)
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
-    """How messages and tables call ``dtype``: object arrays hold bytes."""
+    """The name of ``dtype`` in messages and tables: object arrays hold bytes."""
     match dtype.kind:
         case "O" | "S":
             return "bytes"
@@ -119,19 +128,12 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
 
 
 def wrong_dtype(name: str, array: NDArray[Any], taken: np.dtype[Any]) -> InvalidInput:
-    """``array``, the input ``name``, is not of the dtype ``taken``; with what to do where its numbers can be kept."""
-    came = _objects_name(array) if array.dtype.kind == "O" else dtype_name(array.dtype)
+    """The error of ``array``, the input ``name``, whose dtype is not ``taken``, with how to convert it."""
+    came = dtype_name(array.dtype)
+    if array.dtype.kind == "O" and array.size and not isinstance(first := array.flat[0], bytes):
+        came = "text" if isinstance(first, str) else "object"
     problem = f"input {name!r} has dtype {came}; the model takes {dtype_name(taken)}"
     return InvalidInput(problem + _how_to_convert(array, taken))
-
-
-def _objects_name(array: NDArray[Any]) -> str:
-    match array.ravel()[:1].tolist():
-        case [bytes()] | []:
-            return "bytes"
-        case [str()]:
-            return "text"
-    return "object"
 
 
 def _how_to_convert(array: NDArray[Any], taken: np.dtype[Any]) -> str:
@@ -143,10 +145,10 @@ def _how_to_convert(array: NDArray[Any], taken: np.dtype[Any]) -> str:
     if kind == "O":
         return ": give text (str) or bytes"
     if came.kind == "O":
-        can = array.size > 0 and all(type(element) in _ACCEPTED[kind][0] for element in array.flat)
+        convertible = array.size > 0 and all(type(element) in _ACCEPTED[kind][0] for element in array.flat)
     else:
-        can = kind_of(came) in _CONVERTED.get(kind, "")
-    if not can:
+        convertible = kind_of(came) in _CONVERTED.get(kind, "")
+    if not convertible:
         return ""
     written = f"ml_dtypes.{taken.name}" if is_small(taken) else f'"{taken.name}"'
     fits = kind != "i" or np.can_cast(came, taken)
@@ -170,21 +172,18 @@ def _flatten(value: Any, name: str) -> tuple[tuple[int, ...], Sequence[Any]]:
     return tuple(shape), level
 
 
-def _numbers(leaves: Sequence[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int | None]:
-    """The array, and the position of the first number that is out of its range."""
-    try:
-        made = _array(leaves, dtype)
-    except OverflowError:
-        return np.empty(0, dtype), next(index for index, leaf in enumerate(leaves) if not _fits(leaf, dtype))
+def _out_of_range(numbers: NDArray[Any], leaves: Sequence[Any]) -> int | None:
+    """The position of the first of ``leaves`` that the dtype of ``numbers``, made of them, does not hold."""
+    dtype = numbers.dtype
     if dtype in ML_INTEGERS:
         low, high = ML_INTEGERS[dtype]
-        return made, _first(np.array([not low <= leaf <= high for leaf in leaves], bool))
+        return _first(np.array([not low <= leaf <= high for leaf in leaves], bool))
     if dtype in SATURATED:
-        return made, _first(~(np.abs(np.array(leaves, np.float64)) <= SATURATED[dtype]))
-    if kind_of(dtype) in "fc" and b"\0" in np.isfinite(made).tobytes():  # a fifth of the price of all() for a few
+        return _first(~(np.abs(np.array(leaves, np.float64)) <= SATURATED[dtype]))
+    if kind_of(dtype) in "fc" and b"\0" in np.isfinite(numbers).tobytes():  # a fifth of the price of all() for a few
         wide = np.array(leaves, np.clongdouble if dtype.kind == "c" else np.longdouble)
-        return made, _first(~np.isfinite(made) & np.isfinite(wide))
-    return made, None
+        return _first(~np.isfinite(numbers) & np.isfinite(wide))
+    return None
 
 
 def _array(leaves: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -198,10 +197,9 @@ def _array(leaves: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.fromiter(leaves, dtype, len(leaves))
 
 
-def _fits(leaf: Any, dtype: np.dtype[Any]) -> bool:
-    try:
+def _overflows(leaf: Any, dtype: np.dtype[Any]) -> bool:
+    with suppress(OverflowError):
         _array([leaf], dtype)
-    except OverflowError:
         return False
     return True
 
@@ -210,23 +208,9 @@ def _first(wrong: NDArray[Any]) -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def _array_of_arrays(value: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    try:
-        array = np.array(value)
-    except ValueError:
-        raise InvalidInput(f"input {name!r} is a list of arrays that differ in shape") from None
-    if array.dtype != dtype:
-        raise wrong_dtype(name, array, dtype)
-    return array
-
-
 def _at(name: str, shape: tuple[int, ...], position: int, leaf: Any) -> str:
-    where = [int(index) for index in np.unravel_index(position, shape)] if shape else []
-    return f"input {name!r} holds {_shown(leaf)}{f' at {where}' if where else ''}"
-
-
-def _shown(leaf: Any) -> str:
     if isinstance(leaf, int) and leaf.bit_length() > 128:  # Python refuses to write integers of over 4300 digits
-        return f"an integer of {leaf.bit_length()} bits"
-    text = repr(leaf)
-    return text if len(text) <= 40 else text[:40] + "..."
+        text = f"an integer of {leaf.bit_length()} bits"
+    elif len(text := repr(leaf)) > 40:
+        text = text[:40] + "..."
+    return f"input {name!r} holds {text}{place_in(shape, position)}"

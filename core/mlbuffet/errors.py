@@ -1,4 +1,4 @@
-"""Everything MLBuffet refuses or fails at.
+"""The errors of MLBuffet.
 
     MLBuffetError
     ├── InvalidInput            the tensors of a call do not fit the signature
@@ -33,8 +33,8 @@
     │   └── StorageFull         there is no room left
     └── RequestFailed           a running server refuses what a command asks, or does not answer
 
-Every constructor takes facts; ``str(error)`` is a sentence for the person who must act, and ``error.public``
-the same without paths and without the text of other libraries, for someone who does not own the machine.
+Every constructor takes facts; ``str(error)`` is a sentence for the operator, and ``error.public`` the same without
+paths and without the text of other libraries, for clients.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,13 +42,13 @@ from pathlib import Path
 
 
 def reason_of(error: Exception) -> str:
-    """Why a plugin or a model failed, on one line; the type of a stranger's exception is part of the reason."""
+    """Why a plugin or a model failed, on one line; with the type of an exception that is not MLBuffet's."""
     text = str(error) if isinstance(error, MLBuffetError) else f"{type(error).__name__}: {error}"
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Whether what a load failed at may be over without a change of the model: a full disk, a lack of memory."""
+    """Whether the cause of a failed load may pass without a change of the model: a full disk, a lack of memory."""
     match error:
         case None:
             return False
@@ -68,14 +68,25 @@ def _listed(names: Iterable[object]) -> str:
 class MLBuffetError(Exception):
     """The root of every error that MLBuffet raises on purpose."""
 
+    _public: str | None = None
+
+    def __init__(self, *args: object, public: str | None = None) -> None:
+        super().__init__(*args)
+        if public is not None:
+            self._public = public
+
     @property
     def public(self) -> str:
         """The message for a client: no path, no text of another library."""
-        return str(self)
+        return str(self) if self._public is None else self._public
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Without the constructor, whose arguments are not those of ``Exception``."""
+        return type(self).__new__, (type(self), *self.args), vars(self)
 
 
 class InvalidInput(MLBuffetError):
-    """What a caller sent does not fit the signature; ``problem`` names the tensor, what came and what is taken.
+    """Inputs do not fit the signature; ``problem`` names the tensor, what it is and what the model takes.
 
     Where the model itself refused it, ``detail`` is the framework's text, which is kept from clients.
     """
@@ -83,14 +94,7 @@ class InvalidInput(MLBuffetError):
     def __init__(self, problem: str, *, detail: str | None = None) -> None:
         self.problem = problem
         self.detail = detail
-        super().__init__(problem)
-
-    def __str__(self) -> str:
-        return self.problem + (f" ({self.detail})" if self.detail else "")
-
-    @property
-    def public(self) -> str:
-        return self.problem
+        super().__init__(problem + (f" ({detail})" if detail else ""), public=problem)
 
 
 class UnknownSignature(InvalidInput):
@@ -103,13 +107,8 @@ class UnknownSignature(InvalidInput):
         problem = f"there is no signature {asked!r}" if asked is not None else "the model has no default signature"
         if reason:
             problem += f": {reason}"
-        if self.known:
-            super().__init__(f"{problem}; name one of: {_listed(self.known)}")
-        else:
-            super().__init__(f"{problem}; it has no signatures at all")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.asked, self.known, self.reason)
+        instead = f"name one of: {_listed(self.known)}" if self.known else "it has no signatures at all"
+        super().__init__(f"{problem}; {instead}")
 
 
 class InvalidOptions(MLBuffetError):
@@ -118,10 +117,7 @@ class InvalidOptions(MLBuffetError):
     def __init__(self, problem: str, valid: Iterable[str]) -> None:
         self.problem = problem
         self.valid = tuple(valid)
-        super().__init__(problem, self.valid)
-
-    def __str__(self) -> str:
-        return f"invalid options: {self.problem}; the valid options are: {_listed(self.valid)}"
+        super().__init__(f"invalid options: {problem}; the valid options are: {_listed(self.valid)}")
 
 
 class ArtifactNotFound(MLBuffetError):
@@ -129,36 +125,23 @@ class ArtifactNotFound(MLBuffetError):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(path)
-
-    def __str__(self) -> str:
-        return f"there is no file or folder at '{self.path}'"
-
-    @property
-    def public(self) -> str:
-        return "the model's artifact is missing"
+        super().__init__(f"there is no file or folder at '{path}'", public="the model's artifact is missing")
 
 
 class ArtifactUnreadable(MLBuffetError):
-    """There is something at ``path`` that cannot be read; ``reason`` is what the system says of it."""
+    """There is something at ``path`` that cannot be read; ``reason`` is the system's message."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(path, reason)
-
-    def __str__(self) -> str:
-        return f"'{self.path}' cannot be read: {self.reason}; mend the path, or let the user who runs this read it"
-
-    @property
-    def public(self) -> str:
-        return "the model's artifact cannot be read"
+        sentence = f"'{path}' cannot be read: {reason}; mend the path, or let the user who runs this read it"
+        super().__init__(sentence, public="the model's artifact cannot be read")
 
 
 class NoRuntime(MLBuffetError):
-    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that could not be asked.
+    """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that cannot be used.
 
-    ``reason`` says what it is instead, where that is known.
+    ``reason`` says what ``path`` is instead, where that is known.
     """
 
     def __init__(
@@ -168,21 +151,14 @@ class NoRuntime(MLBuffetError):
         self.asked = tuple(asked)
         self.broken = dict(broken)
         self.reason = reason
-        super().__init__(path, self.asked, self.broken, reason)
-
-    def __str__(self) -> str:
-        asked = f"asked: {_listed(self.asked)}{_reasons(self.broken)}"
-        if self.reason:
-            return f"no installed runtime accepts '{self.path}': {self.reason} ({asked})"
-        return (
-            f"no installed runtime accepts '{self.path}'; {asked}. "
+        given = f"asked: {_listed(self.asked)}{_reasons(broken)}"
+        advice = (
             "Install the package of a runtime that reads it; or name the runtime that should have "
             f"({_by_name('...')}), to be told what is wrong with a file that may be damaged"
         )
-
-    @property
-    def public(self) -> str:
-        return "no installed runtime accepts the model" + (f": {self.reason}" if self.reason else "")
+        why = f": {reason} ({given})" if reason else f"; {given}. {advice}"
+        public = "no installed runtime accepts the model" + (f": {reason}" if reason else "")
+        super().__init__(f"no installed runtime accepts '{path}'{why}", public=public)
 
 
 class UnknownRuntime(NoRuntime):
@@ -192,19 +168,13 @@ class UnknownRuntime(NoRuntime):
         self.name = name
         self.installed = tuple(installed)
         self.broken = dict(broken)
-        MLBuffetError.__init__(self, name, self.installed, self.broken)
-
-    def __str__(self) -> str:
-        if self.name in self.broken and self.name not in self.installed:
-            return f"the runtime {self.name!r} is installed but broken: {reason_of(self.broken[self.name])}"
-        return (
-            f"there is no runtime {self.name!r}; installed: {_listed(self.installed)}{_reasons(self.broken)}. "
+        sentence = (
+            f"there is no runtime {name!r}; installed: {_listed(self.installed)}{_reasons(broken)}. "
             "Install the package that brings it, or choose one of those"
         )
-
-    @property
-    def public(self) -> str:
-        return f"the runtime {self.name!r} is not installed"
+        if name in broken and name not in self.installed:
+            sentence = f"the runtime {name!r} is installed but broken: {reason_of(broken[name])}"
+        MLBuffetError.__init__(self, sentence, public=f"the runtime {name!r} is not installed")
 
 
 class NotOneArtifact(NoRuntime):
@@ -217,38 +187,25 @@ class NotOneArtifact(NoRuntime):
         self.inside = tuple(inside)
         self.asked = tuple(asked)
         self.broken = dict(broken)
-        MLBuffetError.__init__(self, path, self.inside, self.asked, self.broken)
-
-    def __str__(self) -> str:
-        names = _listed(repr(one.name) for one in self.inside)
-        return (
-            f"'{self.path}' is a folder and no artifact; it holds {names}. Name one of them, such as "
-            f"'{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such as 1"
+        sentence = (
+            f"'{path}' is a folder and no artifact; it holds {_listed(repr(one.name) for one in self.inside)}. Name "
+            f"one of them, such as '{self.inside[-1]}'; a folder of versions has folders named by whole numbers, such "
+            "as 1"
         )
-
-    @property
-    def public(self) -> str:
-        return (
-            "the model's folder is no artifact; it must be one, hold one, or hold folders of versions named 1, 2, 3..."
-        )
+        what = "it must be one, hold one, or hold folders of versions named 1, 2, 3..."
+        MLBuffetError.__init__(self, sentence, public=f"the model's folder is no artifact; {what}")
 
 
 class AmbiguousRuntime(MLBuffetError):
-    """Several runtimes accept ``path``, and only a person can say which is meant."""
+    """Several runtimes accept ``path``; the caller has to name one."""
 
     def __init__(self, path: Path, accepting: Iterable[str]) -> None:
         self.path = path
         self.accepting = tuple(accepting)
-        super().__init__(path, self.accepting)
-
-    def __str__(self) -> str:
-        return f"several runtimes accept '{self.path}': {_listed(self.accepting)}. Choose one by its name: " + _by_name(
-            self.accepting[0]
-        )
-
-    @property
-    def public(self) -> str:
-        return f"several runtimes accept the model: {_listed(self.accepting)}"
+        choice = _by_name(self.accepting[0])
+        names = _listed(self.accepting)
+        sentence = f"several runtimes accept '{path}': {names}. Choose one by its name: {choice}"
+        super().__init__(sentence, public=f"several runtimes accept the model: {names}")
 
 
 class InvalidHook(MLBuffetError):
@@ -258,10 +215,7 @@ class InvalidHook(MLBuffetError):
         self.name = name
         self.problem = problem
         self.instead = instead
-        super().__init__(name, problem, instead)
-
-    def __str__(self) -> str:
-        return f"the plugin {self.name!r} is wrong: {self.problem}; {self.instead}"
+        super().__init__(f"the plugin {name!r} is wrong: {problem}; {instead}")
 
 
 class IncompleteRuntime(MLBuffetError):
@@ -270,11 +224,8 @@ class IncompleteRuntime(MLBuffetError):
     def __init__(self, name: str, missing: Iterable[str]) -> None:
         self.name = name
         self.missing = tuple(missing)
-        super().__init__(name, self.missing)
-
-    def __str__(self) -> str:
-        return (
-            f"the plugin {self.name!r} is not a whole runtime: it does not implement {_listed(self.missing)}. "
+        super().__init__(
+            f"the plugin {name!r} is not a whole runtime: it does not implement {_listed(self.missing)}. "
             "Write each as a method with that name, decorated with @mlbuffet.hookimpl"
         )
 
@@ -284,10 +235,7 @@ class DuplicateRuntime(MLBuffetError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        return f"a runtime called {self.name!r} is registered already; give this one another name"
+        super().__init__(f"a runtime called {name!r} is registered already; give this one another name")
 
 
 class LoadFailed(MLBuffetError):
@@ -305,17 +253,9 @@ class LoadFailed(MLBuffetError):
         self.path = path
         self.runtime = runtime
         self.detail = detail
-        super().__init__(reason)
-
-    def __str__(self) -> str:
-        where = f"'{self.path}' cannot be loaded by the runtime {self.runtime!r}: " if self.path else ""
-        return where + self.reason + (f" ({self.detail})" if self.detail else "")
-
-    @property
-    def public(self) -> str:
-        return f"the model cannot be loaded: {self.reason}" + (
-            "; the server's log has the cause" if self.detail else ""
-        )
+        where = f"'{path}' cannot be loaded by the runtime {runtime!r}: " if path else ""
+        public = f"the model cannot be loaded: {reason}" + ("; the server's log has the cause" if detail else "")
+        super().__init__(where + reason + (f" ({detail})" if detail else ""), public=public)
 
 
 class PredictFailed(MLBuffetError):
@@ -325,14 +265,10 @@ class PredictFailed(MLBuffetError):
         self.runtime = runtime
         self.signature = signature
         self.detail = detail
-        super().__init__(runtime, signature, detail)
-
-    def __str__(self) -> str:
-        return f"the runtime {self.runtime!r} failed to compute signature {self.signature!r}: {self.detail}"
-
-    @property
-    def public(self) -> str:
-        return f"the model failed to compute signature {self.signature!r}; the server's log has the cause"
+        super().__init__(
+            f"the runtime {runtime!r} failed to compute signature {signature!r}: {detail}",
+            public=f"the model failed to compute signature {signature!r}; the server's log has the cause",
+        )
 
 
 class ModelClosed(MLBuffetError):
@@ -340,14 +276,7 @@ class ModelClosed(MLBuffetError):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(path)
-
-    def __str__(self) -> str:
-        return f"the model from '{self.path}' is closed; load it again"
-
-    @property
-    def public(self) -> str:
-        return "the model is being unloaded"
+        super().__init__(f"the model from '{path}' is closed; load it again", public="the model is being unloaded")
 
 
 class InvalidConfiguration(MLBuffetError):
@@ -357,18 +286,8 @@ class InvalidConfiguration(MLBuffetError):
         self.path = path
         self.problem = problem
         self.valid = tuple(valid)
-        super().__init__(path, problem, self.valid)
-
-    def __str__(self) -> str:
-        return f"'{self.path}' is wrong: {self._what}"
-
-    @property
-    def public(self) -> str:
-        return f"the model's {self.path.name} is wrong: {self._what}"
-
-    @property
-    def _what(self) -> str:
-        return self.problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
+        what = problem + (f"; the valid keys are: {_listed(self.valid)}" if self.valid else "")
+        super().__init__(f"'{path}' is wrong: {what}", public=f"the model's {path.name} is wrong: {what}")
 
 
 class RemoteFailed(MLBuffetError):
@@ -377,10 +296,7 @@ class RemoteFailed(MLBuffetError):
     def __init__(self, url: str, detail: str) -> None:
         self.url = url
         self.detail = detail
-        super().__init__(url, detail)
-
-    def __str__(self) -> str:
-        return f"'{self.url}' cannot be copied: {self.detail}"
+        super().__init__(f"'{url}' cannot be copied: {detail}")
 
 
 class NoModels(MLBuffetError):
@@ -390,11 +306,8 @@ class NoModels(MLBuffetError):
         self.path = path
         self.asked = tuple(asked)
         self.broken = dict(broken)
-        super().__init__(path, self.asked, self.broken)
-
-    def __str__(self) -> str:
-        return (
-            f"there is no model in '{self.path}'; asked: {_listed(self.asked)}{_reasons(self.broken)}. "
+        super().__init__(
+            f"there is no model in '{path}'; asked: {_listed(self.asked)}{_reasons(broken)}. "
             "Expected an artifact, or a folder with <name>/<artifact>, <name>/<version>/<artifact> or <name>.<suffix>"
         )
 
@@ -404,10 +317,7 @@ class NoModelLoaded(MLBuffetError):
 
     def __init__(self, failures: Iterable[MLBuffetError]) -> None:
         self.failures = tuple(failures)
-        super().__init__(self.failures)
-
-    def __str__(self) -> str:
-        return "not one of the models could be loaded: " + "; ".join(str(failure) for failure in self.failures)
+        super().__init__("not one of the models could be loaded: " + "; ".join(map(str, self.failures)))
 
 
 class InvalidModelName(MLBuffetError):
@@ -415,11 +325,8 @@ class InvalidModelName(MLBuffetError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name!r} cannot be a model's name: a name starts with a letter or digit and goes on with letters, "
+        super().__init__(
+            f"{name!r} cannot be a model's name: a name starts with a letter or digit and goes on with letters, "
             "digits, '.', '_' and '-', 128 characters at most. Rename the file or folder"
         )
 
@@ -431,15 +338,9 @@ class DuplicateModel(MLBuffetError):
         self.name = name
         self.version = version
         self.paths = tuple(paths)
-        super().__init__(name, version, self.paths)
-
-    def __str__(self) -> str:
         places = " and ".join(f"'{path}'" for path in self.paths)
-        return f"two artifacts are version {self.version} of the model {self.name!r}: {places}. Rename one of them"
-
-    @property
-    def public(self) -> str:
-        return f"two artifacts are version {self.version} of the model {self.name!r}"
+        public = f"two artifacts are version {version} of the model {name!r}"
+        super().__init__(f"{public}: {places}. Rename one of them", public=public)
 
 
 class ModelNotFound(MLBuffetError):
@@ -449,18 +350,14 @@ class ModelNotFound(MLBuffetError):
         self.name = name
         self.version = version
         self.versions = tuple(versions)
-        super().__init__(name, version, self.versions)
-
-    def __str__(self) -> str:
-        if self.version is None:
-            return f"there is no model {self.name!r}"
-        return f"there is no version {self.version} of the model {self.name!r}; there are: {_listed(self.versions)}"
+        sentence = f"there is no version {version} of the model {name!r}; there are: {_listed(self.versions)}"
+        super().__init__(f"there is no model {name!r}" if version is None else sentence)
 
 
 class ModelNotReady(MLBuffetError):
-    """The model is known and cannot answer (yet); ``reason`` says why, fit for a client.
+    """The model is known and cannot be called (yet); ``reason`` says why, fit for a client.
 
-    ``retry_after`` is in how many seconds it may; ``None`` where waiting is of no use.
+    ``retry_after`` is in how many seconds it may be ready; ``None`` where waiting is of no use.
     """
 
     def __init__(self, name: str, version: int, reason: str, retry_after: float | None = None) -> None:
@@ -468,14 +365,11 @@ class ModelNotReady(MLBuffetError):
         self.version = version
         self.reason = reason
         self.retry_after = retry_after
-        super().__init__(name, version, reason, retry_after)
-
-    def __str__(self) -> str:
-        return f"version {self.version} of the model {self.name!r} is not ready: {self.reason}"
+        super().__init__(f"version {version} of the model {name!r} is not ready: {reason}")
 
 
 class Overloaded(MLBuffetError):
-    """As many calls are ``running`` and ``waiting`` as one model may have."""
+    """A model has as many calls ``running`` and ``waiting`` as are allowed."""
 
     def __init__(self, running: int, waiting: int, model: str = "", version: int = 0) -> None:
         self.running = running
@@ -483,10 +377,7 @@ class Overloaded(MLBuffetError):
         self.model = model
         """Empty where it is not known yet."""
         self.version = version
-        super().__init__(running, waiting, model, version)
-
-    def __str__(self) -> str:
-        return f"the model is overloaded: {self.running} calls run and {self.waiting} wait; ask again a little later"
+        super().__init__(f"the model is overloaded: {running} calls run and {waiting} wait; ask again a little later")
 
 
 class DeadlineExceeded(MLBuffetError):
@@ -494,46 +385,31 @@ class DeadlineExceeded(MLBuffetError):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        super().__init__(seconds)
-
-    def __str__(self) -> str:
-        return f"the model did not answer within {self.seconds:g} seconds"
+        super().__init__(f"the model did not answer within {seconds:g} seconds")
 
 
 class UploadRefused(MLBuffetError):
-    """What was uploaded is not taken; ``problem`` says why, fit for a client."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
+    """An upload is refused; the message says why, fit for a client."""
 
 
 class UploadTooLarge(UploadRefused):
-    """What was uploaded, or what came of it, has more than ``limit`` bytes."""
+    """An upload, or its unpacked content, has more than ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"the upload is larger than {limit} bytes, which is the limit of this server (--max-upload)")
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.limit,)
-
 
 class NotChangeable(MLBuffetError):
-    """Clients cannot change this; ``problem`` says why and what to do, fit for a client."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
+    """Clients cannot change this; the message says why and what to do, fit for a client."""
 
 
 class StorageFailed(MLBuffetError):
-    """A change could not be stored, and did not happen; ``reason`` is what the system says."""
+    """A change could not be stored, and did not happen; ``reason`` is the system's message."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(reason)
-
-    def __str__(self) -> str:
-        return f"the change could not be stored, and was undone: {self.reason}"
+        super().__init__(f"the change could not be stored, and was undone: {reason}")
 
 
 class StorageFull(StorageFailed):
@@ -541,19 +417,15 @@ class StorageFull(StorageFailed):
 
 
 class RequestFailed(MLBuffetError):
-    """The server at ``url`` did not do what a command asked it; ``problem`` says why."""
+    """The server at ``url`` refused a command, or did not respond; ``problem`` says why."""
 
     def __init__(self, url: str, problem: str) -> None:
         self.url = url
         self.problem = problem
-        super().__init__(url, problem)
-
-    def __str__(self) -> str:
-        return f"the server at {self.url}: {self.problem}"
+        super().__init__(f"the server at {url}: {problem}")
 
 
 def _by_name(runtime: str) -> str:
-    """How a runtime is chosen, in Python, on the command line and for one model."""
     return f"runtime={runtime!r} in Python, --runtime {runtime} on the command line, runtime={runtime!r} in model.toml"
 
 

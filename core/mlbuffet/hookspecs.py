@@ -31,9 +31,9 @@ _import_seconds: ContextVar[dict[str, float]] = ContextVar("import_seconds")
 
 @contextmanager
 def importing(framework: str) -> Iterator[None]:
-    """Around the import of a ``framework`` in ``load``, so that its seconds are not taken for those of the model.
+    """Around the import of a ``framework`` in ``load``, so that its seconds are not counted as those of the model.
 
-    One thread at a time: where the import fails in one, another would see half of the module, and a wrong reason.
+    One thread at a time: where the import fails in one, another would see a part of the module, and a wrong reason.
     """
     with _import_locks.setdefault(framework, RLock()):
         begin = perf_counter()
@@ -46,7 +46,7 @@ def importing(framework: str) -> Iterator[None]:
 
 @contextmanager
 def import_seconds() -> Iterator[Mapping[str, float]]:
-    """How long plugins were `importing` each framework inside, filled in while they do."""
+    """The seconds for which plugins were `importing` each framework in this context, updated while they do."""
     seconds: dict[str, float] = {}
     token = _import_seconds.set(seconds)
     try:
@@ -68,7 +68,7 @@ class RuntimePlugin(Protocol):
 
     @hookspec(firstresult=True)
     def load(self, path: Path, options: Mapping[str, Any], confined: Path | None) -> Any:
-        """Load the artifact and return a handle that only this plugin looks into.
+        """Load the artifact and return a handle that only this plugin uses.
 
         ``confined`` is the folder whose ``model.toml`` gives the options: a file that they name and that is run must
         lie in or below it, or with the artifact. ``None`` where a program or a command line gives them, which may name
@@ -81,7 +81,7 @@ class RuntimePlugin(Protocol):
 
     @hookspec(firstresult=True)
     def signature(self, model: Any) -> Signatures:
-        """What the loaded ``model`` takes and gives; asked once after each load."""
+        """What the loaded ``model`` takes and gives; called once after each load."""
         ...
 
     @hookspec(firstresult=True)
@@ -102,8 +102,8 @@ class OptionalHooks(Protocol):
     def explain(self, path: Path) -> str | None:
         """Why ``path``, which this runtime knows and does not accept, cannot be served, and what to do instead.
 
-        Asked where no runtime accepts it; the sentence becomes a `LoadFailed`, so without paths in it. ``None`` for
-        what is not of this runtime's kind. As `accepts`, it looks at names and magic bytes alone.
+        Called where no runtime accepts it; the sentence becomes a `LoadFailed`, so it has no paths. ``None`` for what
+        is not of this runtime's kind. As `accepts`, it looks at names and magic bytes alone.
         """
         ...
 

@@ -33,7 +33,7 @@ def load(
         runtimes = installed_runtimes()
     if not place.is_dir():
         return load_artifact(place, runtimes, runtime, options or {})
-    from mlbuffet.repository.single import load_model  # here, for most programs load files
+    from mlbuffet.repository.single import load_model  # most programs load files, and need none of it
 
     with readable(place):
         return load_model(place, runtimes, runtime, options or {})

@@ -3,19 +3,21 @@
 import logging
 import signal
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact, check_files
-from mlbuffet.contents import stand_in
+from mlbuffet.contents import failed_download
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
+
+_REFUSED = "the runtime refused it"
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +33,15 @@ def load_artifact(
     check_artifact(path)
     try:
         return Model.load(runtimes.select(path, runtime), path, options, confined=confined)
-    except (LoadFailed, NoRuntime) as error:  # runtimes need not know what else may be wrong with files
+    except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
-        if isinstance(error, LoadFailed) and (reason := stand_in(path)):
+        if isinstance(error, LoadFailed) and (reason := failed_download(path)):
             raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
         raise
 
 
 class Model:
-    """A model that answers. Its methods may be called from several threads; it is a context manager that closes it."""
+    """A loaded model. Its methods may be called from several threads; as a context manager it closes itself."""
 
     def __init__(self, runtime: Runtime, path: Path, handle: Any, signatures: Signatures) -> None:
         self.runtime = runtime
@@ -52,13 +54,14 @@ class Model:
     @classmethod
     def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any], *, confined: Path | None = None) -> "Model":
         """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
-        handle = _at_load(runtime, path, lambda: runtime.hook("load")(path=path, options=options, confined=confined))
+        with _load_errors(runtime, path):
+            handle = runtime.hook("load")(path=path, options=options, confined=confined)
         try:
-            signatures = _at_load(runtime, path, lambda: runtime.hook("signature")(model=handle))
-            if not isinstance(signatures, Signatures):
-                raise _load_failed(
-                    runtime, path, f"its signature hook returned {type(signatures).__name__}, not Signatures"
-                )
+            with _load_errors(runtime, path):
+                signatures = runtime.hook("signature")(model=handle)
+                if not isinstance(signatures, Signatures):
+                    detail = f"its signature hook returned {type(signatures).__name__}, not Signatures"
+                    raise LoadFailed(_REFUSED, detail=detail)
         except MLBuffetError:
             _unload(runtime.hook("unload"), handle, path)
             raise
@@ -89,9 +92,10 @@ class Model:
         except MLBuffetError:
             raise
         except BaseException as error:
-            if _is_interrupt(error):
+            # Python's own response to Ctrl-C is for the program; a server handles Ctrl-C itself
+            if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 raise
-            declared.check_inputs(arrays)  # a shape that was let through is what it failed at
+            declared.check_inputs(arrays)  # an undeclared shape is the cause then
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
         return self._checked(results, name, declared, wanted)
 
@@ -103,16 +107,14 @@ class Model:
     def __enter__(self) -> "Model":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"<Model '{self.path}' on {self.runtime.name!r}: {', '.join(self.signatures)}>"
 
     def _checked(self, results: Any, name: str, declared: Signature, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """A runtime's answer held against its own signature: plugins are strangers."""
+        """The outputs of a plugin, which may not be as its signature declares."""
         if type(results) is not dict and not isinstance(results, Mapping):  # asking the ABC takes 0.3 us
             self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
         if results.keys() != declared.outputs.keys():
@@ -127,29 +129,28 @@ class Model:
                     f"its output {output!r} is {kind}, and its signature says an array of {spec.dtype}{bytes_wanted}",
                 )
             if spec.dtype.kind == "O":
-                self._check_text(name, output, array)
+                for one in array.flat:  # a loop is the fastest for a few texts
+                    if type(one) is not bytes:
+                        kind = type(one).__name__
+                        self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
         return {output: results[output] for output in wanted}
-
-    def _check_text(self, name: str, output: str, array: NDArray[Any]) -> None:
-        for one in array.flat:  # a loop is the fastest for a few texts
-            if type(one) is not bytes:
-                kind = type(one).__name__
-                self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
 
     def _fail(self, signature: str, detail: str) -> NoReturn:
         raise PredictFailed(self.runtime.name, signature, detail)
 
 
-def _at_load(runtime: Runtime, path: Path, call: Callable[[], Any]) -> Any:
-    """The result of a hook that takes part in loading; what it raises as the error that a caller gets."""
+@contextmanager
+def _load_errors(runtime: Runtime, path: Path) -> Iterator[None]:
+    """Raises what a hook raises while it loads ``path`` as an error for the caller."""
     try:
-        return call()
+        yield
     except LoadFailed as error:
         raise LoadFailed(error.reason, path=path, runtime=runtime.name, detail=error.detail) from error
     except MLBuffetError:
         raise
     except (Exception, SystemExit) as error:
-        raise _load_failed(runtime, path, f"{type(error).__name__}: {error}") from error
+        detail = f"{type(error).__name__}: {error}"
+        raise LoadFailed(_REFUSED, path=path, runtime=runtime.name, detail=detail) from error
 
 
 def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:
@@ -157,12 +158,3 @@ def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:
         unload(model=handle)
     except (Exception, SystemExit):
         logger.exception("the runtime failed to unload '%s'", path)
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    """Whether it may be Python's own answer to Ctrl-C, which is for the program; a server answers Ctrl-C itself."""
-    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def _load_failed(runtime: Runtime, path: Path, detail: str) -> LoadFailed:
-    return LoadFailed("the runtime refused it", path=path, runtime=runtime.name, detail=detail)

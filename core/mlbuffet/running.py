@@ -1,8 +1,8 @@
-"""What a process runs at each moment, in memory that outlives it: who survives a crash logs it.
+"""The calls that a process runs at each moment, in memory that outlives it, for the log of a crash.
 
-No code of Python runs in a process that crashes, or is killed. So each call into a runtime is noted in a file in memory
-before it begins, and another process reads that file: the supervisor that of a worker, and for a server of one process
-this file, run as a program that waits for the server's end. It imports next to nothing, so that it takes little memory.
+No Python code runs in a process that crashes or is killed. So each call into a runtime is noted in a file in memory
+before it begins, and another process reads that file: for a worker the supervisor, and for a server of one process
+this module, run as a program that waits for the server's end. It imports little, so that it takes little memory.
 """
 
 import faulthandler
@@ -18,48 +18,43 @@ from struct import Struct
 from typing import Any, TypeVar
 
 REQUEST_IDS: ContextVar[bytes] = ContextVar("request_ids", default=b"")
-"""The ids of the requests that this task or thread works for, with spaces between them."""
+"""The ids of the requests that this task or thread serves, with spaces between them."""
 
 _SLOT = 2048
 _NOTE = Struct(f"B{_SLOT - 1}s")
-"""Of a call: 1 while it runs, its head and the ids of its requests, cut off where they are longer."""
+"""A call: 1 while it runs, then its head and the ids of its requests, cut off where they are longer."""
 _SIZE = 8192 * _SLOT
-"""Of the notes; only pages that were written take memory. In the file, what faulthandler writes comes behind them."""
-_LAST = 1
-"""Which of the first words says in which slot the call is noted that returned last."""
-_LONGEST_SIGNATURE = 200
-_PATIENCE = 1.0
-"""Seconds in which the process that waits for a crash ends where there was none."""
+"""The size of all slots; only written pages take memory. In the file, the output of faulthandler follows them."""
+_LAST = 1  # the index of the word that holds the slot of the call that returned last
 
 T = TypeVar("T")
-Entry = tuple[str, dict[str, Any]]
-"""A line of the log: its message and the fields that it has as JSON."""
+Entry = tuple[str, dict[str, Any]]  # a line of the log: its message, and its fields where the log is JSON
 
 
 class RunningCalls:
-    """The calls under way in one process, a slot for each; the first says whether it ended well, and its last call."""
+    """The calls under way in one process, a slot for each; the first slot holds whether it ended well."""
 
     def __init__(self, file: int = -1) -> None:
         self._file = file
-        """-1 where nobody else is to read it."""
+        """-1 where no other process reads it."""
         self.memory = memoryview(mmap(file, _SIZE))
         self.words = self.memory.cast("Q")
         self.free = deque(range(_SIZE - _SLOT, 0, -_SLOT))
-        """Slots of which no call is noted: more than there can be threads; what returned last is used next."""
+        """Unused slots, more than there can be threads; the last that became free is used next."""
         self._monitor: Any = None
 
     @classmethod
     def shared(cls) -> "RunningCalls":
-        """Those that another process can read, where the system has a place for them."""
+        """Calls that another process can read, where the system has room for them."""
         try:
             file = file_in_memory("mlbuffet-running")
             os.ftruncate(file, _SIZE)
+            return cls(file)
         except OSError:
             return cls()
-        return cls(file)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For a process that is being started, which writes to the same memory."""
+        """For a child process, which writes to the same memory."""
         if self._file < 0:
             return RunningCalls, ()
         from multiprocessing.reduction import DupFd
@@ -67,24 +62,24 @@ class RunningCalls:
         return _received, (DupFd(self._file),)
 
     def of(self, model: str, version: int) -> "VersionCalls":
-        """Where the calls of one version of a model are noted."""
+        """The calls of one version of a model."""
         return VersionCalls(self, model, version)
 
     def note_good_end(self) -> None:
-        """What happens from now on is no crash; the process that waits for one ends."""
+        """Let what follows be no crash, and end the monitor."""
         self.memory[0] = 1
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
             from subprocess import TimeoutExpired
 
             lockf(self._file, LOCK_UN)
-            with suppress(TimeoutExpired):  # somebody has stopped it
-                monitor.wait(_PATIENCE)
+            with suppress(TimeoutExpired):  # it may be stopped
+                monitor.wait(timeout=1)
 
-    def speak_of_crashes(self, *, in_file: bool) -> None:
-        """At a crash Python shows on stderr, or ``in_file`` for who reads it, what each thread was doing.
+    def enable_faulthandler(self, *, in_file: bool) -> None:
+        """Dump the tracebacks of all threads at a crash, to stderr or ``in_file``.
 
-        Also where PYTHONFAULTHANDLER has asked for it, which writes to whatever the descriptor 2 is then.
+        Even where PYTHONFAULTHANDLER has done so, which writes to whatever the descriptor 2 is at the crash.
         """
         if in_file and self._file >= 0:
             os.lseek(self._file, _SIZE, os.SEEK_SET)
@@ -94,7 +89,7 @@ class RunningCalls:
                 faulthandler.enable(file=os.dup(2))
 
     def report(self, process: int) -> None:
-        """Log what ``process``, which has ended, was running, unless it ended well; and forget it."""
+        """Log what ``process``, which has ended, was running, unless it ended well; then close the file."""
         if self._file < 0:
             return
         import logging
@@ -106,13 +101,13 @@ class RunningCalls:
 
     @contextmanager
     def watched(self, *, as_json: bool) -> Iterator[None]:
-        """Have a process that outlives this one, unless this is the first of a container, log what it was running."""
+        """Start a monitor that logs what this process runs when it crashes, unless it is the first of a container."""
         if self._file < 0:
-            self.speak_of_crashes(in_file=False)
+            self.enable_faulthandler(in_file=False)
             yield
             return
         self._monitor = _monitor(self._file, as_json=as_json)
-        self.speak_of_crashes(in_file=as_json and self._monitor is not None and os.getpid() != 1)
+        self.enable_faulthandler(in_file=as_json and self._monitor is not None and os.getpid() != 1)
         try:
             yield
         finally:
@@ -120,7 +115,7 @@ class RunningCalls:
 
 
 class VersionCalls:
-    """Those of one version of a model."""
+    """The calls of one version of a model."""
 
     def __init__(self, calls: RunningCalls, model: str, version: int) -> None:
         self._calls = calls
@@ -128,18 +123,18 @@ class VersionCalls:
         self._version = version
 
     def run(self, activity: str, work: Callable[[], T]) -> T:
-        """What ``work`` gives, noted while it runs: the load of the version, or what ``activity`` says."""
+        """The result of ``work``, noted while it runs as ``activity``, such as the load of the version."""
         return self._noted(activity, lambda *_, **__: work(), {})(None)
 
     def noting(self, predict: Callable[..., T], signatures: Iterable[str], default: str | None) -> Callable[..., T]:
-        """``predict`` of the model, noted while it runs, with the requests for which it does."""
+        """``predict`` of the model, noted while it runs, with the ids of its requests."""
         heads: dict[str | None, bytes] = {name: self._head("predict", name) for name in signatures}
         if default is not None:
             heads[None] = heads[default]
         return self._noted("predict", predict, heads)
 
     def _noted(self, activity: str, work: Callable[..., T], heads: Mapping[str | None, bytes]) -> Callable[..., T]:
-        """``work``, noted with what ``heads`` has for its signature: in one function, as each request pays for it."""
+        """``work``, noted with the head of its signature: one function, for it is on the path of each request."""
         other, head_of, request_ids = self._head(activity), heads.get, REQUEST_IDS.get
         write, memory, words = _NOTE.pack_into, self._calls.memory, self._calls.words
         take, give = self._calls.free.pop, self._calls.free.append
@@ -154,16 +149,16 @@ class VersionCalls:
                 memory[slot] = 0
                 give(slot)
 
-        # so that faulthandler shows which model it is, which a process without a survivor needs
+        # so that faulthandler shows the model, for a process without a monitor
         name = f"{activity} of {self._model!r} (version {self._version})"
         noted.__code__ = noted.__code__.replace(co_name=name)
         return noted
 
     def _head(self, activity: str, signature: str = "") -> bytes:
-        """The beginning of a note; JSON has no line break, and no null."""
+        """The beginning of a note: JSON, in which there is no line break and no null."""
         import json
 
-        head = [activity, self._model, self._version, signature[:_LONGEST_SIGNATURE]]
+        head = [activity, self._model, self._version, signature[:200]]
         return json.dumps(head, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
@@ -183,12 +178,12 @@ def file_in_memory(name: str) -> int:
 
 
 def _monitor(file: int, *, as_json: bool) -> Any:
-    """The process that outlives this one, in a session of its own, which no Ctrl-C reaches; ``None`` without one."""
+    """Start the monitor in a session of its own, which no Ctrl-C reaches; ``None`` where that fails."""
     import subprocess
 
     command = [sys.executable, "-I", "-S", __file__, str(file), str(os.getpid()), "json" if as_json else "human"]
     with suppress(OSError):
-        lockf(file, LOCK_EX)  # a child of this process does not inherit it, as it would the end of a pipe
+        lockf(file, LOCK_EX)  # unlike the end of a pipe, children of this process do not inherit it
         return subprocess.Popen(  # noqa: S603 ours
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[file], start_new_session=True
         )
@@ -196,7 +191,7 @@ def _monitor(file: int, *, as_json: bool) -> Any:
 
 
 def _entries(file: int, process: int) -> list[Entry]:
-    """What is to be logged of a process that has ended: nothing where it ended well."""
+    """The lines to log of a process that has ended: none where it ended well."""
     if os.pread(file, 1, 0) == b"\1":
         return []
     entries: list[Entry] = []
@@ -227,27 +222,24 @@ def _entry(beginning: str, slot: bytes, process: int) -> Entry:
     return f"{beginning} {activity} of {model!r} ({which}){about}", {**fields, "request_ids": request_ids}
 
 
-def _survive(file: int, process: int, log_format: str) -> None:
-    """Wait for the end of ``process``, and say what it was running then, unless it ended well."""
+def _wait_and_report(file: int, process: int, log_format: str) -> None:
+    """Wait for the end of ``process``, and write what it was running, unless it ended well."""
+    import json
     import signal
+    from datetime import UTC, datetime
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends with the server
         signal.signal(number, signal.SIG_IGN)
     lockf(file, LOCK_EX)
     for message, fields in _entries(file, process):
-        line = _as_json(message, fields) if log_format == "json" else f"ERROR mlbuffet.running: {message}"
+        line = f"ERROR mlbuffet.running: {message}"
+        if log_format == "json":
+            time = datetime.now(UTC).isoformat(timespec="milliseconds")
+            record = {"time": time, "level": "ERROR", "logger": "mlbuffet.running", "message": message, **fields}
+            line = json.dumps(record)
         os.write(2, f"{line}\n".encode(errors="replace"))
 
 
-def _as_json(message: str, fields: dict[str, Any]) -> str:
-    """As the server's own lines are."""
-    import json
-    from datetime import UTC, datetime
-
-    time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"time": time, "level": "ERROR", "logger": "mlbuffet.running", "message": message, **fields})
-
-
 if __name__ == "__main__":
-    with suppress(OSError):  # nobody reads stderr any more
-        _survive(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    with suppress(OSError):  # stderr may be closed
+        _wait_and_report(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

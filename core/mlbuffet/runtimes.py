@@ -14,7 +14,7 @@ from typing import Any
 import pluggy
 
 from mlbuffet.artifact import visible
-from mlbuffet.contents import recognized, stand_in
+from mlbuffet.contents import failed_download, known_problem
 from mlbuffet.errors import (
     AmbiguousRuntime,
     DuplicateRuntime,
@@ -29,19 +29,11 @@ from mlbuffet.errors import (
 )
 from mlbuffet.hookspecs import PROJECT, OptionalHooks, RuntimePlugin
 
-REQUIRED_HOOKS = ("accepts", "load", "signature", "predict")
-HOOKS = {
-    name: hook
-    for specification in (RuntimePlugin, OptionalHooks)
-    for name, hook in vars(specification).items()
-    if not name.startswith("_")
-}
-
 logger = logging.getLogger(__name__)
 
 
 class Runtime:
-    """One registered runtime: a plugin under its name, its hooks bound without those of its rivals."""
+    """One registered runtime: a plugin under its name, and its hooks."""
 
     def __init__(
         self, name: str, plugin: object, hook: Callable[[str], Callable[..., Any]], entry_point: EntryPoint | None
@@ -54,25 +46,24 @@ class Runtime:
         self.platform: str = getattr(plugin, "platform", name)
         self.takes_any_shape: bool = getattr(plugin, "takes_any_shape", False)
         self.hook = hook
-        """The hook of a name as this runtime alone implements it, wrapped by what wraps it."""
+        """Gives a hook by its name, as this plugin implements it, with the wrappers of others."""
 
     @property
     def description(self) -> str:
-        """What the runtime accepts, in its own words: the first line of a docstring of the plugin."""
+        """What the runtime accepts: the first line of a docstring of the plugin."""
         text = inspect.getdoc(getattr(self.plugin, "accepts", None)) or inspect.getdoc(self.plugin) or ""
         return text.partition("\n")[0]
 
     def accepts(self, path: Path) -> bool:
         """Whether the runtime says that ``path`` is its artifact; a plugin that raises says no."""
-        return bool(self._asked("accepts", path))
+        return bool(self._call("accepts", path))
 
     def explain(self, path: Path) -> str | None:
-        """Why ``path`` is of the runtime's kind and yet cannot be served; ``None`` where it has nothing to say."""
-        reason = self._asked("explain", path)
+        """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""
+        reason = self._call("explain", path)
         return reason if isinstance(reason, str) else None
 
-    def _asked(self, hook: str, path: Path) -> Any:
-        """What a hook says of ``path``; None where it raises."""
+    def _call(self, hook: str, path: Path) -> Any:
         try:
             return self.hook(hook)(path=path)
         except Exception as error:
@@ -102,10 +93,10 @@ class Runtimes:
         self._manager.add_hookspecs(OptionalHooks)
 
     def discover(self) -> None:
-        """Register the plugin of every entry point of the group ``mlbuffet`` that was not met before.
+        """Register the plugin of every new entry point of the group ``mlbuffet``.
 
         One by one (`load_setuptools_entrypoints` stops at the first that fails): a plugin that cannot be imported or
-        registered is noted in ``broken`` and the others are unharmed.
+        registered is noted in ``broken``.
         """
         for entry_point in entry_points(group=PROJECT):
             if entry_point in self._discovered:
@@ -144,10 +135,10 @@ class Runtimes:
             case []:
                 raise self._refusal(path)
             case several:
-                raise AmbiguousRuntime(path, [candidate.name for candidate in several])
+                raise AmbiguousRuntime(path, map(str, several))
 
     def _several_in(self, path: Path, chosen: Runtime) -> list[Path]:
-        """The artifacts in a folder that ``chosen`` takes for the one in it, where another runtime sees one as well."""
+        """The artifacts in a folder that ``chosen`` accepts for one of them, where another runtime accepts one too."""
         inside = _inside(path)
         if not any(chosen.accepts(child) for child in inside):
             return []
@@ -156,14 +147,14 @@ class Runtimes:
 
     def _refusal(self, path: Path) -> MLBuffetError:
         """Why ``path``, which no runtime accepts, cannot be loaded."""
-        if reason := stand_in(path):
+        if reason := failed_download(path):
             return NoRuntime(path, self._runtimes, self.broken, reason)
         for candidate in self:
             if reason := candidate.explain(path):
                 return LoadFailed(reason, path=path, runtime=candidate.name)
         if inside := [child for child in _inside(path) if self._holds_artifact(child)]:
             return NotOneArtifact(path, inside, self._runtimes, self.broken)
-        return NoRuntime(path, self._runtimes, self.broken, recognized(path))
+        return NoRuntime(path, self._runtimes, self.broken, known_problem(path))
 
     def _holds_artifact(self, path: Path, depth: int = 2) -> bool:
         """Whether ``path`` is an artifact, or a folder with one in it: a folder of versions, or of models."""
@@ -191,7 +182,7 @@ class Runtimes:
         self._manager.register(instance, name)
         try:
             implemented = self._implemented(instance)
-            missing = [hook for hook in REQUIRED_HOOKS if hook not in implemented]
+            missing = [hook for hook in ("accepts", "load", "signature", "predict") if hook not in implemented]
             if missing and (implemented or not self._manager.get_hookcallers(instance)):
                 raise IncompleteRuntime(name, missing)
         except Exception:
@@ -201,8 +192,9 @@ class Runtimes:
             self._runtimes[name] = Runtime(name, instance, lambda hook: self._bind(instance, hook), entry_point)
 
     def _check_hooks(self, plugin: object, name: str) -> None:
-        """Before pluggy does it, whose messages do not say what there is instead."""
-        hooks = {hook: arguments_of(specification) for hook, specification in HOOKS.items()}
+        """Before pluggy does it, whose messages do not name what is allowed."""
+        specified = {**vars(RuntimePlugin), **vars(OptionalHooks)}
+        hooks = {hook: _arguments(function) for hook, function in specified.items() if not hook.startswith("_")}
         for attribute in dir(plugin):
             implementation = self._manager.parse_hookimpl_opts(plugin, attribute)
             if implementation is None or implementation["optionalhook"]:
@@ -213,12 +205,9 @@ class Runtimes:
                 raise InvalidHook(name, f"there is no hook {hook!r}", f"the hooks are {', '.join(hooks)}")
             if inspect.iscoroutinefunction(function):
                 raise InvalidHook(name, f"its hook {hook!r} is a coroutine function", "write it as def, not async def")
-            if unknown := [argument for argument in arguments_of(function) if argument not in hooks[hook]]:
-                raise InvalidHook(
-                    name,
-                    f"its hook {hook!r} has the argument {unknown[0]!r}",
-                    f"the arguments are {', '.join(hooks[hook])}, by these names",
-                )
+            if unknown := [argument for argument in _arguments(function) if argument not in hooks[hook]]:
+                instead = f"the arguments are {', '.join(hooks[hook])}, by these names"
+                raise InvalidHook(name, f"its hook {hook!r} has the argument {unknown[0]!r}", instead)
 
     def _implemented(self, plugin: object) -> set[str]:
         return {
@@ -230,71 +219,61 @@ class Runtimes:
 
     def _bind(self, plugin: object, hook: str) -> Callable[..., Any]:
         """The method of ``plugin`` itself where nothing wraps it: 0.1 us a call instead of 3.5-9 us through pluggy."""
-        rivals = [rival.plugin for rival in self if rival.plugin is not plugin]
-        caller = self._manager.subset_hook_caller(hook, rivals)
+        others = [other.plugin for other in self if other.plugin is not plugin]
+        caller = self._manager.subset_hook_caller(hook, others)
         match caller.get_hookimpls():
             case [alone] if caller.spec and alone.plugin is plugin:
-                return _called_directly(alone, caller.spec.argnames)
+                taken, function = alone.argnames, alone.function
+                if set(taken) == set(caller.spec.argnames):
+                    return function
+                return lambda **given: function(**{name: given[name] for name in taken})
         return caller
 
 
 def installed_runtimes() -> Runtimes:
-    """The runtimes that are installed as packages; who gets them does not add to them.
+    """The runtimes that are installed as packages; the result is shared, and must not be changed.
 
     They are looked for once a process, and again after the installed distributions changed or while one is broken,
     because its author may be mending it.
     """
-    installation = _installation()
-    found = _found_in(installation)
+    found = _found_in(_installation())
     if found.broken:
         _found_in.cache_clear()
     return found
 
 
 @lru_cache(maxsize=1)
-def _found_in(installation: tuple[tuple[str, int], ...]) -> Runtimes:  # noqa: ARG001 what the result is kept for
+def _found_in(installation: tuple[tuple[str, int], ...]) -> Runtimes:  # noqa: ARG001 the key of the cache
     found = Runtimes()
     found.discover()
     return found
 
 
 def _installation() -> tuple[tuple[str, int], ...]:
-    """What changes when a distribution comes or goes: importlib.metadata looks at the same to keep what it found."""
-    return tuple((place, _changed_at(place)) for place in sys.path)
-
-
-def _changed_at(place: str) -> int:
-    try:
-        return Path(place).stat().st_mtime_ns
-    except (OSError, ValueError):
-        return 0
+    """The times at which the places of ``sys.path`` were changed, by which importlib.metadata keeps its cache too."""
+    times = []
+    for place in sys.path:
+        with suppress(OSError, ValueError):
+            times.append((place, Path(place).stat().st_mtime_ns))
+    return tuple(times)
 
 
 def _inside(path: Path) -> list[Path]:
-    """What lies in a folder that may be looked into."""
+    """The content of a folder that may be read."""
     with suppress(OSError):
         return visible(path) if path.is_dir() else []
     return []
 
 
 def address_of(plugin: object) -> str:
-    """Where an entry point would find the plugin: ``module`` or ``module:Class``."""
+    """The plugin as the object of an entry point: ``module`` or ``module:Class``."""
     if isinstance(plugin, types.ModuleType):
         return plugin.__name__
     kind = plugin if isinstance(plugin, type) else type(plugin)
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def arguments_of(function: Callable[..., Any]) -> list[str]:
-    """The names of the arguments that a caller must give, without ``self``."""
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """The names of the required arguments, without ``self``."""
     parameters = inspect.signature(function).parameters.values()
     return [one.name for one in parameters if one.default is one.empty and one.name != "self"]
-
-
-def _called_directly(implementation: pluggy.HookImpl, arguments: tuple[str, ...]) -> Callable[..., Any]:
-    """The function of an implementation, to be called with all arguments of its hook even where it takes only some."""
-    function: Callable[..., Any] = implementation.function
-    if set(implementation.argnames) == set(arguments):
-        return function
-    wanted = implementation.argnames
-    return lambda **given: function(**{name: given[name] for name in wanted})

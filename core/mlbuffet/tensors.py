@@ -1,4 +1,4 @@
-"""Named tensors, and the signatures that say which of them a model takes and gives."""
+"""Named tensors, and the signatures that declare which of them a model takes and gives."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,9 +43,8 @@ class TensorSpec:
     ) -> None:
         exact = _native(np.dtype(dtype))
         if exact.kind not in "biufcO" and not is_small(exact):
-            raise ValueError(
-                f"tensor {name!r}: {exact} is not the dtype of a tensor; text and bytes are declared as object"
-            )
+            problem = f"{exact} is not the dtype of a tensor; text and bytes are declared as object"
+            raise ValueError(f"tensor {name!r}: {problem}")
         if type(name) is not str or type(wire_name or "") is not str:
             raise TypeError(f"the names of a tensor are text, not {name!r} and {wire_name!r}")
         dimensions = None if shape is None else tuple(shape)
@@ -67,7 +66,12 @@ class TensorSpec:
         """
         array = value if type(value) is np.ndarray else self._array(value)
         if array.dtype is not self.dtype and array.dtype != self.dtype:  # built-in dtypes are singletons
-            array = self._exact(array)
+            if self.dtype.kind == "O" and array.dtype.kind in "SUT":
+                array = array.astype(object)
+            elif _native(array.dtype) == self.dtype:
+                array = array.astype(self.dtype)
+            else:
+                raise wrong_dtype(self.name, array, self.dtype)
         if not any_shape and not self.accepts_shape(array.shape):
             shape = shape_text(array.shape)
             raise InvalidInput(f"input {self.name!r} has shape {shape}; the model takes {shape_text(self.shape)}")
@@ -98,13 +102,6 @@ class TensorSpec:
             raise InvalidInput(f"input {self.name!r} is a {type(value).__name__}; the model takes {self}")
         return array
 
-    def _exact(self, array: NDArray[Any]) -> NDArray[Any]:
-        if self.dtype.kind == "O" and array.dtype.kind in "SUT":
-            return array.astype(object)
-        if _native(array.dtype) == self.dtype:
-            return array.astype(self.dtype)
-        raise wrong_dtype(self.name, array, self.dtype)
-
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -133,7 +130,7 @@ class Signature:
 
     @classmethod
     def of_variants(cls, variants: Iterable["Signature"]) -> "Signature":
-        """One signature for several that differ in dtypes and shapes alone; the first that takes a call answers it."""
+        """One signature for several that differ in dtypes and shapes alone; a call uses the first that it fits."""
         several = tuple(variants)
         first = several[0]
         if any(list(first.inputs) != list(one.inputs) or list(first.outputs) != list(one.outputs) for one in several):
@@ -154,18 +151,18 @@ class Signature:
     def first_that(self, attempt: Callable[["Signature"], T]) -> tuple["Signature", T]:
         """The first variant for which ``attempt`` raises no `InvalidInput`, and its result.
 
-        Where it raises for all, the first one's error says what the others take.
+        Where it raises for all, the first error is raised, with what the others take.
         """
-        refusals: list[InvalidInput] = []
-        for variant in self.variants or (self,):
+        if not self.variants:
+            return self, attempt(self)
+        errors: list[InvalidInput] = []
+        for variant in self.variants:
             try:
                 return variant, attempt(variant)
             except InvalidInput as error:
-                refusals.append(error)
-        if not self.variants:
-            raise refusals[0]
+                errors.append(error)
         others = "; or ".join(specs_text(variant.inputs) for variant in self.variants[1:])
-        raise InvalidInput(f"{refusals[0]}; or {others}") from refusals[0]
+        raise InvalidInput(f"{errors[0]}; or {others}") from errors[0]
 
     def check_inputs(self, values: Mapping[str, Any], *, any_shape: bool = False) -> dict[str, NDArray[Any]]:
         """The arrays of a call in declared order, or `InvalidInput`: every input, no other, each as declared.
@@ -195,10 +192,11 @@ class Signature:
 
 
 class Signatures(Mapping[str, Signature]):
-    """The signatures of a model by name, in order; ``default`` is the one that answers when a call names none.
+    """The signatures of a model by name, in order; ``default`` is that of a call that names none.
 
-    ``default_reason`` says why that one does, or why none does and what to do; ``mlbuffet inspect`` shows it, and so
-    does the error of a call that names none where there is no default. Without paths and text of other libraries.
+    ``default_reason`` says why it is the default, or why there is none and what to do; ``mlbuffet inspect`` shows it,
+    and so does the error of a call that names none where there is no default. Without paths and text of other
+    libraries.
     """
 
     __slots__ = ("_by_name", "default", "default_reason")
@@ -217,7 +215,7 @@ class Signatures(Mapping[str, Signature]):
         self.default_reason = default_reason
 
     def resolve(self, name: str | None) -> str:
-        """The signature that answers a call that names ``name``, or names none; else `UnknownSignature`."""
+        """The signature of a call that names ``name``, or none. Raises `UnknownSignature`."""
         chosen = self.default if name is None else name
         if chosen is None or chosen not in self._by_name:
             raise UnknownSignature(name, self._by_name, self.default_reason if name is None else "")
@@ -237,20 +235,12 @@ class Signatures(Mapping[str, Signature]):
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """``dtype`` in the byte order of this machine; numpy's ``StringDType`` has none."""
+    """In the byte order of this machine; numpy's ``StringDType`` has none."""
     return dtype if dtype.kind == "T" else dtype.newbyteorder("=")
 
 
-def size_of(tensors: Tensors) -> int:
-    """The bytes of all elements, those of texts themselves."""
-    size = 0
-    for array in tensors.values():
-        size += sum(map(len, array.flat)) if array.dtype.kind == "O" else array.nbytes
-    return size
-
-
 def rough_size(tensors: Tensors) -> int:
-    """`size_of`, estimated where there are many texts, whose lengths take long to add up."""
+    """The bytes of all elements and texts, estimated where there are more than 512 texts."""
     size = 0
     for array in tensors.values():
         step = array.size // 512 + 1
@@ -260,9 +250,7 @@ def rough_size(tensors: Tensors) -> int:
 
 def shape_text(shape: Shape) -> str:
     """``shape`` as messages and tables show it: ``(any, 4)``, ``(3,)``, ``()``, ``any rank``."""
-    if shape is None:
-        return "any rank"
-    return str(tuple(shape)).replace("None", "any")
+    return "any rank" if shape is None else str(tuple(shape)).replace("None", "any")
 
 
 def specs_text(specs: Mapping[str, TensorSpec]) -> str:

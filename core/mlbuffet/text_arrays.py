@@ -22,13 +22,18 @@ def bytes_of_text(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def bytes_array(elements: Sequence[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """A flat array of the elements of the input ``name``, which has that ``shape``; as above."""
+    """A flat array of the elements of the input ``name`` of ``shape``; as above."""
     encoded = np.empty(len(elements), object)
     try:
         encoded[:] = [element.encode() if isinstance(element, str) else _plain(element) for element in elements]
     except (TypeError, UnicodeEncodeError):
         raise _refusal(elements, shape, name) from None
     return encoded
+
+
+def place_in(shape: tuple[int, ...], position: int) -> str:
+    """`` at [0, 2]``, for the element at a flat ``position``; nothing for a scalar."""
+    return f" at {[int(index) for index in np.unravel_index(position, shape)]}" if shape else ""
 
 
 def _plain(element: Any) -> bytes:
@@ -42,7 +47,7 @@ def _plain(element: Any) -> bytes:
 def _refusal(elements: Sequence[Any], shape: tuple[int, ...], name: str) -> InvalidInput:
     position = next(index for index, element in enumerate(elements) if not _is_text(element))
     wrong = elements[position]
-    where = f" at {[int(index) for index in np.unravel_index(position, shape)]}" if shape else ""
+    where = place_in(shape, position)
     if isinstance(wrong, str):
         return InvalidInput(f"input {name!r} holds text{where} that is not valid Unicode (a lone surrogate)")
     return InvalidInput(

@@ -3,13 +3,11 @@
 import re
 from pathlib import Path
 
-from mlbuffet.artifact import is_folder, leads_nowhere
+from mlbuffet.artifact import is_broken_link, is_folder
 from mlbuffet.errors import InvalidInput
 
 LARGEST = 2**63 - 1
-PATTERN = "(0|[1-9][0-9]{0,18})"
-"""A number as addresses have it."""
-_ADDRESS = re.compile(PATTERN)
+PATTERN = "(0|[1-9][0-9]{0,18})"  # a number as addresses have it
 
 
 def version_number(digits: str) -> int | None:
@@ -23,7 +21,7 @@ def version_number(digits: str) -> int | None:
 
 def version_in_address(text: str, besides: str = "") -> int:
     """The number in an address, where each has one way to be written. Raises `InvalidInput`."""
-    number = version_number(text) if _ADDRESS.fullmatch(text) else None
+    number = version_number(text) if re.fullmatch(PATTERN, text) else None
     if number is None:
         raise InvalidInput(f"{text!r} is not a version; versions are whole numbers from 0 to {LARGEST}{besides}")
     return number
@@ -35,5 +33,5 @@ def numbered_folders(folder: Path) -> list[tuple[int, Path]]:
     return sorted(
         (number, child)
         for number, child in numbers
-        if number is not None and is_folder(child) and not leads_nowhere(child)
+        if number is not None and is_folder(child) and not is_broken_link(child)
     )

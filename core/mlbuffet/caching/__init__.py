@@ -1,4 +1,4 @@
-"""Answers that are kept: a call that was answered before need not reach its model again."""
+"""A cache of predictions: a call that was answered before need not reach its model again."""
 
 from mlbuffet.caching.cache import PredictionCache
 from mlbuffet.caching.key import Question

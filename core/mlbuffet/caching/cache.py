@@ -1,4 +1,4 @@
-"""From a question to its answer, of which equal ones under way at once are one."""
+"""A cache of predictions, in which equal questions at once are computed once."""
 
 import time
 from collections import Counter
@@ -17,38 +17,33 @@ T = TypeVar("T")
 
 
 class PredictionCache:
-    """Looks in the memory of this process, then in Redis if there is one, before a model computes.
-
-    For one event loop.
-    """
+    """Outputs in the memory of this process, and in Redis if there is one; for one event loop."""
 
     def __init__(self, memory: MemoryCache, redis: RedisCache | None = None) -> None:
         self.memory = memory
         self.redis = redis
         self.hits = Counter[str]()
-        """By model, how many calls it was spared."""
+        """By model, how many calls were answered from the cache."""
         self.misses = Counter[str]()
-        """By model, how many calls it computed."""
+        """By model, how many calls were computed."""
         self._flights = SingleFlight[Prediction]()
 
     def start(self) -> None:
-        """Begin, on the event loop that runs."""
+        """Connect to Redis, on the event loop that runs."""
         if self.redis is not None:
             self.redis.start()
 
     async def close(self) -> None:
-        """End what runs in the background."""
+        """Disconnect from Redis."""
         if self.redis is not None:
             await self.redis.close()
 
     def kept(self, question: Question) -> Prediction | None:
         """The answer in the memory of this process, without waiting."""
-        begin = perf_counter_ns()
-        outputs = self.memory.get(question.key)
-        if outputs is None:
-            return None
-        self.hits[question.model] += 1
-        return Prediction(outputs, lookup=perf_counter_ns() - begin)
+        found = self._in_memory(question, perf_counter_ns())
+        if found is not None:
+            self.hits[question.model] += 1
+        return found
 
     async def answer(
         self,
@@ -56,15 +51,23 @@ class PredictionCache:
         lease: Callable[[], AbstractContextManager[T]],
         compute: Callable[[T], Awaitable[Prediction]],
     ) -> Prediction:
-        """The answer that is kept elsewhere, or that of ``compute``, which is kept then; raises what that raises.
+        """The answer in Redis, or that of ``compute``, which is then cached; raises what ``compute`` raises.
 
-        Computing may outlive the caller, for others who ask the same: ``lease`` gives what it needs for so long.
+        The computation may outlive the caller, where others wait for it: ``lease`` holds what it needs.
         """
         begin = perf_counter_ns()
 
         async def find_or_compute() -> Prediction:
             with lease() as leased:
-                return await self._found(question, begin) or await self._computed(question, begin, compute(leased))
+                if found := await self._found(question, begin):
+                    return found
+                lookup = perf_counter_ns() - begin
+                answer = await compute(leased)
+                until = time.time() + question.seconds
+                self.memory.put(question.key, answer.outputs, until)
+                if self.redis is not None:
+                    self.redis.put(question, answer.outputs, until)
+                return answer._replace(lookup=lookup)
 
         shared = question.key in self._flights
         answer = await self._flights.run(question.key, find_or_compute)
@@ -74,21 +77,16 @@ class PredictionCache:
         return answer
 
     async def _found(self, question: Question, begin: int) -> Prediction | None:
-        """The answer in memory, where it may have come to since the caller asked, or in Redis."""
-        if (kept := self.memory.get(question.key)) is not None:
-            return Prediction(kept, lookup=perf_counter_ns() - begin)
-        found = await self.redis.get(question) if self.redis is not None else None
+        """The answer in memory, where it may have come to since `kept` was called, or in Redis."""
+        kept = self._in_memory(question, begin)
+        if kept is not None or self.redis is None:
+            return kept
+        found = await self.redis.get(question)
         if found is None:
             return None
-        outputs, until = found
-        self.memory.put(question.key, outputs, until)
-        return Prediction(outputs, lookup=perf_counter_ns() - begin)
+        self.memory.put(question.key, *found)
+        return Prediction(found[0], lookup=perf_counter_ns() - begin)
 
-    async def _computed(self, question: Question, begin: int, computing: Awaitable[Prediction]) -> Prediction:
-        lookup = perf_counter_ns() - begin
-        answer = await computing
-        until = time.time() + question.seconds
-        self.memory.put(question.key, answer.outputs, until)
-        if self.redis is not None:
-            self.redis.put(question, answer.outputs, until)
-        return answer._replace(lookup=lookup)
+    def _in_memory(self, question: Question, begin: int) -> Prediction | None:
+        outputs = self.memory.get(question.key)
+        return None if outputs is None else Prediction(outputs, lookup=perf_counter_ns() - begin)

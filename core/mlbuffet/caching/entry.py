@@ -1,7 +1,7 @@
-"""An answer as bytes that other servers read, and that anyone may have written."""
+"""Outputs as bytes in Redis, which other servers read, and which anyone may have written."""
 
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -10,66 +10,49 @@ from numpy.typing import NDArray
 from mlbuffet.caching.key import Question, bytes_of
 from mlbuffet.tensors import Tensors, TensorSpec
 
-
-class StoredArray(msgspec.Struct, array_like=True):
-    """One output."""
-
-    name: str
-    dtype: str
-    shape: list[int]
-    elements: bytes | list[bytes]
-
-
-class StoredAnswer(msgspec.Struct, array_like=True):
-    """The outputs for one key; it holds its key, so that it is of no use under another."""
-
-    key: bytes
-    until: float
-    outputs: list[StoredArray]
-
-
-_DECODER = msgspec.msgpack.Decoder(StoredAnswer)
+_Stored: TypeAlias = tuple[str, str, list[int], bytes | list[bytes]]
+"""One output: its name, dtype, shape and elements."""
+_DECODER = msgspec.msgpack.Decoder(tuple[bytes, float, list[_Stored]])
 
 
 def encode_answer(question: Question, outputs: Tensors, until: float) -> bytes:
-    """``outputs`` and the moment until which they count, as MessagePack; numbers are little-endian."""
-    stored = [_stored(name, array) for name, array in outputs.items()]
-    return msgspec.msgpack.encode(StoredAnswer(question.key, until, stored))
+    """``outputs`` and the time until which they are valid, as MessagePack; numbers are little-endian.
+
+    It begins with the key, so that it is not valid under another.
+    """
+    return msgspec.msgpack.encode((question.key, until, [_stored(name, array) for name, array in outputs.items()]))
 
 
 def decode_answer(data: bytes, question: Question, now: float) -> tuple[dict[str, NDArray[Any]], float] | None:
-    """The outputs that answer ``question`` and until when; ``None`` for whatever is not exactly that."""
+    """The outputs that answer ``question``, and until when; ``None`` for any other content."""
     try:
-        stored = _DECODER.decode(data)
+        key, valid_until, stored = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    until = min(stored.until, now + question.seconds)  # clocks differ
-    if stored.key != question.key or not now < until or [one.name for one in stored.outputs] != list(question.outputs):
+    until = min(valid_until, now + question.seconds)  # clocks differ
+    if key != question.key or not now < until or [name for name, *_ in stored] != list(question.outputs):
         return None
     try:
-        return {one.name: _array(one, question.outputs[one.name]) for one in stored.outputs}, until
+        return {one[0]: _array(one, question.outputs[one[0]]) for one in stored}, until
     except (ValueError, OverflowError):
         return None
 
 
-def _stored(name: str, array: NDArray[Any]) -> StoredArray:
+def _stored(name: str, array: NDArray[Any]) -> _Stored:
     if array.dtype.kind == "O":
-        return StoredArray(name, "bytes", list(array.shape), list(array.flat))
+        return name, "bytes", list(array.shape), list(array.flat)
     plain = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return StoredArray(name, array.dtype.name, list(array.shape), bytes(bytes_of(plain)))
+    return name, array.dtype.name, list(array.shape), bytes(bytes_of(plain))
 
 
-def _array(stored: StoredArray, spec: TensorSpec) -> NDArray[Any]:
-    """The array, where ``spec`` declares it and its elements are as many as its shape says; else ``ValueError``."""
-    shape, elements, is_text = stored.shape, stored.elements, spec.dtype.kind == "O"
-    is_declared = stored.dtype == ("bytes" if is_text else spec.dtype.name) and spec.accepts_shape(shape)
+def _array(stored: _Stored, spec: TensorSpec) -> NDArray[Any]:
+    """The array, if its dtype, shape and elements are as ``spec`` declares. Raises ``ValueError``."""
+    _, dtype, shape, elements = stored
+    is_text = spec.dtype.kind == "O"
+    is_declared = dtype == ("bytes" if is_text else spec.dtype.name) and spec.accepts_shape(shape)
     size = prod(shape) * (1 if is_text else spec.dtype.itemsize)
-    if (
-        not is_declared
-        or isinstance(elements, list) is not is_text
-        or len(elements) != size
-        or min(shape, default=0) < 0
-    ):
+    is_whole = isinstance(elements, list) is is_text and len(elements) == size and min(shape, default=0) >= 0
+    if not (is_declared and is_whole):
         raise ValueError("another tensor")
     if spec.dtype.kind == "b" and max(elements, default=0) not in (0, 1):
         raise ValueError("a byte that is no bool")

@@ -1,4 +1,4 @@
-"""What a call asks, and the key under which its answer is kept."""
+"""A call of a model, and the key under which its outputs are cached."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from mlbuffet.tensors import Tensors, TensorSpec
 
 _LONG = (np.dtype(np.longdouble), np.dtype(np.clongdouble))
-_LONG_SIZE = _LONG[0].itemsize
-_USED = 10
 _PADDED = np.finfo(np.longdouble).nmant == 63
-"""Whether a long double is that of Intel: its other bytes hold whatever was in the memory before."""
+"""Whether a long double is that of Intel, of which the bytes after the tenth hold whatever was in memory before."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,14 @@ class Question:
     """The digest of what the model was loaded from."""
     signature: str
     outputs: Mapping[str, TensorSpec]
-    """Those that are wanted, in that order."""
+    """The requested outputs, in that order."""
     inputs: Tensors
     seconds: float
-    """How long the answer may be kept."""
+    """How long the outputs may be cached."""
 
     @cached_property
     def key(self) -> bytes:
-        """The same for the same call of the same content, and for no other: every part is preceded by its length."""
+        """Equal for equal calls of the same content alone: every part is preceded by its length."""
         digest = sha256()
         for part in self._parts():
             digest.update(len(part).to_bytes(8, "little"))
@@ -56,15 +54,15 @@ class Question:
 
 
 def bytes_of(array: NDArray[Any]) -> memoryview:
-    """The elements of an array, row-major, without a copy where its memory is that already."""
+    """The elements of an array, row-major, without a copy where they are so in memory."""
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if _PADDED and array.dtype in _LONG:
         raw = raw.copy()
-        raw.reshape(-1, _LONG_SIZE)[:, _USED:] = 0
+        raw.reshape(-1, _LONG[0].itemsize)[:, 10:] = 0
     return raw.data
 
 
 def _listed(parts: Sequence[bytes]) -> Iterator[bytes]:
-    """How many parts there are, and each."""
+    """The number of parts, and each."""
     yield len(parts).to_bytes(8, "little")
     yield from parts

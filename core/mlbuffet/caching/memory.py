@@ -1,4 +1,4 @@
-"""Answers in the memory of this process."""
+"""A cache in the memory of this process."""
 
 import time
 from collections import OrderedDict
@@ -11,21 +11,15 @@ from numpy.typing import NDArray
 from mlbuffet.tensors import Tensors
 
 CAPACITY = 128 * 2**20
-ENTRY_BYTES = 600
-"""What an entry takes besides its arrays, and ..."""
-ARRAY_BYTES = 250
-"""... each of its arrays besides its elements, and ..."""
-TEXT_BYTES = 41
-"""... each text besides its bytes."""
 
 
 class MemoryCache:
-    """Outputs by key, within ``capacity`` bytes: the least recently used make room. For one thread."""
+    """Outputs by key, within ``capacity`` bytes; the least recently used are evicted. For one thread."""
 
     def __init__(self, capacity: int = CAPACITY, now: Callable[[], float] = time.time) -> None:
         self.capacity = capacity
         self.size = 0
-        """The bytes of all that is kept."""
+        """In bytes."""
         self._now = now
         self._entries: OrderedDict[bytes, tuple[dict[str, NDArray[Any]], int, float]] = OrderedDict()
 
@@ -50,7 +44,11 @@ class MemoryCache:
             self._drop(key)
         while self.size + size > self.capacity:
             self._drop(next(iter(self._entries)))
-        self._entries[key] = ({name: _owned(array) for name, array in outputs.items()}, size, until)
+        # a runtime may reuse the memory of its outputs, or have returned a view of something large
+        copies = {name: np.array(array, order="C") for name, array in outputs.items()}
+        for copy in copies.values():
+            copy.flags.writeable = False
+        self._entries[key] = (copies, size, until)
         self.size += size
 
     def __len__(self) -> int:
@@ -62,16 +60,9 @@ class MemoryCache:
 
 
 def size_of(outputs: Tensors) -> int:
-    """About how many bytes an entry of ``outputs`` takes."""
+    """The estimated bytes of an entry of ``outputs``."""
     elements = sum(
-        sum(len(text) + TEXT_BYTES for text in array.flat) if array.dtype.kind == "O" else array.nbytes
+        sum(len(text) + 41 for text in array.flat) if array.dtype.kind == "O" else array.nbytes
         for array in outputs.values()
     )
-    return ENTRY_BYTES + ARRAY_BYTES * len(outputs) + elements
-
-
-def _owned(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy: a runtime may go on with the memory of what it gave, or have given a view of something large."""
-    copy = np.array(array, order="C")
-    copy.flags.writeable = False
-    return copy
+    return 600 + 250 * len(outputs) + elements  # an entry has 600 bytes besides its arrays, and so on: measured

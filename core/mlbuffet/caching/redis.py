@@ -1,4 +1,4 @@
-"""Answers in a Redis server, or one that speaks like it, which several servers share."""
+"""A cache in a Redis server, or a compatible one, which several servers share."""
 
 import asyncio
 import logging
@@ -15,19 +15,16 @@ from mlbuffet.errors import reason_of
 from mlbuffet.tensors import Tensors
 
 LONGEST_WAIT = 0.02
-"""How many seconds a call waits for Redis; after one that waited in vain, none does until Redis answers again."""
-LONGEST_PAUSE = 60.0
-LARGEST = 2**20
-"""Answers of more bytes are not shared: to carry them takes about as long as a call waits at most."""
-AT_ONCE = 16
-"""So many calls ask Redis at once, and so many answers are on their way to it; others do without."""
+"""How many seconds a call waits for Redis; after a timeout, Redis is not used until it responds again."""
+LARGEST = 2**20  # outputs of more bytes are not shared: to transfer them takes about as long as a call waits at most
+AT_ONCE = 16  # how many reads, and how many writes, run at once; other calls do without
 PREFIX = b"mlbuffet:"
 
 logger = logging.getLogger(__name__)
 
 
 class RedisCache:
-    """Answers by question. Whatever is wrong with Redis is a miss, and after it a pause; for one event loop."""
+    """Outputs by question, for one event loop. Any failure of Redis is a miss, with a pause after it."""
 
     def __init__(self, url: str, longest_wait: float = LONGEST_WAIT) -> None:
         """``url`` is such as ``redis://host:6379/0``. Raises ``ValueError`` for another, or without redis-py."""
@@ -40,57 +37,48 @@ class RedisCache:
             raise ValueError("install mlbuffet[redis] for a cache in Redis") from None
         self._refused = ResponseError
         self._longest_wait = longest_wait
-        self._redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            max_connections=2 * AT_ONCE + 1,
-        )
-        self._answers = False
+        retry = Retry(NoBackoff(), 0)
+        connections = 2 * AT_ONCE + 1
+        self._redis = Redis.from_url(url, protocol=2, retry=retry, socket_timeout=None, max_connections=connections)
+        self.answers = False
+        """Whether Redis responded last time, and is used."""
         self._failures = 0
-        self._complaint = ""
-        self._asking = 0
+        self._warning = ""
+        self._reads = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to ask Redis, on the event loop that runs; until it has answered once every question is a miss."""
-        self._watching = asyncio.create_task(self._until_it_answers())
-
-    @property
-    def answers(self) -> bool:
-        """Whether Redis is asked: it answered when it was asked last."""
-        return self._answers
+        """Connect to Redis, on the event loop that runs; until it has responded, every question is a miss."""
+        self._in_background(self._until_it_answers())
 
     async def get(self, question: Question) -> tuple[dict[str, NDArray[Any]], float] | None:
-        """The outputs that answer ``question``, and until when they count."""
-        if not self._answers or self._asking >= AT_ONCE:
+        """The outputs that answer ``question``, and until when they are valid."""
+        if not self.answers or self._reads >= AT_ONCE:
             return None
-        self._asking += 1
+        self._reads += 1
         try:
             async with asyncio.timeout(self._longest_wait):
                 data = await self._redis.get(PREFIX + question.key)
-        except Exception as error:  # noqa: BLE001 what redis-py makes of garbage is not documented
+        except Exception as error:  # noqa: BLE001 what redis-py raises for garbage is not documented
             self._failed(error)
             return None
         finally:
-            self._asking -= 1
+            self._reads -= 1
         self._failures = 0
         return decode_answer(data, question, time.time()) if isinstance(data, bytes) else None
 
     def put(self, question: Question, outputs: Tensors, until: float) -> None:
-        """Send the answer to ``question`` in the background, where there is room."""
-        if self._answers and len(self._tasks) < AT_ONCE and size_of(outputs) <= LARGEST and _fits(question, outputs):
+        """Send the outputs that answer ``question`` in the background, where there is room."""
+        declared = all(spec.accepts_shape(outputs[name].shape) for name, spec in question.outputs.items())
+        if self.answers and len(self._tasks) < AT_ONCE and size_of(outputs) <= LARGEST and declared:
             self._in_background(self._send(question, encode_answer(question, outputs, until)))
 
     async def close(self) -> None:
-        """Ask no more."""
-        self._answers = False
-        tasks = [*self._tasks, *([self._watching] if self._watching else [])]
-        for task in tasks:
+        """Cancel what runs in the background, and disconnect."""
+        self.answers = False
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._redis.aclose()
 
     async def _send(self, question: Question, data: bytes) -> None:
@@ -101,44 +89,37 @@ class RedisCache:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        """Leave Redis out for a while, unless it answered and said no: it is full, read-only, or has something else."""
-        if not self._answers:
+        """Do without Redis for a while, unless it responded with an error: it is full, read-only, or the like."""
+        if not self.answers:
             return
         if isinstance(error, self._refused):
-            self._complain(f"Redis refuses a part of the cache: {error}")
+            self._warn(f"Redis refuses a part of the cache: {error}")
             return
-        self._complain(f"the cache in Redis is left out until it answers: {reason_of(error)}")
-        self._answers = False
+        self._warn(f"the cache in Redis is left out until it answers: {reason_of(error)}")
+        self.answers = False
         self._failures = max(1, self._failures)
-        self._watching = asyncio.create_task(self._until_it_answers())
+        self.start()
 
-    def _complain(self, what: str) -> None:
-        if what != self._complaint:
-            self._complaint = what
-            logger.warning(what)
+    def _warn(self, message: str) -> None:
+        if message != self._warning:
+            self._warning = message
+            logger.warning(message)
 
     async def _until_it_answers(self) -> None:
-        """Ask Redis whether it is there, with pauses that become longer until it has answered a question too."""
-        while True:
-            await self._redis.connection_pool.disconnect()  # those who still wait for it go on without
+        """Ping Redis, with pauses that become longer until a read succeeds too."""
+        while not self.answers:
+            await self._redis.connection_pool.disconnect()  # ends the reads that still wait
             if self._failures:
-                await asyncio.sleep(min(2.0 ** (self._failures - 1), LONGEST_PAUSE))
+                await asyncio.sleep(min(2.0 ** (self._failures - 1), 60.0))
             self._failures += 1
             try:
                 async with asyncio.timeout(self._longest_wait):
-                    self._answers = await self._redis.ping()
+                    self.answers = await self._redis.ping()
             except Exception as error:  # noqa: BLE001 likewise
-                self._complain(f"the cache in Redis is left out until it answers: {reason_of(error)}")
-            if self._answers:
-                self._complaint = ""
-                return
+                self._warn(f"the cache in Redis is left out until it answers: {reason_of(error)}")
+        self._warning = ""
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _fits(question: Question, outputs: Tensors) -> bool:
-    """Whether the outputs are such as the signature declares: only those are taken from Redis again."""
-    return all(spec.accepts_shape(outputs[name].shape) for name, spec in question.outputs.items())

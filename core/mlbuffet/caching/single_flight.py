@@ -1,51 +1,45 @@
-"""Equal work under way at once is done once."""
+"""Equal work that is requested several times at once is done once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class _Flight(Generic[T]):
-    """Work under way, and how many wait for it."""
-
-    def __init__(self, task: "asyncio.Task[T]") -> None:
-        self.task = task
-        self.waiting = 0
-
-
 class SingleFlight(Generic[T]):
-    """Work by key, on one event loop. Whoever began it may go away; it is given up when nobody waits any more."""
+    """Work by key, on one event loop; it is cancelled when no caller waits for it any more, whoever began it."""
 
     def __init__(self) -> None:
-        self._flights: dict[bytes, _Flight[T]] = {}
+        self._tasks: dict[bytes, asyncio.Task[T]] = {}
+        self._waiting = Counter["asyncio.Task[T]"]()
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._flights
+        return key in self._tasks
 
     async def run(self, key: bytes, work: Callable[[], Awaitable[T]]) -> T:
-        """What ``work`` returns or raises, or what the work under way for ``key`` does.
+        """The result or error of the work under way for ``key``, else of ``work``.
 
-        Where it is called, its first step is made before this can return, or be given up.
+        ``work`` has begun when this returns or is cancelled.
         """
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.ensure_future(self._work(key, work)))
-        flight.waiting += 1
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.ensure_future(self._work(key, work))
+        self._waiting[task] += 1
         try:
-            return await asyncio.shield(flight.task)
+            return await asyncio.shield(task)
         finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
-                del self._flights[key]
-                flight.task.cancel()
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                if not task.done():
+                    del self._tasks[key]
+                    task.cancel()
 
     async def _work(self, key: bytes, work: Callable[[], Awaitable[T]]) -> T:
-        task = asyncio.current_task()
         try:
             return await work()
         finally:
-            flight = self._flights.get(key)
-            if flight is not None and flight.task is task:  # one that was given up may have a successor
-                del self._flights[key]
+            if self._tasks.get(key) is asyncio.current_task():  # a cancelled task may have a successor
+                del self._tasks[key]

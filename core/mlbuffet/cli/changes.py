@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from mlbuffet.cli.tokens import read_token
+from mlbuffet.cli.arguments import read_token
 from mlbuffet.version_numbers import LARGEST
 
 if TYPE_CHECKING:
     from mlbuffet.cli.client import Client
 
-Url = Annotated[str, typer.Option("--url", metavar="URL", help="Where the server is.")]
-TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="The token that the server wants for changes.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a sentence or a table.")]
-ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", show_default=False)]
+Url = Annotated[str, Option("--url", metavar="URL", help="Where the server is.")]
+TokenFile = Annotated[Path | None, Option(metavar="FILE", help="The token that the server wants for changes.")]
+Json = Annotated[bool, Option("--json", help="Print JSON instead of a sentence or a table.")]
+ModelName = Annotated[str, Argument(metavar="NAME", help="The model's name.", show_default=False)]
 LOCAL = "http://127.0.0.1:8000"
 
 
@@ -30,30 +28,28 @@ def models(*, url: Url = LOCAL, as_json: Json = False) -> None:
 def push(
     name: ModelName,
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="The model's file or folder.", exists=True, show_default=False)
+        Path, Argument(metavar="PATH", help="The model's file or folder.", exists=True, show_default=False)
     ],
     *,
-    description: Annotated[str, typer.Option(metavar="TEXT", help="What is to be known of the version.")] = "",
-    library_version: Annotated[str, typer.Option(metavar="TEXT", help="What the model was made with.")] = "",
+    description: Annotated[str, Option(metavar="TEXT", help="What is to be known of the version.")] = "",
+    library_version: Annotated[str, Option(metavar="TEXT", help="What the model was made with.")] = "",
     url: Url = LOCAL,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
     """Upload a model to a running server, as a new version that becomes the default."""
-    from mlbuffet.cli.sending import packed, watched
+    from mlbuffet.cli.sending import packed, with_progress
 
     client = _client(url, token_file)
-    with packed(path) as (file, file_name), watched(file, f"uploading {name}") as (seen, size):
-        told = {"filename": file_name, "model_description": description, "library_version": library_version}
-        version = client.push(name, seen, size, told)
-    _tell(f"version {version} of the model {name!r} was added, and is the default", name, version, as_json=as_json)
+    with packed(path) as (file, file_name), with_progress(file, f"uploading {name}") as (content, size):
+        fields = {"filename": file_name, "model_description": description, "library_version": library_version}
+        version = client.push(name, content, size, fields)
+    _show("version {version} of the model {name!r} was added, and is the default", name, version, as_json=as_json)
 
 
 def default(
     name: ModelName,
-    version: Annotated[
-        int, typer.Argument(metavar="VERSION", help="Its number.", min=0, max=LARGEST, show_default=False)
-    ],
+    version: Annotated[int, Argument(metavar="VERSION", help="Its number.", min=0, max=LARGEST, show_default=False)],
     *,
     url: Url = LOCAL,
     token_file: TokenFile = None,
@@ -61,13 +57,11 @@ def default(
 ) -> None:
     """Make a version the default of its model on a running server, such as an older one."""
     _client(url, token_file).choose(name, version)
-    _tell(f"version {version} of the model {name!r} is the default", name, version, as_json=as_json)
+    _show("version {version} of the model {name!r} is the default", name, version, as_json=as_json)
 
 
 def remove(
-    tag: Annotated[
-        str, typer.Argument(metavar="NAME[:VERSION]", help="The version; else the default.", show_default=False)
-    ],
+    tag: Annotated[str, Argument(metavar="NAME[:VERSION]", help="The version; else the default.", show_default=False)],
     *,
     url: Url = LOCAL,
     token_file: TokenFile = None,
@@ -76,7 +70,7 @@ def remove(
     """Remove a version of a model from a running server and from its disk."""
     version = _client(url, token_file).remove(tag)
     name = tag.partition(":")[0]
-    _tell(f"version {version} of the model {name!r} was removed", name, version, as_json=as_json)
+    _show("version {version} of the model {name!r} was removed", name, version, as_json=as_json)
 
 
 def _client(url: str, token_file: Path | None = None) -> "Client":
@@ -85,10 +79,10 @@ def _client(url: str, token_file: Path | None = None) -> "Client":
     return Client(url, read_token(token_file) if token_file else None)
 
 
-def _tell(sentence: str, name: str, version: int, *, as_json: bool) -> None:
+def _show(sentence: str, name: str, version: int, *, as_json: bool) -> None:
     from mlbuffet.cli.reports import print_json
 
     if as_json:
         print_json({"name": name, "version": version})
     else:
-        print(sentence)
+        print(sentence.format(name=name, version=version))

@@ -1,4 +1,4 @@
-"""A running server, as the commands see it that change its models."""
+"""The client of a running server that the commands use which change its models."""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +11,6 @@ import typer
 
 from mlbuffet.errors import RequestFailed
 
-_BLOCK = 2**20
-
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -23,66 +21,56 @@ class Client:
 
     def models(self) -> list[dict[str, Any]]:
         """Every version of every model: its state, and whether it is its model's default."""
-        index = self._ask("POST", "/v2/repository/index")
+        index = self._request("POST", "/v2/repository/index")
         names = {version["name"] for version in index}
-        defaults = {name: self._ask("GET", f"{_address(name)}/information")["default_version"] for name in names}
+        defaults = {name: self._request("GET", f"{_path(name)}/information")["default_version"] for name in names}
         return [{**one, "default": defaults[one["name"]] == int(one["version"])} for one in index]
 
-    def push(self, name: str, file: BinaryIO, size: int, told: Mapping[str, str]) -> int:
+    def push(self, name: str, file: BinaryIO, size: int, fields: Mapping[str, str]) -> int:
         """Upload a model; the result is the number of the new version."""
-        answer = self._ask("PUT", f"{_address(name)}?{urlencode(told)}", file, {"Content-Length": str(size)})
-        return int(answer["version"])
+        path = f"{_path(name)}?{urlencode(fields)}"
+        return int(self._request("PUT", path, file, {"Content-Length": str(size)})["version"])
 
     def choose(self, name: str, version: int) -> None:
         """Make a version the default."""
-        self._ask("POST", f"{_address(name)}/default", json.dumps({"default": version}).encode())
+        self._request("POST", f"{_path(name)}/default", json.dumps({"default": version}).encode())
 
     def remove(self, tag: str) -> int:
         """Remove a version, or the default; the result is its number."""
-        return int(self._ask("DELETE", _address(tag))["version"])
+        return int(self._request("DELETE", _path(tag))["version"])
 
-    def _ask(
-        self, method: str, address: str, body: bytes | BinaryIO | None = None, headers: Mapping[str, str] | None = None
+    def _request(
+        self, method: str, path: str, body: bytes | BinaryIO | None = None, headers: Mapping[str, str] | None = None
     ) -> Any:
+        """The JSON of the response."""
         site = urlsplit(self.url)
         kind = {"http": HTTPConnection, "https": HTTPSConnection}.get(site.scheme)
         if kind is None or not site.netloc:
             raise typer.BadParameter(f"{self.url!r} is no address of a server, such as http://127.0.0.1:8000")
         token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        connection = kind(site.netloc, blocksize=_BLOCK)
+        connection = kind(site.netloc, blocksize=2**20)
         try:
-            status, answer = _exchanged(
-                connection, method, site.path.rstrip("/") + address, body, {**token, **(headers or {})}
-            )
+            try:
+                connection.request(method, site.path.rstrip("/") + path, body, {**token, **(headers or {})})
+            except (BrokenPipeError, ConnectionResetError):  # a refusal that came before the whole body was read
+                if connection.sock is None:
+                    raise
+            response = connection.getresponse()
+            text = response.read()
         except (OSError, HTTPException) as error:
             raise RequestFailed(self.url, f"it cannot be asked: {error or type(error).__name__}") from error
         finally:
             connection.close()
-        return _understood(self.url, status, answer)
+        try:
+            content = json.loads(text)
+        except ValueError:
+            reason = f"its answer (status {response.status}) is not that of MLBuffet"
+            raise RequestFailed(self.url, reason) from None
+        if response.status >= 400:
+            reason = content.get("error", "") if isinstance(content, dict) else ""
+            raise RequestFailed(self.url, f"{reason or 'no reason is given'} (status {response.status})")
+        return content
 
 
-def _exchanged(
-    connection: HTTPConnection, method: str, address: str, body: bytes | BinaryIO | None, headers: Mapping[str, str]
-) -> tuple[int, bytes]:
-    try:
-        connection.request(method, address, body, dict(headers))
-    except (BrokenPipeError, ConnectionResetError):  # it refuses what it has not read to the end, and says why
-        if connection.sock is None:
-            raise
-    answer = connection.getresponse()
-    return answer.status, answer.read()
-
-
-def _understood(url: str, status: int, answer: bytes) -> Any:
-    try:
-        content = json.loads(answer)
-    except ValueError:
-        raise RequestFailed(url, f"its answer (status {status}) is not that of MLBuffet") from None
-    if status >= 400:
-        reason = content.get("error", "") if isinstance(content, dict) else ""
-        raise RequestFailed(url, f"{reason or 'no reason is given'} (status {status})")
-    return content
-
-
-def _address(tag: str) -> str:
+def _path(tag: str) -> str:
     return f"/api/v1/models/{quote(tag, safe=':')}"

@@ -1,18 +1,17 @@
 """The commands and what they take."""
 
 import sys
-from enum import Enum
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
+from typer import Argument, Option
 
 from mlbuffet.cli import changes
+from mlbuffet.cli.arguments import parse_network, parse_options, parse_size, read_token
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, open_what_is_closed, set_up_logging
-from mlbuffet.cli.networks import parse_network
-from mlbuffet.cli.options import parse_options
-from mlbuffet.cli.sizes import parse_size
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load
 from mlbuffet.runtimes import Runtimes
@@ -24,25 +23,17 @@ app = typer.Typer(
 )
 
 
-class LogFormat(Enum):
-    """How a line of the log looks."""
-
-    HUMAN = "human"
-    JSON = "json"
-
-
-ArtifactPath = Annotated[Path, typer.Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
+ArtifactPath = Annotated[Path, Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
 RuntimeName = Annotated[
-    str | None, typer.Option("--runtime", metavar="NAME", help="The runtime to use; else the one that accepts it.")
+    str | None, Option("--runtime", metavar="NAME", help="The runtime to use; else the one that accepts it.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SignatureName = Annotated[str | None, Option("--signature", metavar="NAME", help="The signature; else the default.")]
+AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
 Options = Annotated[
-    list[str] | None,
-    typer.Option("--option", metavar="NAME=VALUE", help="An option of the runtime; may be given several times."),
+    list[str] | None, Option(metavar="NAME=VALUE", help="An option of the runtime; may be given several times.")
 ]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Log more, with the traceback of an error.", callback=set_up_logging)
-]
+Debug = Annotated[bool, Option("--debug", help="Log more, with the traceback of an error.", callback=set_up_logging)]
+_Size = partial(Option, metavar="SIZE", parser=parse_size)
 
 
 def main() -> NoReturn:
@@ -62,9 +53,9 @@ def main() -> NoReturn:
 def start(
     context: typer.Context,
     *,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    show_version: Annotated[bool, Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """What comes before a command."""
+    """The program without a command."""
     if show_version:
         print("mlbuffet", version("mlbuffet"))
     elif context.invoked_subcommand is None:
@@ -74,73 +65,58 @@ def start(
 @app.command()
 def serve(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
+        list[str], Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
     ],
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
-    max_body: Annotated[
-        int, typer.Option(metavar="SIZE", help="The largest body of a request that is read.", parser=parse_size)
-    ] = "64MiB",  # type: ignore[assignment]  # parsed like what a person gives
-    max_upload: Annotated[
-        int, typer.Option(metavar="SIZE", help="The largest model that may be uploaded.", parser=parse_size)
-    ] = "10GiB",  # type: ignore[assignment]
+    host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
+    # the defaults of sizes are parsed like what a user gives
+    max_body: Annotated[int, _Size(help="The largest body of a request that is read.")] = "64MiB",  # type: ignore[assignment]
+    max_upload: Annotated[int, _Size(help="The largest model that may be uploaded.")] = "10GiB",  # type: ignore[assignment]
     admin_token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The token that clients show who change models.", show_default=False),
+        Path | None, Option(metavar="FILE", help="The token that clients show who change models.", show_default=False)
     ] = None,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Let clients change nothing, with a token neither.")
-    ] = False,
+    read_only: Annotated[bool, Option("--read-only", help="Let clients change nothing, with a token neither.")] = False,
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="ADDRESS",
             help="A proxy, or a network, whose X-Forwarded-For is believed; may be given several times.",
             parser=parse_network,
         ),
     ] = None,
     strict_readiness: Annotated[
-        bool, typer.Option("--strict-readiness", help="Be ready only while every model is that is to be served.")
+        bool, Option("--strict-readiness", help="Be ready only while every model is that is to be served.")
     ] = False,
     request_timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001),
+        float | None, Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001)
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
-    grace: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)
-    ] = 30,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow what changes on disk.")] = False,
-    lazy: Annotated[bool, typer.Option("--lazy", help="Load a model when it is first used.")] = False,
+    workers: Annotated[int, Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
+    grace: Annotated[float, Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)] = 30,
+    watch: Annotated[bool, Option("--watch", help="Follow what changes on disk.")] = False,
+    lazy: Annotated[bool, Option("--lazy", help="Load a model when it is first used.")] = False,
     max_loaded: Annotated[
-        int | None, typer.Option(metavar="N", help="So many versions in memory; implies --lazy.", min=1)
+        int | None, Option(metavar="N", help="So many versions in memory; implies --lazy.", min=1)
     ] = None,
-    max_memory: Annotated[
-        int | None,
-        typer.Option(metavar="SIZE", help="Files of that size in memory; implies --lazy.", parser=parse_size),
-    ] = None,
-    cache_memory: Annotated[
-        int, typer.Option(metavar="SIZE", help=r"Memory for the answers of models with a \[cache].", parser=parse_size)
-    ] = "128MiB",  # type: ignore[assignment]  # likewise
+    max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
+    cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
     cache_redis: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS"),
+        str | None, Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS")
     ] = None,
     log_format: Annotated[
-        LogFormat, typer.Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
-    ] = LogFormat.HUMAN,
-    access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+        Literal["human", "json"], Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
+    ] = "human",
+    access_log: Annotated[bool, Option("--access-log", help="Log each request.")] = False,
     no_fast_path: Annotated[
-        bool, typer.Option("--no-fast-path", help="Give small predictions to the application like all others.")
+        bool, Option("--no-fast-path", help="Give small predictions to the application like all others.")
     ] = False,
     batching: Annotated[
-        bool, typer.Option("--batching", help="Run requests that wait together as one, for every model that can.")
+        bool, Option("--batching", help="Run requests that wait together as one, for every model that can.")
     ] = False,
     max_concurrency: Annotated[
-        int | None, typer.Option(metavar="N", help="So many calls of a model run at once.", min=1, max=1000)
+        int | None, Option(metavar="N", help="So many calls of a model run at once.", min=1, max=1000)
     ] = None,
-    max_queue: Annotated[int | None, typer.Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
+    max_queue: Annotated[int | None, Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
     runtime: RuntimeName = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -149,13 +125,12 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import CacheBounds, Served, listen_on, serve_models
-    from mlbuffet.cli.tokens import read_token
+    from mlbuffet.cli.serving import Serving, listen_on
     from mlbuffet.repository import Residency
     from mlbuffet.scheduling import Limits
     from mlbuffet.server import ServerSettings
 
-    lines = LogLines(debug=debug, as_json=log_format is LogFormat.JSON, access=access_log)
+    lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
     lines.set_up()
     settings = ServerSettings(
         max_body=max_body,
@@ -170,30 +145,29 @@ def serve(
         access_log=access_log,
         fast_path=not no_fast_path,
     )
-    served = Served(
+    serving = Serving(
+        settings=settings,
+        lines=lines,
+        as_json=as_json,
         places=paths,
         runtime=runtime,
         watch=watch,
         residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
-        cache=CacheBounds(memory=cache_memory, redis=cache_redis),
+        cache_memory=cache_memory,
+        cache_redis=cache_redis,
         batching=batching,
         limits=Limits(max_concurrency, max_queue),
-        changeable=admin_token_file is not None and not read_only,
     )
     with listen_on(host, port) as listener:
-        status = serve_models(served, settings, listener, lines, as_json=as_json)
-    if status:
-        raise typer.Exit(status)
+        raise typer.Exit(serving.run(listener))
 
 
 @app.command()
 def predict(
     path: ArtifactPath,
     *,
-    inputs: Annotated[
-        typer.FileBinaryRead, typer.Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")
-    ],
-    signature: Annotated[str | None, typer.Option(metavar="NAME", help="The signature; else the default.")] = None,
+    inputs: Annotated[typer.FileBinaryRead, Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")],
+    signature: SignatureName = None,
     runtime: RuntimeName = None,
     option: Options = None,
     debug: Debug = False,
@@ -210,22 +184,20 @@ def predict(
 def verify(
     path: ArtifactPath,
     *,
-    against: Annotated[Path, typer.Option(metavar="OTHER", help="The model's file or folder to compare with.")],
+    against: Annotated[Path, Option(metavar="OTHER", help="The model's file or folder to compare with.")],
     inputs: Annotated[
         typer.FileBinaryRead | None,
-        typer.Option(
-            metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin; else random ones.", show_default=False
-        ),
+        Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin; else random ones.", show_default=False),
     ] = None,
-    signature: Annotated[str | None, typer.Option(metavar="NAME", help="The signature; else the default.")] = None,
-    seed: Annotated[int, typer.Option(help="What the random inputs follow from.", min=0)] = 0,
-    atol: Annotated[float, typer.Option(help="How far apart numbers may be.", min=0)] = 1e-5,
-    rtol: Annotated[float, typer.Option(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
+    signature: SignatureName = None,
+    seed: Annotated[int, Option(help="What the random inputs follow from.", min=0)] = 0,
+    atol: Annotated[float, Option(help="How far apart numbers may be.", min=0)] = 1e-5,
+    rtol: Annotated[float, Option(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
     against_signature: Annotated[
-        str | None, typer.Option(metavar="NAME", help="OTHER's signature; else the same, else its default.")
+        str | None, Option(metavar="NAME", help="OTHER's signature; else the same, else its default.")
     ] = None,
     runtime: RuntimeName = None,
-    against_runtime: Annotated[str | None, typer.Option(metavar="NAME", help="The runtime for OTHER.")] = None,
+    against_runtime: Annotated[str | None, Option(metavar="NAME", help="The runtime for OTHER.")] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Inputs that a person has in a file, and outputs as that person reads them."""
+"""Files of inputs, and outputs as JSON."""
 
 import zipfile
 from io import BytesIO
@@ -17,7 +17,14 @@ _FORM = 'write arrays by name, such as {"x": [[1, 2]]}'
 def read_inputs(content: bytes) -> dict[str, Any]:
     """Inputs by name, from JSON (``{"x": [[1, 2]]}``) or from ``numpy.savez``. Raises `InvalidInput`."""
     if content.startswith(b"PK"):
-        return _read_npz(content)
+        try:
+            with np.load(BytesIO(content), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except ValueError:
+            text = "write text as an array of dtype 'S' or 'U', not of objects"
+            raise InvalidInput(f"the inputs are not an .npz of plain arrays; {text}") from None
+        except (OSError, EOFError, zipfile.BadZipFile):
+            raise InvalidInput("the inputs are not a whole .npz; write them again with numpy.savez") from None
     if content.startswith(b"\x93NUMPY"):
         raise InvalidInput("an .npy file holds an array without a name; write it with numpy.savez(file, name=array)")
     if not content.strip():
@@ -37,15 +44,3 @@ def outputs_as_json(outputs: Tensors) -> str:
         except UnicodeDecodeError:
             raise InvalidInput(f"output {name!r} holds bytes that are not UTF-8, which JSON cannot hold") from None
     return orjson.dumps(texts).decode()
-
-
-def _read_npz(content: bytes) -> dict[str, Any]:
-    try:
-        with np.load(BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except ValueError:
-        raise InvalidInput(
-            "the inputs are not an .npz of plain arrays; write text as an array of dtype 'S' or 'U', not of objects"
-        ) from None
-    except (OSError, EOFError, zipfile.BadZipFile):
-        raise InvalidInput("the inputs are not a whole .npz; write them again with numpy.savez") from None

@@ -1,4 +1,4 @@
-"""What a command says on stderr: its log, and the error that ends it."""
+"""What a command writes to stderr: its log, and the error that ends it."""
 
 import fcntl
 import logging
@@ -17,20 +17,18 @@ import typer
 from mlbuffet.errors import MLBuffetError
 
 PROGRESS = "mlbuffet.serve"
-"""The logger of what a person sees as progress, as a table and as the error at the end, where all that is JSON."""
-
-_PIPE_BYTES = 2**20
+"""The logger of progress, of the models served, and of the error that ends a command, where the log is JSON."""
 
 logger = logging.getLogger(__name__)
 
 
 def open_what_is_closed() -> None:
-    """Let a descriptor of stdin, stdout or stderr that is closed lead nowhere, before another file gets it."""
+    """Open the null device as stdin, stdout or stderr where that is closed, before another file gets its descriptor."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which is the lowest that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
 
 
 def set_up_logging(debug: bool) -> bool:  # noqa: FBT001 typer hands a flag's value over so, and takes it back
@@ -42,7 +40,7 @@ def set_up_logging(debug: bool) -> bool:  # noqa: FBT001 typer hands a flag's va
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLines:
-    """How the log of a server looks, in each of its processes."""
+    """The format of a server's log, for each of its processes."""
 
     debug: bool
     as_json: bool
@@ -50,7 +48,7 @@ class LogLines:
     """Whether there is a line for each request."""
 
     def set_up(self) -> None:
-        """From now on."""
+        """Set up logging so."""
         from mlbuffet.server.http.log_format import HumanFormatter, JsonFormatter
 
         set_up_logging(self.debug)
@@ -63,11 +61,10 @@ class LogLines:
             logging.getLogger("mlbuffet.access").setLevel(logging.INFO)
 
     def take_what_libraries_print(self) -> TextIO | None:
-        """Where the log is JSON, make a line of it of each that anybody prints; the result is the true stdout.
+        """Where the log is JSON, log each line that libraries print; the result is the original stdout.
 
-        Libraries in C++ know nothing of Python's logging, and may write while they hold the GIL, without which nobody
-        here reads: what is more than the pipe takes is lost then, for waiting would never end. faulthandler does not
-        write there (`RunningCalls`).
+        Libraries in C++ may write while they hold the GIL, so that no thread here can read: their end of the pipe does
+        not block, and drops what it has no room for. faulthandler does not write there (`RunningCalls`).
         """
         if not self.as_json:
             return None
@@ -81,11 +78,11 @@ class LogLines:
                 handler.setStream(stderr)
         os.set_blocking(native[1], False)
         with suppress(OSError, AttributeError):  # Linux has it
-            fcntl.fcntl(native[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            fcntl.fcntl(native[1], fcntl.F_SETPIPE_SZ, 2**20)
         for number in (1, 2):
             os.dup2(native[1], number)
         os.close(native[1])
-        # what Python itself prints may wait for the reader, because it lets go of the GIL meanwhile
+        # Python releases the GIL while it writes, so its end of a pipe may block
         sys.stdout = sys.stderr = os.fdopen(python[1], "w", buffering=1, errors="replace")
         for reader in (native[0], python[0]):
             Thread(target=_log_lines, args=[reader], name="mlbuffet-output", daemon=True).start()
@@ -93,13 +90,13 @@ class LogLines:
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for a log of JSON; what is wrong about the rest of it is to be said so too."""
+    """Whether a command line asks for a log of JSON, even where the rest of it is wrong."""
     values = [one.partition("=")[2] for one in arguments if one.startswith("--log-format=")]
     values += [value for name, value in pairwise(arguments) if name == "--log-format"]
     return "json" in map(str.lower, values)
 
 
-def end_with(error: typer.TyperException | MLBuffetError, *, as_json: bool = False) -> NoReturn:
+def end_with(error: typer.TyperException | MLBuffetError, *, as_json: bool) -> NoReturn:
     """One line on stderr and the exit code: that of a wrong use, or 1."""
     if isinstance(error, MLBuffetError):
         logger.debug("the error's traceback:", exc_info=error)
@@ -118,11 +115,11 @@ def _log_what_python_prints() -> None:
     """Warnings, and exceptions that nobody catches, as one record each instead of several lines."""
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda kind, error, trace: logger.critical("it failed", exc_info=(kind, error, trace))
-    sys.unraisablehook = lambda one: logger.error(
-        "%s: %r", one.err_msg or "an exception is ignored in", one.object, exc_info=one.exc_value
+    sys.unraisablehook = lambda it: logger.error(
+        "%s: %r", it.err_msg or "an exception is ignored in", it.object, exc_info=it.exc_value
     )
-    threading.excepthook = lambda one: logger.error(
-        "the thread %r failed", one.thread.name if one.thread else "", exc_info=one.exc_value
+    threading.excepthook = lambda it: logger.error(
+        "the thread %r failed", it.thread.name if it.thread else "", exc_info=it.exc_value
     )
 
 

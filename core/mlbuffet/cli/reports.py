@@ -17,11 +17,9 @@ from mlbuffet.errors import reason_of
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.tensors import Signature, Signatures, TensorSpec, shape_text
+from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
-NOTABLE = 0.1
-"""The seconds from which a person wonders where they went."""
-_NO_WIDTH = 2**20
+NOTABLE = 0.1  # seconds that an import takes at least to be shown
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -37,8 +35,8 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
     table = _table("runtime", "distribution", "version", "accepts")
     for row in working:
         table.add_row(*(escape(value or "") for value in row.values()))
-    for fault in broken:
-        table.add_row(f"[red]{escape(fault['name'])}", "[red]broken", "", f"[red]{escape(fault['reason'])}")
+    for one in broken:
+        table.add_row(f"[red]{escape(one['name'])}", "[red]broken", "", f"[red]{escape(one['reason'])}")
     console = _console()
     console.print(table)
     if not working:
@@ -47,14 +45,23 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
 
 def show_model(model: Model, *, as_json: bool) -> None:
     """The runtime and the signatures of a model."""
+    signatures = model.signatures
     if as_json:
-        print_json(_described(model))
+        described = {
+            name: {
+                "method": signature.method,
+                **_sides(signature),
+                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
+            }
+            for name, signature in signatures.items()
+        }
+        about = {"path": str(model.path), "runtime": model.runtime.name, "platform": model.runtime.platform}
+        default = {"default": signatures.default, "default_reason": signatures.default_reason}
+        print_json({**about, **default, "signatures": described})
         return
-    console = _console()
-    console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")
     table = _table("signature", "", "name", "dtype", "shape")
-    for name, signature in model.signatures.items():
-        title = f"{escape(name)}{' (default)' if name == model.signatures.default else ''}"
+    for name, signature in signatures.items():
+        title = f"{escape(name)}{' (default)' if name == signatures.default else ''}"
         if signature.method != "predict":
             title += f"\n{signature.method}"
         for variant in signature.variants or (signature,):
@@ -64,16 +71,27 @@ def show_model(model: Model, *, as_json: bool) -> None:
                     title = ""
             title = "or"
         table.add_section()
+    console = _console()
+    console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")
     console.print(table)
-    if model.signatures.default is None or model.signatures.default_reason:
-        console.print(escape(_default_sentence(model.signatures)), soft_wrap=True)
+    reason = signatures.default_reason
+    if signatures.default is None:
+        console.print(f"There is no default signature: {escape(reason or 'a call must name one.')}", soft_wrap=True)
+    elif reason:
+        console.print(f"The default is {escape(repr(signatures.default))}: {escape(reason)}", soft_wrap=True)
 
 
-def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) -> None:
-    """What is served, and where."""
+def show_versions(versions: list[ModelVersion], address: str, log: TextIO | None, *, as_json: bool) -> None:
+    """The served models and the address; as a line of ``log`` where the log is JSON."""
+    if log is not None:
+        from mlbuffet.server.http.log_format import JsonFormatter
+
+        fields = _served(versions, address)
+        record = {"name": PROGRESS, "levelname": "INFO", "msg": f"serving on {address}", "fields": fields}
+        print(JsonFormatter().format(logging.makeLogRecord(record)), file=log, flush=True)
+        return
     if as_json:
-        rows = [_version_row(version) for version in versions]
-        print_json({"address": address, "models": rows, "imports": _import_seconds(versions)})
+        print_json(_served(versions, address))
         return
     table = _table("model", "version", "runtime", "state", "loaded in", "signatures")
     for version in versions:
@@ -99,18 +117,8 @@ def show_versions(versions: list[ModelVersion], address: str, *, as_json: bool) 
     console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)", soft_wrap=True)
 
 
-def log_versions(versions: list[ModelVersion], address: str, log: TextIO) -> None:
-    """The same as a line of a log of JSON."""
-    from mlbuffet.server.http.log_format import JsonFormatter
-
-    rows = [_version_row(version) for version in versions]
-    what = {"address": address, "models": rows, "imports": _import_seconds(versions)}
-    record = {"name": PROGRESS, "levelname": "INFO", "msg": f"serving on {address}", "fields": what}
-    print(JsonFormatter().format(logging.makeLogRecord(record)), file=log, flush=True)
-
-
 def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
-    """What a running server says that it serves."""
+    """The models of a running server."""
     if as_json:
         print_json({"models": versions})
         return
@@ -123,7 +131,7 @@ def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
-    """How far the outputs of two models are apart."""
+    """The differences between the outputs of two models."""
     if as_json:
         agree = all(difference.agrees for difference in differences)
         print_json({"agree": agree, "outputs": [asdict(difference) for difference in differences]})
@@ -131,10 +139,10 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
     table = _table("output", "of the other", "absolute", "relative", "")
     for one in differences:
         numbers = [f"{number:.2e}" if number is not None else "" for number in (one.absolute, one.relative)]
-        verdict = "[green]agrees" if one.agrees else "[red]differs"
-        table.add_row(
-            escape(one.output), escape(one.other), *numbers, verdict + (f": {escape(one.reason)}" if one.reason else "")
+        verdict = ("[green]agrees" if one.agrees else "[red]differs") + (
+            f": {escape(one.reason)}" if one.reason else ""
         )
+        table.add_row(escape(one.output), escape(one.other), *numbers, verdict)
     _console().print(table)
 
 
@@ -143,40 +151,33 @@ def print_json(value: Any) -> None:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
 
 
-def _described(model: Model) -> dict[str, Any]:
-    return {
-        "path": str(model.path),
-        "runtime": model.runtime.name,
-        "platform": model.runtime.platform,
-        "default": model.signatures.default,
-        "default_reason": model.signatures.default_reason,
-        "signatures": {
-            name: {
-                "method": signature.method,
-                **_sides(signature),
-                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
-            }
-            for name, signature in model.signatures.items()
-        },
-    }
-
-
 def _sides(signature: Signature) -> dict[str, Any]:
     return {"inputs": _spec_rows(signature.inputs), "outputs": _spec_rows(signature.outputs)}
-
-
-def _default_sentence(signatures: Signatures) -> str:
-    if signatures.default is not None:
-        return f"The default is {signatures.default!r}: {signatures.default_reason}"
-    return f"There is no default signature: {signatures.default_reason or 'a call must name one.'}"
 
 
 def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
     return [{"name": spec.name, "dtype": dtype_name(spec.dtype), "shape": spec.shape} for spec in specs.values()]
 
 
+def _served(versions: Iterable[ModelVersion], address: str) -> dict[str, Any]:
+    rows = []
+    for version in versions:
+        row: dict[str, Any] = {
+            "name": version.name,
+            "version": version.version,
+            "state": version.state.reported,
+            "seconds": version.seconds,
+        }
+        if version.state is State.READY:
+            row |= {"runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
+        else:
+            row["reason"] = str(version.error or version.reason)
+        rows.append(row)
+    return {"address": address, "models": rows, "imports": _import_seconds(versions)}
+
+
 def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:
-    """The seconds that each framework was imported in, for which several versions may have waited."""
+    """The seconds of the import of each framework; several versions may have waited for one import."""
     longest: dict[str, float] = {}
     for version in versions:
         for framework, seconds in version.imports.items():
@@ -184,22 +185,10 @@ def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:
     return longest
 
 
-def _version_row(version: ModelVersion) -> dict[str, Any]:
-    row = {
-        "name": version.name,
-        "version": version.version,
-        "state": version.state.reported,
-        "seconds": version.seconds,
-    }
-    if version.state is State.READY:
-        return {**row, "runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
-    return {**row, "reason": str(version.error or version.reason)}
-
-
 def _console() -> Console:
-    """As wide as a terminal; what a file or a pipe gets has no width, and nothing in it is broken."""
+    """As wide as a terminal; in a file or a pipe no line is wrapped."""
     console = Console()
-    return console if console.is_terminal else Console(width=_NO_WIDTH)
+    return console if console.is_terminal else Console(width=2**20)
 
 
 def _table(*columns: str) -> Table:

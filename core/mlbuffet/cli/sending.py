@@ -1,4 +1,4 @@
-"""A model as it is sent to a server: a file, or a folder as a zip of its files, with a bar that follows it."""
+"""The upload of a model: a file, or a folder as a zip of its files, with a progress bar."""
 
 import tempfile
 import zipfile
@@ -16,7 +16,7 @@ from mlbuffet.errors import StorageFailed
 
 @contextmanager
 def packed(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """The file to send and its name; what is hidden in a folder is left out.
+    """The file to send and its name; hidden files in a folder are left out.
 
     Raises `ArtifactUnreadable`, or `StorageFailed` where a folder cannot be packed.
     """
@@ -43,15 +43,16 @@ def _temporary_file() -> BinaryIO:
 
 
 @contextmanager
-def watched(file: BinaryIO, title: str) -> Iterator[tuple[BinaryIO, int]]:
-    """The file with its size; on a terminal a bar shows how much of it was read."""
+def with_progress(file: BinaryIO, title: str) -> Iterator[tuple[BinaryIO, int]]:
+    """The file with its size; on a terminal a bar shows how much was read."""
     size = file.seek(0, 2)
     file.seek(0)
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(title, total=size)
-        with progress.wrap_file(file, size, task_id=task) as seen:
-            yield seen, size
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with (
+        Progress(
+            TextColumn("{task.description}"), *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as progress,
+        progress.wrap_file(file, size, description=title) as content,
+    ):
+        yield content, size

@@ -1,7 +1,7 @@
 """The text of nested JSON lists as an array, a piece at a time.
 
-A long list as Python objects takes ten times the memory of its text, and the interpreter's lock for seconds; a piece
-takes neither, and whoever waits for the lock gets it between two of them.
+A long list as Python objects takes ten times the memory of its text, and the interpreter's lock for seconds; pieces
+take neither, and other threads get the lock between them.
 """
 
 import re
@@ -21,7 +21,7 @@ from mlbuffet.json_tensors.span import Span
 from mlbuffet.json_tensors.text import decode, decode_outline
 
 LONG = 8 * 1024  # bytes, from which on it pays to look at the text first
-MANAGEABLE = 256 * 1024  # bytes, up to which Python objects are made to tell what is wrong with them
+MANAGEABLE = 256 * 1024  # bytes, up to which Python objects are made for a better error message
 PIECE = 64 * 1024  # bytes, which are read in a millisecond or two
 _PLACE = re.compile(r"`\$\[([0-9]+)\]`")  # as msgspec names the element of a list
 _FLOATS = msgspec.json.Decoder(list[float])
@@ -30,7 +30,7 @@ _BUT_STRUCTURE = bytes(set(range(256)) - set(b"[],"))
 
 
 def array_from_text(text: bytes | Span, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    """What `mlbuffet.conversion.array_from_python` makes of the value of ``text``.
+    """The result of `mlbuffet.conversion.array_from_python` for the value of ``text``.
 
     Raises `InvalidInput` that names the input, the position and the value, and for text that is no JSON.
     """
@@ -64,9 +64,9 @@ def _array_of_pieces(span: Span, dtype: np.dtype[Any], name: str) -> NDArray[Any
 
 
 def _array_of_piece(text: bytes, dtype: np.dtype[Any], name: str, shape: tuple[int, ...], first: int) -> NDArray[Any]:
-    """The elements from position ``first`` on, where no quick way reads them: tokens, bools, and what is refused."""
+    """The elements from position ``first`` on that `number_reader` does not read: tokens, bools, and invalid ones."""
     if len(shape) > 1:
-        decode_outline(text, msgspec.Raw)  # brackets are where they should be
+        decode_outline(text, msgspec.Raw)  # checks the brackets
         text = b"[%b]" % text.translate(None, b"[]")
     if dtype.char in "fd":
         with suppress(msgspec.MsgspecError):
@@ -77,17 +77,16 @@ def _array_of_piece(text: bytes, dtype: np.dtype[Any], name: str, shape: tuple[i
 def _leaves(text: bytes, shape: tuple[int, ...], first: int) -> list[Any]:
     try:
         return decode(text, list)
-    except InvalidInput as error:  # it counts from the beginning of the piece
-
-        def place(found: re.Match[str]) -> str:
+    except InvalidInput as error:  # its position counts from the beginning of the piece
+        message = str(error)
+        if found := _PLACE.search(message):
             indices = np.unravel_index(first + int(found[1]), shape)
-            return "`${}`".format("".join(f"[{index}]" for index in indices))
-
-        raise InvalidInput(_PLACE.sub(place, str(error))) from None
+            message = message.replace(found[0], f"`${''.join(f'[{index}]' for index in indices)}`")
+        raise InvalidInput(message) from None
 
 
 def count_elements(text: bytes | Span) -> int:
-    """How many elements there are in ``text``, without making them: all numbers, or where it has texts, those.
+    """The number of elements in ``text``, without parsing it: of texts, where it has any, else of numbers.
 
     A list without elements counts as one.
     """
@@ -101,18 +100,16 @@ def count_elements(text: bytes | Span) -> int:
 
 
 def _refuse_texts(text: Span, dtype: np.dtype[Any], name: str) -> None:
-    """Nothing among numbers has quotes or braces; after this, brackets and commas are structure for certain."""
+    """Raises `InvalidInput` for quotes and braces; without them, all brackets and commas are structure."""
     found = [position for mark in (b'"', b"{") if (position := text.find(mark)) >= 0]
     if found:
         before = _count_commas(text.part(0, min(found)))
-        shown_text = bytes(text.part(min(found), min(found) + 40)).decode(errors="replace")
-        raise InvalidInput(
-            f"input {name!r} holds {shown_text!r}... as element {before}; {dtype_name(dtype)} takes no text"
-        )
+        shown = bytes(text.part(min(found), min(found) + 40)).decode(errors="replace")
+        raise InvalidInput(f"input {name!r} holds {shown!r}... as element {before}; {dtype_name(dtype)} takes no text")
 
 
 def _shape(text: Span, name: str) -> tuple[int, ...]:
-    """The shape of lists of numbers: that of the first list at each level, if repeating those gives all there is."""
+    """The shape of lists of numbers: that of the first list at each level, if all others are equal to it."""
     if text.find(b"[", 1) < 0:
         return (0 if _is_empty(text) else _count_commas(text) + 1,)
     marks = b"".join([bytes(part).translate(None, _BUT_STRUCTURE) for part in text.parts(PIECE)])
@@ -135,7 +132,7 @@ def _shape(text: Span, name: str) -> tuple[int, ...]:
 
 
 def _count_commas(text: bytes | Span) -> int:
-    """Where there are many, numpy counts them in a tenth of the time, and fastest what the processor's cache holds."""
+    """With numpy for a long text, in a tenth of the time, by parts that fit into the processor's cache."""
     if isinstance(text, bytes) and len(text) <= LONG:
         return text.count(b",")
     parts = Span.over(text).parts(PIECE)
@@ -143,12 +140,12 @@ def _count_commas(text: bytes | Span) -> int:
 
 
 def _is_empty(text: Span) -> bool:
-    """Whether lists have no elements, which their brackets alone do not show."""
+    """Whether the lists have no elements."""
     return not any(bytes(part).strip(b"[], \t\r\n") for part in text.parts(PIECE))
 
 
 def _pieces(text: Span, shape: tuple[int, ...]) -> Iterator[bytes]:
-    """Lists cut at commas; each piece opens again what was open before it, and closes what is open after it."""
+    """Lists cut at commas; each piece begins and ends with the brackets of the lists in which it was cut."""
     begin = elements = 0
     opened = b""
     while begin <= len(text):  # a comma at the very end has an empty piece behind it, which is no JSON
@@ -162,7 +159,7 @@ def _pieces(text: Span, shape: tuple[int, ...]) -> Iterator[bytes]:
 
 
 def _open_lists(shape: tuple[int, ...], elements: int) -> int:
-    """In how many lists the comma lies that follows so many elements."""
+    """The depth of the comma that follows so many elements."""
     depth, length = len(shape), shape[-1]
     while depth > 1 and elements % length == 0:
         depth -= 1

@@ -1,7 +1,7 @@
-"""The text of JSON numbers as an array, with no Python object for each, where pysimdjson is installed."""
+"""The text of JSON numbers as an array, without Python objects, where pysimdjson is installed."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,22 @@ try:
 except ImportError:  # there is none for every Python and processor
     Parser = None  # type: ignore[assignment,misc]
 
-ReadNumbers: TypeAlias = Callable[[bytes], NDArray[Any] | None]
-
-LONGEST = 2**20
-"""Bytes of a text that is read; one piece of a list is longer only where somebody fills it with spaces."""
+LONGEST = 2**20  # bytes of a text that is read; a piece of a list is longer only where it is full of spaces
 
 _WIDE = {"d": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}
-"""What simdjson makes of numbers, by its codes."""
+"""The dtypes of simdjson's numbers, by its codes."""
 
 
-def number_reader(dtype: np.dtype[Any]) -> ReadNumbers:
-    """A function for one thread, which makes one flat array of ``dtype`` of the text of nested lists.
+def number_reader(dtype: np.dtype[Any]) -> Callable[[bytes], NDArray[Any] | None]:
+    """A function for one thread, which turns the text of nested lists into a flat array of ``dtype``.
 
-    It gives ``None`` for all that is unusual: for what is no JSON, no number, NaN, or out of the range of ``dtype``.
-    What it works in takes some twenty times the memory of the longest text, and is freed with it.
+    It returns ``None`` for what is no JSON, no number, NaN, or out of the range of ``dtype``. Its parser takes some
+    twenty times the memory of the longest text, and is freed with it.
     """
-    code = _code_of(dtype)
-    if Parser is None or code is None:
-        return _read_nothing
+    kind = kind_of(dtype)
+    if Parser is None or kind not in "fi" or dtype in SATURATED:
+        return lambda _: None
+    code = "d" if kind == "f" else "u" if dtype == np.uint64 else "i"
     parser, wide = Parser(), _WIDE[code]
 
     def read(text: bytes) -> NDArray[Any] | None:
@@ -43,20 +41,6 @@ def number_reader(dtype: np.dtype[Any]) -> ReadNumbers:
             return None
 
     return read
-
-
-def _read_nothing(text: bytes) -> None:  # noqa: ARG001  as every reader
-    return None
-
-
-def _code_of(dtype: np.dtype[Any]) -> str | None:
-    match kind_of(dtype):
-        case "f":
-            return None if dtype in SATURATED else "d"
-        case "i":
-            return "u" if dtype == np.uint64 else "i"
-        case _:
-            return None
 
 
 def _narrowed(numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:

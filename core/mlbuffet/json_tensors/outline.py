@@ -1,4 +1,4 @@
-"""JSON from which long lists of numbers are taken out, so that what reads the rest need not pass over them."""
+"""JSON without its long lists of numbers, which a decoder would have to skip."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,62 +13,62 @@ from mlbuffet.json_tensors.text import text_of
 
 T = TypeVar("T")
 TextOf: TypeAlias = Callable[[msgspec.Raw | bytes], bytes | Span]
-"""The text of a value that `mlbuffet.json_tensors.text.decode_outline` left as it was."""
+"""Gives the text of a value that `mlbuffet.json_tensors.text.decode_outline` did not decode."""
 
 LONG = 8 * 1024  # bytes without a quote, which are worth a look
-_MARK = b"e8888888]"  # the end of what stands for a list: a number that no type holds, and that is skipped or refused
+_MARK = b"e8888888]"  # the end of the placeholder of a list: a number that no type holds, so that it is never decoded
 _OPENING = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*((?:\[[ \t\r\n]*){1,64})")
 _BEHIND_NUMBERS = b" \t\r\n,[]{}"
 _ENDING = 1024  # bytes, among the last of which there is a number
 
 
 def read_outlined(text: bytes, read: Callable[[bytes, TextOf], T]) -> T:
-    """What ``read`` makes of ``text``, which it is given with short lists in place of the long ones.
+    """The result of ``read`` for ``text`` with placeholders for the long lists.
 
-    It is to raise where a list whose text it has asked for is no JSON. Where it refuses anything, or leaves a list, it
-    is given ``text`` as it is, and tells what is wrong with that.
+    ``read`` has to raise where a list whose text it takes is no JSON. Where it raises, or does not take every list, it
+    is called again with ``text`` as it is.
     """
-    if len(text) > LONG and (lists := _LongLists(text)).unread:
-        with suppress(MLBuffetError):
-            found = read(lists.outline, lists.text_of)
-            if not lists.unread:
-                return found
+    if len(text) > LONG:
+        outline, lists = _without_lists(text)
+        unread = set(lists)
+
+        def list_or_text_of(raw: msgspec.Raw | bytes) -> bytes | Span:
+            value = bytes(raw)
+            if not value.endswith(_MARK):
+                return text_of(value)
+            unread.discard(value)
+            return lists[value]
+
+        if lists:
+            with suppress(MLBuffetError):
+                found = read(outline, list_or_text_of)
+                if not unread:
+                    return found
     return read(text, text_of)
 
 
-class _LongLists:
-    """The long lists of a text, and what is left of that.
+def _without_lists(text: bytes) -> tuple[bytes, dict[bytes, Span]]:
+    """The text with a placeholder for each long list, and the lists by their placeholders.
 
-    A list stands where it was found if its text is asked for: then what stands for it is a value of the JSON. So no
-    harm is done by what only looks like a list, in a text or in a member that nobody reads.
+    What was found is a list if its text is taken: then its placeholder is a value of the JSON. What only looks like a
+    list, in a string or in a member that is not read, is not taken.
     """
-
-    def __init__(self, text: bytes) -> None:
-        parts: list[bytes] = []
-        self._lists: dict[bytes, Span] = {}
-        position = 0
-        for begin, end in _lists(text):
-            mark = b"[%d%b" % (len(self._lists) + 1, _MARK)
-            self._lists[mark] = Span(text, begin, end)
-            parts += [text[position:begin], mark]
-            position = end
-        parts.append(text[position:])
-        self.outline = b"".join(parts)
-        self.unread = set(self._lists)
-        if self.unread and any(_MARK in part for part in parts[::2]):
-            self.unread.clear()  # what stands for a list could be mistaken for it
-
-    def text_of(self, raw: msgspec.Raw | bytes) -> bytes | Span:
-        """The text of a value; whether that of a long list is JSON, nobody knows yet."""
-        text = bytes(raw)
-        if not text.endswith(_MARK):
-            return text_of(text)
-        self.unread.discard(text)
-        return self._lists[text]
+    parts: list[bytes] = []
+    lists: dict[bytes, Span] = {}
+    position = 0
+    for begin, end in _lists(text):
+        mark = b"[%d%b" % (len(lists) + 1, _MARK)
+        lists[mark] = Span(text, begin, end)
+        parts += [text[position:begin], mark]
+        position = end
+    parts.append(text[position:])
+    if any(_MARK in part for part in parts[::2]):  # the text has what looks like a placeholder
+        return text, {}
+    return b"".join(parts), lists
 
 
 def _lists(text: bytes) -> Iterator[tuple[int, int]]:
-    """Where there seem to be lists: behind a name and a colon, and without a text in them."""
+    """The places of possible lists: behind a name and a colon, and without strings."""
     for begin, end in _gaps(text):
         if opening := _OPENING.match(text, begin, end):
             closed = _closed(text, opening.end(), end, opening[1].count(b"["))
@@ -77,7 +77,7 @@ def _lists(text: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _gaps(text: bytes) -> Iterator[tuple[int, int]]:
-    """What lies between two quotes that are far apart; every `LONG` bytes a look is enough, where quotes are near."""
+    """The places between two quotes that are at least `LONG` bytes apart."""
     position = 0
     while position < len(text):
         if text.find(b'"', position, position + LONG) >= 0:
@@ -89,7 +89,7 @@ def _gaps(text: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _closed(text: bytes, begin: int, end: int, depth: int) -> int:
-    """Where lists end that have numbers in them and are ``depth`` deep; 0 for nowhere."""
+    """The end of a list of numbers that is ``depth`` deep; 0 where there is none."""
     begin = max(begin, end - _ENDING)
     position = begin + len(text[begin:end].rstrip(_BEHIND_NUMBERS))
     if position == begin:

@@ -1,4 +1,4 @@
-"""A part of a text that is not copied: to bring megabytes into fresh memory takes longer than to look through them."""
+"""A part of a text without a copy: to copy megabytes takes longer than to search them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ class Span:
         return self.text[self.begin : self.end]
 
     def find(self, part: bytes, begin: int = 0) -> int:
-        """Where ``part`` is found first, or -1."""
+        """The first position of ``part``, or -1."""
         return max(self.text.find(part, self.begin + begin, self.end) - self.begin, -1)
 
     def startswith(self, part: bytes) -> bool:
-        """Whether ``part`` is the first there is."""
+        """Whether it begins with ``part``."""
         return self.text.startswith(part, self.begin, self.end)
 
     def part(self, begin: int, end: int) -> "Span":
-        """What lies between two positions, which may be beyond the end."""
+        """The part between two positions, which may be beyond the end."""
         return Span(self.text, min(self.begin + begin, self.end), min(self.begin + end, self.end))
 
     def parts(self, length: int) -> "Iterator[Span]":
-        """All, one after the other, each of so many bytes but for the last."""
+        """Consecutive parts of ``length`` bytes; the last may be shorter."""
         return (self.part(begin, begin + length) for begin in range(0, len(self), length))
 
     @property
     def view(self) -> memoryview:
-        """The same for what takes any buffer."""
+        """The bytes as a buffer."""
         return memoryview(self.text)[self.begin : self.end]

@@ -21,8 +21,7 @@ from mlbuffet.errors import InvalidInput
 T = TypeVar("T")
 
 PIECE = 32 * 1024  # elements, which are written in a few ms
-_AS_THEY_ARE = "?bBhHiIlLqQefd"
-"""The types that orjson writes, but for numbers that are not finite."""
+_AS_THEY_ARE = "?bBhHiIlLqQefd"  # the types whose finite numbers orjson writes
 _STRING = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)', re.DOTALL)
 _BYTE_ORDER_MARKS = {  # that of UTF-32 begins as that of UTF-16
     codecs.BOM_UTF8: "UTF-8",
@@ -31,7 +30,7 @@ _BYTE_ORDER_MARKS = {  # that of UTF-32 begins as that of UTF-16
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-_DISGUISE = b"e7777777"  # of a number that no type holds, and that is refused where it comes in
+_DISGUISE = b"e7777777"  # the exponent of numbers that stand for tokens: no type holds them, and input has none
 _NAN, _INFINITY = b"1" + _DISGUISE, b"2" + _DISGUISE
 
 
@@ -52,7 +51,7 @@ def decode(text: bytes, kind: type[T]) -> T:
 def decode_outline(text: bytes, kind: type[T]) -> T:
     """As `decode`, for a ``kind`` with fields of type `msgspec.Raw`; `text_of` gives their text.
 
-    msgspec skips their values, and makes nothing of them; but it stops at tokens, for which numbers stand meanwhile.
+    msgspec skips the values of those; but it stops at tokens, which are replaced by numbers until then.
     """
     if _DISGUISE in text:
         raise InvalidInput("the text is not valid JSON: a number in it is out of range")
@@ -72,14 +71,14 @@ def text_of(raw: msgspec.Raw | bytes) -> bytes:
 def encode_array(array: NDArray[Any]) -> bytes:
     """``array`` as nested lists, a scalar as itself. Raises ``UnicodeDecodeError`` for bytes that are not UTF-8.
 
-    A large one is written a piece at a time, between which other threads get the interpreter's lock.
+    A large one is written in pieces, between which other threads get the interpreter's lock.
     """
     if array.ndim == 0:
         return encode_array(array.reshape(1))[1:-1]
     dtype = array.dtype  # those of ml_dtypes have letters of numpy's
     if array.size <= PIECE and dtype.char in _AS_THEY_ARE and dtype.kind != "V" and array.flags.c_contiguous:
         text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
-        if b"null" not in text:  # what follows is for few, and takes as long again
+        if b"null" not in text:  # the rest is rarely needed, and takes as long again
             return text
     if array.size > PIECE:
         rows = max(1, PIECE * len(array) // array.size)
@@ -91,9 +90,10 @@ def encode_array(array: NDArray[Any]) -> bytes:
         return orjson.dumps(np.array(texts, object).reshape(array.shape).tolist())
     if not has_json_form(dtype):
         raise InvalidInput(f"{dtype.name} cannot be written as JSON")
-    plain = _plain(array)
-    text = orjson.dumps(np.ascontiguousarray(plain), option=orjson.OPT_SERIALIZE_NUMPY)
-    return _with_tokens(text, plain[~np.isfinite(plain)]) if b"null" in text else text
+    if is_small(dtype):
+        array = array.astype(np.int8 if kind_of(dtype) == "i" else np.float32)
+    text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
+    return _with_tokens(text, array[~np.isfinite(array)]) if b"null" in text else text
 
 
 def _decode_with_tokens(text: bytes, kind: type[T]) -> T:
@@ -130,15 +130,8 @@ def _finite(digits: str) -> float:
     return value
 
 
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """The small types of ml_dtypes as the numpy types that hold all their values."""
-    if not is_small(array.dtype):
-        return array
-    return array.astype(np.int8 if kind_of(array.dtype) == "i" else np.float32)
-
-
 def _with_tokens(text: bytes, values: NDArray[Any]) -> bytes:
-    """``text``, in which orjson wrote null for each of ``values``, with their tokens instead."""
+    """``text`` with the tokens of ``values``, for each of which orjson wrote null."""
     tokens = [b"NaN" if math.isnan(value) else b"Infinity" if value > 0 else b"-Infinity" for value in values.tolist()]
     pieces = text.split(b"null")
     return b"".join(piece + token for piece, token in zip(pieces, [*tokens, b""], strict=True))

@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbuffet.artifact import check_artifact, check_path, is_file, is_folder, leads_nowhere, readable, visible
-from mlbuffet.contents import recognized, stand_in
+from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
+from mlbuffet.contents import failed_download, known_problem
 from mlbuffet.errors import (
     ArtifactUnreadable,
     DuplicateModel,
@@ -201,7 +201,7 @@ class _Finder:
             except InvalidModelName as error:
                 self._ignore(child, str(error))
                 continue
-            if leads_nowhere(child):
+            if is_broken_link(child):
                 self._ignore(child, _NOWHERE)
             elif is_folder(child):
                 names.add(name)
@@ -225,7 +225,7 @@ class _Finder:
             names.add(file.stem)
             yield from _single(file.stem, file)
         else:
-            self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
+            self._ignore(file, failed_download(file) or known_problem(file) or "no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
@@ -284,7 +284,7 @@ class _Finder:
     def _warn_of_strays(self, folder: Path, versions: set[Path]) -> None:
         for child in _visible(folder):
             if child not in versions:
-                self._ignore(child, _NOWHERE if leads_nowhere(child) else f"it is no version; {_VERSIONS}")
+                self._ignore(child, _NOWHERE if is_broken_link(child) else f"it is no version; {_VERSIONS}")
 
     def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
         """Of folders that somebody may take for versions, in a folder that is no artifact itself."""

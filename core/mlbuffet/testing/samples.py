@@ -1,4 +1,4 @@
-"""What the suite shows a runtime: a model with its sample, the sample in other memory layouts, and files to refuse."""
+"""The suite's material: a model with its sample, other memory layouts, files to refuse, and damaged copies."""
 
 import random
 import shutil
@@ -15,10 +15,10 @@ from mlbuffet.tensors import Tensors
 
 @dataclass(frozen=True)
 class Artifact:
-    """A small model on disk, a sample for it, and what it must answer.
+    """A small model on disk, a sample of inputs, and the outputs that it must give.
 
     ``inputs`` have exactly the declared dtypes; ``outputs`` are all outputs of the signature, which is the default one
-    unless ``signature`` names another. Two rows whose values differ find more faults than one row of zeros.
+    unless ``signature`` names another. Two different rows find more faults than one row of zeros.
     """
 
     path: Path
@@ -28,41 +28,31 @@ class Artifact:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """As numpy sees the body of a request."""
+def flipped(array: NDArray[Any]) -> NDArray[Any]:
+    """In reverse order: other inputs that the model takes too."""
+    return np.flip(array).copy() if array.ndim else array.copy()
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     frozen = array.copy()
     frozen.flags.writeable = False
     return frozen
 
 
-def transposed(array: NDArray[Any]) -> NDArray[Any]:
-    """In Fortran's order."""
-    return array.copy(order="F")
-
-
-def flipped(array: NDArray[Any]) -> NDArray[Any]:
-    """The same values the other way round, for a second question that the model takes too."""
-    return np.flip(array).copy() if array.ndim else array.copy()
-
-
-def backwards(array: NDArray[Any]) -> NDArray[Any]:
-    """With negative strides."""
-    return np.flip(flipped(array)) if array.ndim else array
-
-
-def strided(array: NDArray[Any]) -> NDArray[Any]:
-    """With gaps between the elements."""
-    return np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array
-
-
-def unaligned(array: NDArray[Any]) -> NDArray[Any]:
-    """At an odd address, as a tensor behind a header of any length may be."""
+def _unaligned(array: NDArray[Any]) -> NDArray[Any]:
+    """At an odd address, like a tensor behind a header."""
     if array.dtype.hasobject or not array.size:
         return array
     return np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(array.shape)
 
 
-LAYOUTS = (read_only, transposed, backwards, strided, unaligned)
+LAYOUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "read_only": _read_only,
+    "transposed": lambda array: array.copy(order="F"),
+    "backwards": lambda array: np.flip(flipped(array)) if array.ndim else array,
+    "strided": lambda array: np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array,
+    "unaligned": _unaligned,
+}
 
 
 def foreign(folder: Path) -> list[Path]:
@@ -77,23 +67,22 @@ def foreign(folder: Path) -> list[Path]:
 
 
 def lookalikes(name: str, folder: Path) -> dict[str, Path]:
-    """What may stand, or be missing, at a path called ``name``."""
+    """Paths called ``name`` at which there is no model."""
     make: dict[str, Callable[[Path], Any]] = {
         "nothing": lambda _path: None,
         "an empty file": Path.touch,
         "a file of noise": lambda path: path.write_bytes(_noise(4096)),
         "an empty folder": Path.mkdir,
     }
-    paths = {}
-    for number, kind in enumerate(make):
-        paths[kind] = folder / str(number) / name
-        paths[kind].parent.mkdir()
-        make[kind](paths[kind])
+    paths = {kind: folder / str(number) / name for number, kind in enumerate(make)}
+    for kind, path in paths.items():
+        path.parent.mkdir()
+        make[kind](path)
     return paths
 
 
 class Damaged(NamedTuple):
-    """A copy of an artifact, what was done to it, and whether its largest file now lacks a part."""
+    """A copy of an artifact, its damage, and whether a part of its largest file is missing."""
 
     what: str
     path: Path
@@ -111,24 +100,19 @@ _INCOMPLETE = ("cut in half", "emptied", "removed")
 
 
 def damaged_copies(source: Path, folder: Path) -> Iterator[Damaged]:
-    """Copies of ``source`` in which one file has suffered: each file in each way."""
+    """Copies of ``source`` with one file damaged: each file in each way."""
     files = [path for path in (source, *sorted(source.rglob("*"))) if path.is_file() and path.stat().st_size]
     largest = max(files, key=lambda path: path.stat().st_size)
     for number, (file, damage) in enumerate((file, damage) for file in files for damage in _DAMAGES):
         copy = folder / str(number) / source.name
         copy.parent.mkdir(parents=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy)
-        _replace(copy / file.relative_to(source), _DAMAGES[damage](file.read_bytes()))
-        yield Damaged(
-            f"{file.relative_to(source.parent)} {damage}", copy, incomplete=file == largest and damage in _INCOMPLETE
-        )
-
-
-def _replace(file: Path, content: bytes | None) -> None:
-    if content is None:
-        file.unlink()
-    else:
-        file.write_bytes(content)
+        damaged = copy / file.relative_to(source)
+        damaged.unlink()
+        if (content := _DAMAGES[damage](file.read_bytes())) is not None:
+            damaged.write_bytes(content)
+        incomplete = file == largest and damage in _INCOMPLETE
+        yield Damaged(f"{file.relative_to(source.parent)} {damage}", copy, incomplete)
 
 
 def _noise(length: int) -> bytes:

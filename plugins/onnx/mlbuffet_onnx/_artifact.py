@@ -27,7 +27,7 @@ _MODEL_FIELDS = {
 }
 _ORT_FORMAT = b"ORTM"
 _OTHER_FORMATS = re.compile(rb"PK\x03\x04|\x89HDF|\x80[\x02-\x05]|.{4}[A-Z]{3}[A-Z0-9]", re.DOTALL)
-"""A zip, HDF5, a pickle or FlatBuffers: somebody may know what is in it."""
+"""A zip, HDF5, a pickle or FlatBuffers: another runtime may accept it."""
 _NAMES = (2, 3, 4)
 _NEWEST_IR_VERSION = 1000  # no limit of ours: the present one is 14, and anything much higher is noise
 
@@ -46,7 +46,7 @@ def model_file(path: Path) -> Path | None:
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether ``path`` is a file called ``*.onnx`` that begins, as far as its first bytes tell, with an ONNX model."""
+    """Whether ``path`` is a file called ``*.onnx`` whose first bytes are those of an ONNX model."""
     if not (_is_named_so(path) and path.is_file()):
         return False
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What onnxruntime's errors mean, for the person who loads a model and for the one who calls it."""
+"""Errors of onnxruntime as errors for users and for callers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -78,10 +78,10 @@ def load_failure(error: Exception) -> LoadFailed | None:
 
 
 def run_failure(error: Exception, inputs: Tensors, symbols: Mapping[str, Sequence[str]]) -> InvalidInput | None:
-    """``error`` of a run as an `InvalidInput`, if the fault is the caller's for certain.
+    """``error`` of a run as an `InvalidInput`, if it is certainly due to the inputs.
 
     ``symbols`` are the names that the inputs' dimensions have in the model: dimensions of one name should be equal,
-    which onnxruntime does not check before an operator stumbles.
+    which onnxruntime does not check before an operator fails.
     """
     return _unequal(inputs, symbols) or _refused(error, inputs)
 

@@ -1,4 +1,4 @@
-"""What the graph in an ONNX file says that onnxruntime does not pass on."""
+"""Properties of the graph in an ONNX file that onnxruntime does not expose."""
 
 import mmap
 from collections.abc import Iterator
@@ -144,7 +144,7 @@ def _read_attribute(graph: Graph, node: bytes, whole: Field) -> int:
 
 
 def _read_subgraph(graph: Graph, data: bytes, whole: Field) -> None:
-    """What the body of an If, Loop or Scan uses; its own names are its own."""
+    """The outer names that the body of an If, Loop or Scan uses."""
     inner = Graph()
     _read_graph(inner, data, whole)
     graph.used.update(inner.used)

@@ -68,7 +68,7 @@ class OnnxModel:
 
 
 def _oddities(session: onnxruntime.InferenceSession, graph: Graph, options: Options) -> list[str]:
-    """What one should know of a model that works all the same; onnxruntime's own words for it would go to stderr."""
+    """Warnings about a model that works; onnxruntime's own would go to stderr."""
     oddities = []
     if graph.unused:
         oddities.append(f"no node uses the initializers {_listed(graph.unused)}; export the model without them")
@@ -77,8 +77,8 @@ def _oddities(session: onnxruntime.InferenceSession, graph: Graph, options: Opti
             f"the initializers {_listed(weights)} are declared as inputs, too, which keeps them from being optimized; "
             "they are not inputs in the signature and keep the values in the file"
         )
-    asked = [provider if isinstance(provider, str) else provider[0] for provider in options.providers or []]
-    if missing := [name for name in asked if name not in session.get_providers()]:
+    requested = [provider if isinstance(provider, str) else provider[0] for provider in options.providers or []]
+    if missing := [name for name in requested if name not in session.get_providers()]:
         oddities.append(f"{_listed(missing)} could not be started; it runs on {_listed(session.get_providers())}")
     return oddities
 

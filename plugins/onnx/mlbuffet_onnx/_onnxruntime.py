@@ -4,7 +4,7 @@ import os
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
-os.environ.setdefault(TELEMETRY, "1")  # it is looked at when the library is loaded, and never after
+os.environ.setdefault(TELEMETRY, "1")  # it is read when the library is loaded
 
 # ruff: noqa: E402 importing it first would start the telemetry
 import onnxruntime

@@ -21,8 +21,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intra_op_threads: Threads = 0
     """Threads within an operator, the calling one among them; 0: as many as the machine has cores."""
     spinning: bool = False
-    """Whether idle threads look for work again and again before they sleep: a little faster for one call after the
-    other, at the price of the processors of everyone else."""
+    """Whether idle threads poll for work before they sleep: a little faster for consecutive calls, with more load on
+    the processors."""
     inter_op_threads: Threads = 0
     """Threads for operators side by side, if more than 1; 0 and 1: one operator after the other."""
     graph_optimization: Optimization = "all"

@@ -57,7 +57,7 @@ def create_session(file: Path, options: Options, libraries: Iterable[Path] = ())
             settings.log_severity_level = _ERROR if is_logged else _NOTHING
             for library in libraries:
                 _register(settings, library)
-            # without the fallback, which prints to stdout and answers from another provider than the one asked for
+            # without the fallback to another provider, which prints to stdout
             return onnxruntime.InferenceSession(str(file), settings, options.providers, enable_fallback=0)
     except ERRORS as error:
         if failure := load_failure(error):

@@ -32,12 +32,11 @@ _MESSAGE = re.compile(
 
 @contextmanager
 def stderr_to_logging() -> Iterator[bool]:
-    """What onnxruntime writes to file descriptor 2 meanwhile is logged, and all else is written there at the end.
+    """Log what onnxruntime writes to file descriptor 2 inside, and write all else there at the end.
 
-    Its Python interface has no place for a callback. The descriptor leads to a file meanwhile, not to a pipe: a pipe
-    may fill up, and breaks for a child process that outlives it. Gives whether that is so: where another load has the
-    descriptor, or another plugin that imports its framework, it is left to them, and nobody waits; where no file can be
-    had, it stays as it is.
+    Its Python interface has no callback. The descriptor is redirected to a file and not to a pipe, which may fill up,
+    and breaks for a child process that outlives it. Gives whether it is redirected: not while another load or another
+    plugin's import has redirected it, and not where no file can be made.
     """
     if not _ALONE.acquire(blocking=False):
         yield False

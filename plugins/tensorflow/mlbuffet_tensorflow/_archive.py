@@ -1,4 +1,4 @@
-"""A zip unpacked, after a look at every entry."""
+"""A zip file, unpacked after a check of every entry."""
 
 from pathlib import Path, PurePosixPath
 

@@ -1,4 +1,4 @@
-"""What kind of artifact lies at a path, told by names and magic bytes alone."""
+"""The kind of the artifact at a path, by names and magic bytes alone."""
 
 import re
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _HDF5_SUFFIXES = (".h5", ".hdf5")
 """Keras looks at the case of letters too."""
 _TFLITE = b"TFL3"
 _OTHER_FORMATS = re.compile(rb"PK\x03\x04|\x89HDF|\x80[\x02-\x05]|.{4}[A-Z]{3}[A-Z0-9]", re.DOTALL)
-"""A zip, HDF5, a pickle or FlatBuffers: somebody may know what is in it."""
+"""A zip, HDF5, a pickle or FlatBuffers: another runtime may accept it."""
 _KERAS_MARKS = (b"model_config", b"keras_version", b"layer_names")
 _KERAS_3_WEIGHTS = (b"layers", b"vars")
 _KERAS_FILES = {"config.json", "metadata.json"}
@@ -28,7 +28,7 @@ _HEADER_BYTES = 64 * 1024
 
 
 class Kind(Enum):
-    """What TensorFlow and Keras write; the second half can be told and explained, and not served."""
+    """What TensorFlow and Keras write; the second half can be recognized and explained, and not served."""
 
     SAVED_MODEL = auto()
     KERAS = auto()
@@ -69,7 +69,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def kind_to_load(path: Path) -> Kind | None:
-    """The kind that a person means who says that ``path`` is TensorFlow's: a SavedModel may be damaged."""
+    """The kind of ``path`` where the caller names this runtime: a SavedModel may be damaged."""
     named_so = any((path / name).is_file() for name in _SAVED_MODEL_FILES)
     return Kind.SAVED_MODEL if named_so else kind_of(path)
 

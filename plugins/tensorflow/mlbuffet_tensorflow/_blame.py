@@ -6,7 +6,7 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet_tensorflow._checks import Checks
 
 _READ = 4000
-"""So much of a message is searched: what a caller sent follows, of any length."""
+"""Characters of a message that are searched: the caller's values follow, of any length."""
 _SHAPE = r"\[[\d, ]*\]"
 _FEATURE = r"(?:Key|[Ff]eature(?: list)?):? '?(?P<feature>.{1,200}?)'?(?:, Index: (?P<index>\d+))?"
 _ECHOES = (
@@ -112,7 +112,7 @@ _OTHERS = (
 
 
 def invalid_input(message: str, checks: Checks) -> InvalidInput | None:
-    """The caller's mistake that TensorFlow's ``message`` about invalid arguments speaks of, where that is certain.
+    """The caller's mistake that TensorFlow's ``message`` about invalid arguments reports, where that is certain.
 
     What the author of one of ``checks`` says of it is part of the sentence, and nothing that only TensorFlow says.
     """

@@ -1,4 +1,4 @@
-"""What a model checks while it computes, and what its author says where that fails."""
+"""The checks in a model's graph, and their messages where they fail."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -73,7 +73,7 @@ class Checks:
         self._checks = tuple(dict.fromkeys(Check(traces, _presentable(words, names)) for traces, words in found))
 
     def words_for(self, message: str) -> str:
-        """The author's words for the failure of which TensorFlow's ``message`` tells; empty where there are none."""
+        """The author's message for the failure that TensorFlow's ``message`` reports; empty where there is none."""
         failed = [check for check in self._checks if check.failed(message)]
         return max(failed, key=lambda check: sum(map(len, check.traces)), default=Check((), "")).words
 
@@ -88,7 +88,7 @@ class _Scope:
         """The tensors of a caller that the arguments are."""
 
     def tell(self, functions: Mapping[str, "_Scope"]) -> None:
-        """Let the ``functions`` that are called here know their arguments."""
+        """Give the ``functions`` that are called here their arguments."""
         for node in self.nodes.values():
             for attribute in _CALLING.get(node.op, ()):
                 called = functions.get(node.attr[attribute].func.name)
@@ -123,12 +123,12 @@ def _assert(node: Any, scope: _Scope) -> tuple[Pieces, str]:
     """``assertion failed: [text] [text]``, its texts escaped as C does it."""
     data = [scope.pieces(each) for each in _tensors(node.input)[1:]]
     traces = _joined([tuple(map(_escaped, pieces)) for pieces in data], "] [")
-    said = []
+    messages = []
     for pieces in data:
         if _OF_TENSORFLOW.match(pieces[0]):
             break
-        said.append(_LEFT_OUT.join(pieces).removesuffix(".  ").strip())  # tf.debugging puts that after a message
-    words = [word for word, _ in groupby(filter(None, said))]
+        messages.append(_LEFT_OUT.join(pieces).removesuffix(".  ").strip())  # tf.debugging puts that after a message
+    words = [word for word, _ in groupby(filter(None, messages))]
     while words and words[-1] == _LEFT_OUT:
         words.pop()
     return ("assertion failed: [", *traces, "]"), " ".join(words)

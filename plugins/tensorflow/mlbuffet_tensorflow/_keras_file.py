@@ -29,7 +29,7 @@ def load_keras(path: Path) -> Any:
         )
     try:
         return keras.saving.load_model(path, safe_mode=True, compile=False)
-    except Exception as error:  # a stranger's configuration is read here, which may fail in any way
+    except Exception as error:  # reading the configuration may raise anything
         raise _not_loaded(error) from error
 
 

@@ -13,7 +13,7 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet_tensorflow._archive import MAX_ENTRIES
 
 MAX_DESCRIPTION = 2**26
-"""So many bytes may a configuration have: it is read whole, as Python objects."""
+"""The bytes that a configuration may have: it is read whole, as Python objects."""
 _DESCRIPTIONS = ("config.json", "metadata.json")
 _LOCAL_HEADER = 30
 _LENGTHS = struct.Struct("<26xHH")

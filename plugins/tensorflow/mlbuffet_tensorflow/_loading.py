@@ -1,4 +1,4 @@
-"""An artifact on disk made into a session that answers: whatever it is, by way of a SavedModel."""
+"""Loads any artifact into a session, by way of a SavedModel."""
 
 import gc
 from contextlib import ExitStack
@@ -74,7 +74,7 @@ def _saved_again(path: Path, meta_graph: MetaGraph, file: Wired, options: Option
     try:
         loaded = tf.saved_model.load(str(path), tags=list(tags_of(meta_graph)))
         tf.saved_model.save(loaded, str(copy), signatures={name: loaded.signatures[name] for name in file.wirings})
-    except Exception as error:  # a stranger's objects are rebuilt here, which may fail in any way
+    except Exception as error:  # rebuilding custom objects may raise anything
         raise not_loadable(error) from error
     loaded = None
     gc.collect()  # what the object loader built holds a second copy of the weights, in cycles

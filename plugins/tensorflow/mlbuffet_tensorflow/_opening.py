@@ -35,16 +35,16 @@ def opened(path: Path, meta_graph: MetaGraph, serve: Callable[[Wired], Served], 
         raise
 
 
-def _device(session: Any, asked: str | None) -> str | None:
-    """TensorFlow's name of the device ``asked``: ``/device:GPU:1`` of ``gpu:1``."""
-    if asked is None:
+def _device(session: Any, requested: str | None) -> str | None:
+    """TensorFlow's name of the device ``requested``: ``/device:GPU:1`` of ``gpu:1``."""
+    if requested is None:
         return None
-    kind, _, number = asked.lower().removeprefix("/").removeprefix("device:").partition(":")
+    kind, _, number = requested.lower().removeprefix("/").removeprefix("device:").partition(":")
     name = f"/device:{kind.upper()}:{number or 0}"
     devices = [device.name for device in session.list_devices()]
     if not any(device.endswith(name) for device in devices):
         known = ", ".join(device.partition("/device:")[2].lower() for device in devices)
-        raise invalid_options(f"there is no device {asked!r} here; there are: {known}")
+        raise invalid_options(f"there is no device {requested!r} here; there are: {known}")
     return name
 
 

@@ -16,7 +16,7 @@ class Offered:
     """What a file offers: the names that can be served, and what is known of how they came about."""
 
     names: tuple[str, ...]
-    asked: str | None = None
+    requested: str | None = None
     """The option ``signature``."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Signatures or functions of the file that cannot be served, each with its reason."""
@@ -40,13 +40,13 @@ def default_of(offered: Offered) -> Default:
 
 
 def _option(offered: Offered) -> Default | None:
-    if offered.asked is None:
+    if offered.requested is None:
         return None
-    if reason := offered.left_out.get(offered.asked):
-        raise invalid_options(f"the signature {offered.asked!r} cannot be served: {reason}")
-    if offered.asked not in offered.names:
-        raise invalid_options(f"there is no signature {offered.asked!r}; the model has: {', '.join(offered.names)}")
-    return Default(offered.asked, "the option signature names it")
+    if reason := offered.left_out.get(offered.requested):
+        raise invalid_options(f"the signature {offered.requested!r} cannot be served: {reason}")
+    if offered.requested not in offered.names:
+        raise invalid_options(f"there is no signature {offered.requested!r}; the model has: {', '.join(offered.names)}")
+    return Default(offered.requested, "the option signature names it")
 
 
 def _serving_default(offered: Offered) -> Default | None:

@@ -10,16 +10,16 @@ from mlbuffet_tensorflow._variants import merged
 from mlbuffet_tensorflow._written import Written, rename
 
 
-def served(wired: Wired, asked: str | None) -> Served:
+def served(wired: Wired, requested: str | None) -> Served:
     """The signatures of a file that has some."""
     variants = {name: [wiring] for name, wiring in wired.wirings.items()}
-    return _served(_signatures(variants), variants, Offered(tuple(variants), asked, wired.left_out))
+    return _served(_signatures(variants), variants, Offered(tuple(variants), requested, wired.left_out))
 
 
-def served_keras(wired: Wired, written: Mapping[str, Written], asked: str | None) -> Served:
+def served_keras(wired: Wired, written: Mapping[str, Written], requested: str | None) -> Served:
     """The one function of a Keras file."""
     variants = {name: [rename(wired.wirings[name], each)] for name, each in written.items()}
-    return _served(_signatures(variants), variants, Offered(tuple(variants), asked))
+    return _served(_signatures(variants), variants, Offered(tuple(variants), requested))
 
 
 def served_functions(
@@ -27,7 +27,7 @@ def served_functions(
     written: Mapping[str, Written],
     left_out: Mapping[str, str],
     families: Mapping[str, Sequence[str]],
-    asked: str | None,
+    requested: str | None,
     untraced: Mapping[str, str],
 ) -> Served:
     """The functions of a file without signatures; those whose traces the inputs' shapes tell apart are one each."""
@@ -44,7 +44,8 @@ def served_functions(
         else:
             signatures |= {trace: wiring.signature for trace, wiring in renamed.items()}
             variants |= {trace: [wiring] for trace, wiring in renamed.items()}
-    return _served(signatures, variants, Offered(tuple(signatures), asked, {**unserved, **untraced}, tuple(functions)))
+    left_out = {**unserved, **untraced}
+    return _served(signatures, variants, Offered(tuple(signatures), requested, left_out, tuple(functions)))
 
 
 def _signatures(variants: Mapping[str, Sequence[Wiring]]) -> dict[str, Signature]:
