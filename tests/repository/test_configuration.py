@@ -125,7 +125,7 @@ def test_a_version_that_fails_its_warm_up_fails_to_load(models: Path, runtimes: 
 
 
 def test_the_description_is_kept(models: Path, runtimes: Runtimes) -> None:
-    assert serve(models, runtimes, "description = 'Half'").description("m") == "Half"
+    assert serve(models, runtimes, "description = 'Half'").stored("m").configuration.description == "Half"
 
 
 def test_the_schema_that_is_shipped_is_that_of_the_struct() -> None:

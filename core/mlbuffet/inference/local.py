@@ -50,7 +50,7 @@ class LocalService:
         except Overloaded:
             handle.release()
             raise
-        return LocalModel(handle, counts)
+        return LocalModel(handle, self._repository.cache, counts)
 
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
         """See `InferenceService`."""
@@ -61,7 +61,7 @@ class LocalService:
         if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
             return None
         try:
-            return LocalModel(version.use(), counts)
+            return LocalModel(version.use(), self._repository.cache, counts)
         except ModelNotReady:
             return None
 

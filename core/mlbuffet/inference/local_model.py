@@ -1,9 +1,8 @@
 """A version of a model of this process, for one request."""
 
 from time import perf_counter_ns
-from types import TracebackType
 
-from mlbuffet.caching import Question
+from mlbuffet.caching import PredictionCache, Question
 from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import code
 from mlbuffet.inference.request import InferenceRequest, InferenceResult
@@ -21,12 +20,13 @@ class LocalModel:
     """When, in nanoseconds, the model was called, and its answer was there."""
     _prediction: Prediction | None = None
 
-    def __init__(self, handle: Handle, statistics: VersionStatistics | None) -> None:
+    def __init__(self, handle: Handle, cache: PredictionCache, statistics: VersionStatistics | None) -> None:
         version = handle.version
         self.model = version.name
         self.version = version.version
         self.signatures = handle.model.signatures
         self._handle = handle
+        self._cache = cache
         self._statistics = statistics
         self._begun = perf_counter_ns()
 
@@ -50,9 +50,7 @@ class LocalModel:
     def __enter__(self) -> "LocalModel":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._handle.release()
         statistics = self._statistics
         if statistics is None:
@@ -78,7 +76,7 @@ class LocalModel:
         return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup or 0)
 
     async def _kept_or_computed(self, call: Call) -> Prediction:
-        cache, question = self._handle.version.cache, self._question(call)
+        cache, question = self._cache, self._question(call)
         await code(rough_size(question.inputs), lambda: question.key)
         kept = cache.kept(question)
         if kept is not None:

@@ -1,8 +1,7 @@
 """What every protocol asks of models, wherever they are."""
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
 from mlbuffet.repository import State
@@ -64,9 +63,7 @@ class ServedModel(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None: ...
 
 
 class InferenceService(Protocol):

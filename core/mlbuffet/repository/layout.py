@@ -6,7 +6,7 @@
 
 This is the layout of TensorFlow Serving and of Triton. A file called ``model.<suffix>`` is the artifact of the folder
 that it lies in, which gives the model its name; ``model.toml`` beside the versions, or the artifact, is the model's
-configuration. Names that begin with a dot are passed over. Links count as what they lead to, under their own names.
+configuration. Names that begin with a dot are ignored. Links count as what they lead to, under their own names.
 
 A folder with any other name than a number is no version. A model without versions is the one artifact in its folder,
 which may lie in the only folder in it: that is version 1.
@@ -21,6 +21,7 @@ from pathlib import Path
 from mlbuffet.artifact import check_artifact, check_path, is_file, is_folder, leads_nowhere, readable, visible
 from mlbuffet.contents import recognized, stand_in
 from mlbuffet.errors import (
+    ArtifactNotFound,
     ArtifactUnreadable,
     DuplicateModel,
     InvalidConfiguration,
@@ -75,19 +76,14 @@ class StoredModel:
         return {number: one for number, one in by_number.items() if number in selected or number == self.default}
 
 
-def find_versions(path: Path, runtimes: Runtimes, runtime: str | None = None) -> list[StoredVersion]:
-    """The versions of models at ``path``, by name and version; raises as `find_models` does."""
-    return [stored for model in find_models(path, runtimes, runtime) for stored in model.versions]
-
-
 def find_models(
     path: Path, runtimes: Runtimes, runtime: str | None = None, warn: Callable[[str], None] = logger.warning
 ) -> list[StoredModel]:
     """The models at ``path``, by name.
 
     Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading says what is wrong with
-    it. With ``runtime`` that one alone is asked, and a folder in which it sees nothing is taken for its artifact.
-    ``warn`` hears of what is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`,
+    it. With ``runtime`` only that one is considered, and a folder in which it accepts nothing is taken for its artifact.
+    ``warn`` is called with each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`,
     `UnknownRuntime`, or `NoModels` for a folder without any artifact.
     """
     return _Finder(runtimes, runtime, warn).find(path)
@@ -131,7 +127,7 @@ def _united(one: StoredModel, other: StoredModel) -> StoredModel:
 
 
 class _Finder:
-    """What is asked while one path is looked through."""
+    """The search of one path, for all runtimes or for the one of a name."""
 
     def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None]) -> None:
         self._runtimes = runtimes
@@ -140,18 +136,18 @@ class _Finder:
 
     def find(self, path: Path) -> list[StoredModel]:
         check_path(path)
-        asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
+        candidates = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
             return _single(name_of(path), path)
         with readable(path):
             if self.is_one_model(path):
                 return self.model(path, name_of(path))
             found = merged(self._models_in(path))
-            if any(self._says_more(model) for model in found):
+            if any(self._explains(model) for model in found):
                 return found
             if self._runtime is not None:
                 return self.model(path, name_of(path))
-        raise NoModels(path, [candidate.name for candidate in asked], self._runtimes.broken)
+        raise NoModels(path, [one.name for one in candidates], self._runtimes.broken)
 
     def is_one_model(self, path: Path) -> bool:
         """Whether the folder is a model or an artifact; a file in it that is not ``model.*`` is one of several."""
@@ -162,20 +158,20 @@ class _Finder:
             return artifacts == {"model"}
         return self._knows(path) or {child.stem for child in files if self._knows(child)} == {"model"}
 
-    def _asked(self, named: str | None) -> Iterable[Runtime]:
+    def _candidates(self, named: str | None) -> Iterable[Runtime]:
         name = named or self._runtime
         if name is None:
             return self._runtimes
         return [self._runtimes[name]] if name in self._runtimes else []
 
     def _accepts(self, candidate: Path, named: str | None = None) -> bool:
-        return any(one.accepts(candidate) for one in self._asked(named))
+        return any(one.accepts(candidate) for one in self._candidates(named))
 
     def _knows(self, candidate: Path, named: str | None = None) -> bool:
         """Whether a runtime accepts it, or says why it cannot be served: loading it will say the same."""
-        return any(one.accepts(candidate) or one.explain(candidate) for one in self._asked(named))
+        return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(named))
 
-    def _says_more(self, model: StoredModel) -> bool:
+    def _explains(self, model: StoredModel) -> bool:
         """Whether loading it gives another reason than that no runtime accepts it."""
         unreadable = any(_unreadable(stored.path) for stored in model.versions)
         return model.error is not None or unreadable or any(self._knows(stored.path) for stored in model.versions)
@@ -204,14 +200,12 @@ class _Finder:
 
     def _other(self, file: Path, names: set[str]) -> Iterator[StoredModel]:
         """What no runtime accepts is a model that fails if there is a reason, and no other has its name."""
+        error = _unreadable(file)
         if file.stem in names:
             self._ignore(file, "no runtime accepts it, and another model has its name")
-        elif error := _unreadable(file):
+        elif error or self._knows(file):
             names.add(file.stem)
-            yield _failing(file.stem, file, error)
-        elif self._knows(file):
-            names.add(file.stem)
-            yield from _single(file.stem, file)
+            yield from [_failing(file.stem, file, error)] if error else _single(file.stem, file)
         else:
             self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
 
@@ -219,7 +213,7 @@ class _Finder:
         """The model in its folder, with an error where the folder may not be looked into."""
         try:
             return self.model(folder, folder.name)
-        except FileNotFoundError:  # it was removed a moment ago
+        except FileNotFoundError:  # it was removed meanwhile
             return []
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -254,8 +248,8 @@ class _Finder:
             if self._knows(folder, runtime):
                 return folder
             inside = _visible(folder)
-            for told in (self._accepts, self._knows):
-                match [child for child in inside if told(child, runtime)]:
+            for fits in (self._accepts, self._knows):
+                match [child for child in inside if fits(child, runtime)]:
                     case [artifact]:
                         return artifact
                     case [_, *_]:
@@ -273,22 +267,22 @@ class _Finder:
                 self._ignore(child, _NOWHERE if leads_nowhere(child) else f"it is no version; {_VERSIONS}")
 
     def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
-        """Of folders that somebody may take for versions, in a folder that is no artifact itself."""
+        """Of folders that may be meant as versions, in a folder that is no artifact itself."""
         if version.path == folder and (self._knows(folder) or _unreadable(folder)):
             return
         for child in filter(is_folder, _visible(folder)):
             if version.path.is_relative_to(child):
                 what = f"it is served as version 1 of the model {version.name!r}"
-                self._warn(f"{_shown(child)} is no version, and {what}; {_VERSIONS}")
+                self._warn(f"{str(child)!r} is no version, and {what}; {_VERSIONS}")
             else:
                 self._ignore(child, f"it is no version; {_VERSIONS}")
 
     def _ignore(self, path: Path, problem: str) -> None:
-        self._warn(f"ignored {_shown(path)}: {problem}")
+        self._warn(f"ignored {str(path)!r}: {problem}")  # whatever its name is made of
 
 
 def _single(name: str, path: Path) -> list[StoredModel]:
-    with suppress(FileNotFoundError):  # it was removed a moment ago
+    with suppress(FileNotFoundError):  # it was removed meanwhile
         return [StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))]
     return []
 
@@ -303,14 +297,8 @@ def _visible(folder: Path) -> list[Path]:
 
 def _unreadable(path: Path) -> ArtifactUnreadable | None:
     try:
-        check_artifact(path)
+        with suppress(ArtifactNotFound):
+            check_artifact(path)
     except ArtifactUnreadable as error:
         return error
-    except MLBuffetError:  # there is nothing
-        pass
     return None
-
-
-def _shown(path: Path) -> str:
-    """A path in a line of the log, whatever its name is made of."""
-    return repr(str(path))

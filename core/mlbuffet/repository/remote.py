@@ -5,17 +5,15 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import msgspec
 
 from mlbuffet.errors import RemoteFailed
 
 REFRESH_SECONDS = 30.0
-_MARKS = ("ETag", "etag", "md5Hash", "generation", "Last-Modified", "LastModified", "updated", "mtime", "created")
-"""What file systems call that which changes with a file's content."""
+_MARKS = ("size", "ETag", "etag", "md5Hash", "generation", "Last-Modified", "LastModified", "updated", "mtime", "created")
+"""The details by which file systems show that a file's content has changed."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ def default_cache() -> Path:
 
 
 class RemoteFolder:
-    """A folder at a URL, and its copy at ``path``; what is unchanged is not copied again, also by another process."""
+    """A folder at a URL, and its copy at ``path``; unchanged files are not copied again, also by another process."""
 
     def __init__(self, url: str, cache: Path) -> None:
         self.url = url
@@ -41,7 +39,7 @@ class RemoteFolder:
         self._refreshed = 0.0
 
     def refresh(self) -> None:
-        """Make the copy like the folder, unless that was done a moment ago. Raises `RemoteFailed`."""
+        """Make the copy like the folder, unless it was in the last 30 seconds. Raises `RemoteFailed`."""
         if self._refreshed and time.monotonic() - self._refreshed < REFRESH_SECONDS:
             return
         try:
@@ -60,7 +58,7 @@ class RemoteFolder:
         incoming = self._folder / "incoming"
         shutil.rmtree(incoming, ignore_errors=True)
         changed = [name for name in files if known.get(name) != marks[name] or not (self.path / name).is_file()]
-        for name in changed:  # all of them, before the first is put where it is seen
+        for name in changed:  # all of them, before the first is moved to where it is found
             (incoming / name).parent.mkdir(parents=True, exist_ok=True)
             self._system.get_file(files[name], str(incoming / name))
         self.path.mkdir(parents=True, exist_ok=True)
@@ -88,7 +86,7 @@ class RemoteFolder:
                 continue
             details = listed if listed.get("size") is not None else self._system.info(address)
             files[str(below)] = address
-            marks[str(below)] = _mark(details)
+            marks[str(below)] = " ".join(str(details[key]) for key in _MARKS if details.get(key) is not None)
         if not files:
             raise RemoteFailed(self.url, "there is no file in it")
         return files, marks
@@ -101,7 +99,3 @@ class RemoteFolder:
                     path.unlink()
             if not any(Path(parent).iterdir()) and Path(parent) != self.path:
                 Path(parent).rmdir()
-
-
-def _mark(details: Mapping[str, Any]) -> str:
-    return " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)

@@ -1,7 +1,7 @@
 """Loads that failed, and are tried again after 1, 2, 4... seconds."""
 
 from collections.abc import Callable
-from threading import Lock, Timer
+from threading import Timer
 
 LONGEST_RETRY = 300.0
 _DOUBLINGS = 9
@@ -14,28 +14,19 @@ def retry_delay(failures: int) -> float:
 
 
 class Retries:
-    """Timers, which end with the process."""
+    """Timers, which end with the process; used under a lock."""
 
     def __init__(self) -> None:
-        self._timers: set[Timer] = set()
-        self._lock = Lock()
+        self._timers: list[Timer] = []
 
     def after(self, seconds: float, retry: Callable[[], None]) -> None:
         """Call ``retry`` then, in a thread of its own."""
-
-        def run() -> None:
-            with self._lock:
-                self._timers.discard(timer)
-            retry()
-
-        timer = Timer(seconds, run)
+        timer = Timer(seconds, retry)
         timer.daemon = True
-        with self._lock:
-            self._timers.add(timer)
         timer.start()
+        self._timers = [*filter(Timer.is_alive, self._timers), timer]
 
     def close(self) -> None:
         """Call nothing any more."""
-        with self._lock:
-            for timer in self._timers:
-                timer.cancel()
+        for timer in self._timers:
+            timer.cancel()
