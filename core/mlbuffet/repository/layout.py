@@ -82,9 +82,9 @@ def find_models(
     """The models at ``path``, by name.
 
     Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading says what is wrong with
-    it. With ``runtime`` only that one is considered, and a folder in which it accepts nothing is taken for its artifact.
-    ``warn`` is called with each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`,
-    `UnknownRuntime`, or `NoModels` for a folder without any artifact.
+    it. With ``runtime`` that one alone counts, and a folder in which it accepts nothing is taken for its artifact.
+    ``warn`` is called with a line for each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
+    `InvalidModelName`, `UnknownRuntime`, or `NoModels` for a folder without any artifact.
     """
     return _Finder(runtimes, runtime, warn).find(path)
 

@@ -12,7 +12,7 @@ import msgspec
 from mlbuffet.errors import RemoteFailed
 
 REFRESH_SECONDS = 30.0
-_MARKS = ("size", "ETag", "etag", "md5Hash", "generation", "Last-Modified", "LastModified", "updated", "mtime", "created")
+_MARKS = ("ETag", "etag", "md5Hash", "generation", "Last-Modified", "LastModified", "updated", "mtime", "created")
 """The details by which file systems show that a file's content has changed."""
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class RemoteFolder:
                 continue
             details = listed if listed.get("size") is not None else self._system.info(address)
             files[str(below)] = address
-            marks[str(below)] = " ".join(str(details[key]) for key in _MARKS if details.get(key) is not None)
+            marks[str(below)] = " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)
         if not files:
             raise RemoteFailed(self.url, "there is no file in it")
         return files, marks
