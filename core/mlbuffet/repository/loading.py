@@ -1,11 +1,11 @@
-"""Loads in the background: the versions of a model one after the other, and each once for all callers."""
+"""Loads in the background: the versions of a model one after the other, each once for all callers, and again later."""
 
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, Timer
 
 from mlbuffet.repository.gc_pause import GcPause
 from mlbuffet.repository.version import ModelVersion
@@ -40,6 +40,7 @@ class LoadQueue:
         self._waiting: dict[str, deque[tuple[ModelVersion, Future[None]]]] = {}
         """By model; the first is under way, or will be in the model's turn."""
         self._turns = SimpleQueue[str | None]()
+        self._timers: list[Timer] = []
         self._gc_pause = GcPause()
         self._closed = False
 
@@ -54,12 +55,28 @@ class LoadQueue:
                     self._submit(version, version.loading)
             return version.loading
 
+    def request_later(self, version: ModelVersion, seconds: float) -> None:
+        """Load ``version`` then, unless it is retired by that time."""
+        with self._lock:
+            if not self._closed:
+                timer = Timer(seconds, self._request_if_in_use, [version])
+                timer.daemon = True
+                timer.start()
+                self._timers = [*filter(Timer.is_alive, self._timers), timer]
+
     def close(self) -> None:
         """Begin nothing more, and let the threads end."""
         with self._lock:
             self._closed = True
+            for timer in self._timers:
+                timer.cancel()
             for _ in self._threads:
                 self._turns.put(None)
+
+    def _request_if_in_use(self, version: ModelVersion) -> None:
+        with self._lock:
+            if not version.retired:
+                self.request(version)
 
     def _submit(self, version: ModelVersion, request: Future[None]) -> None:
         if version.name not in self._waiting:

@@ -2,8 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Semaphore, Thread
 
@@ -76,12 +75,18 @@ class Publisher:
 
         Raises `UploadRefused`, why it cannot be loaded, and `NotChangeable`.
         """
-        with _logged(name), storing():
-            upload.unpack(provenance)
-            self._validate(upload.content, self._configuration(name))
-            self._disk.sync_all(upload.content)
-            with self._lock(name):
-                return self._add(name, upload.content)
+        try:
+            with storing():
+                upload.unpack(provenance)
+                self._validate(upload.content, self._configuration(name))
+                self._disk.sync_all(upload.content)
+                with self._lock(name):
+                    return self._add(name, upload.content)
+        except StorageFailed:  # logged where it is answered
+            raise
+        except MLBuffetError as error:  # a client gets the public part alone
+            logger.warning("an upload to the model %r is refused: %s", name, reason_of(error))
+            raise
 
     def choose(self, name: str, version: int) -> None:
         """Make a version the default. Raises `ModelNotFound`, `NotChangeable`, and why it cannot be loaded."""
@@ -250,15 +255,3 @@ class Publisher:
 
 def _elsewhere(name: str) -> NotChangeable:
     return NotChangeable(f"the model {name!r} is a link, or lies outside the folder that clients may change")
-
-
-@contextmanager
-def _logged(name: str) -> Iterator[None]:
-    """Log the reason of a refusal, of which a client gets only the public part."""
-    try:
-        yield
-    except StorageFailed:  # logged where it is answered
-        raise
-    except MLBuffetError as error:
-        logger.warning("an upload to the model %r is refused: %s", name, reason_of(error))
-        raise

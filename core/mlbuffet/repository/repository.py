@@ -4,16 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from functools import partial
 from itertools import groupby
 from threading import RLock
 
 from mlbuffet.caching import MemoryCache, PredictionCache
-from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
+from mlbuffet.errors import ModelNotFound, reason_of
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.loading import LoadQueue, end_request
-from mlbuffet.repository.retries import Retries, retry_delay
 from mlbuffet.repository.served import ServedModel
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
@@ -29,7 +27,7 @@ logger = logging.getLogger(__name__)
 class ModelRepository:
     """Models by name, each with its versions; they are loaded and unloaded in the background.
 
-    `add` and `update` say what is to be served. A version whose content changed, or that a newer one replaces,
+    `update` says what is to be served. A version whose content changed, or that a newer one replaces,
     is retired when its successor is ready, and stays while that fails. A failed load is tried again, after 1, 2, 4...
     seconds.
     """
@@ -49,21 +47,11 @@ class ModelRepository:
         self._models: dict[str, ServedModel] = {}
         self._lock = RLock()
         self._loading = LoadQueue(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
-        self._retries = Retries()
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False
         self._attempted = False
         self._closed = False
-
-    def add(self, stored: StoredVersion) -> None:
-        """Take a version in, to be loaded by `load_all`. Raises `DuplicateModel`."""
-        with self._lock:
-            model = self._models.get(stored.name)
-            versions = model.stored.versions if model else ()
-            if twin := next((one for one in versions if one.version == stored.version), None):
-                raise DuplicateModel(stored.name, stored.version, [twin.path, stored.path])
-            self._take(StoredModel(stored.name, tuple(sorted([*versions, stored], key=lambda one: one.version))))
 
     def update(self, models: Iterable[StoredModel]) -> None:
         """Serve these models and no others; what they replace is retired when it can be."""
@@ -209,7 +197,6 @@ class ModelRepository:
         """Unload every model; what is not loaded yet will not be."""
         with self._lock:
             self._closed = True
-            self._retries.close()
             self._loading.close()
             versions = [version for model in self._models.values() for version in model.all_versions]
             # a load cannot be interrupted, and ends when it does
@@ -282,10 +269,9 @@ class ModelRepository:
         if model is None or version not in model.all_versions:
             return
         if version.state is State.FAILED:
-            delay = retry_delay(version.failures)
-            version.retry_at = time.monotonic() + delay
-            if not (self._residency.on_demand or self._closed):
-                self._retries.after(delay, partial(self._retry, version))
+            version.retry_at = time.monotonic() + version.retry_delay
+            if not self._residency.on_demand:
+                self._loading.request_later(version, version.retry_delay)
         is_successor = model.successors.get(version.version) is version
         if is_successor and version.state is State.READY:
             self._drop([model.succeed(version)], "new content replaced it")
@@ -296,11 +282,6 @@ class ModelRepository:
                 logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
             current.error = version.error
         self._settle(model)
-
-    def _retry(self, version: ModelVersion) -> None:
-        with self._lock:
-            if not version.retired:
-                self._loading.request(version)
 
     def _make_room(self, version: ModelVersion) -> None:
         with self._lock:

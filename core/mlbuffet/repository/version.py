@@ -17,12 +17,14 @@ from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
-from mlbuffet.repository.retries import retry_delay
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
 
 _SOON = 1.0
+_LONGEST_RETRY = 300.0
+_DOUBLINGS = 9
+"""After so many it is the longest; a power of two that is much larger is no float any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +160,11 @@ class ModelVersion:
         return max(self.retry_at - time.monotonic(), _SOON) if self.state is State.FAILED else _SOON
 
     @property
+    def retry_delay(self) -> float:
+        """How many seconds after a failed load the next is due: 1, 2, 4... after so many in a row, 300 at most."""
+        return min(2.0 ** min(self.failures - 1, _DOUBLINGS), _LONGEST_RETRY)
+
+    @property
     def retired(self) -> bool:
         """Whether it was unloaded for good, or will be after its last call."""
         return self._retired is not None
@@ -269,7 +276,7 @@ class ModelVersion:
         """Log why it cannot be loaded, or only that it still cannot be where the reason was logged before."""
         what = f"version {self.version} of the model {self.name!r}"
         if is_known:
-            logger.warning("%s still cannot be loaded; next try in %g s", what, retry_delay(self.failures))
+            logger.warning("%s still cannot be loaded; next try in %g s", what, self.retry_delay)
         else:
             logger.warning("%s cannot be loaded: %s", what, reason_of(error))
         logger.debug("%s cannot be loaded", what, exc_info=error)
