@@ -33,7 +33,7 @@ def repository(tmp_path: Path, runtimes: Runtimes) -> Iterator[ModelRepository]:
     """Versions 1, 2 and 10 of the model ``m``, of which the last is corrupt, and the corrupt model ``bad``."""
     repository = ModelRepository(runtimes)
     versions = []
-    for name, version, text in (("m", 10, "corrupt"), ("m", 2, "half"), ("m", 1, "half"), ("bad", 1, "corrupt")):
+    for name, version, text in (("m", 1, "half"), ("m", 2, "half"), ("m", 10, "corrupt"), ("bad", 1, "corrupt")):
         path = tmp_path / f"{name}-{version}.half"
         path.write_text(text)
         versions.append(StoredVersion(name, version, path))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 
-from mlbuffet.repository.layout import StoredModel, find_model
+from mlbuffet.repository.layout import StoredModel
 from mlbuffet.repository.sources import Sources
 
 STILL_SECONDS = 1.0
@@ -51,8 +51,7 @@ class Catalog:
         with self._lock:
             self._changes += 1
             yield
-            found = find_model(folder, self.sources.runtimes, self.sources.runtime)
-            self._stability.take(folder.name, version, found)
+            self._stability.take(folder.name, version, self.sources.finder.model(folder))
             self._update(self._stability.models)
 
 

@@ -35,15 +35,9 @@ def to_evict(residency: Residency, version: ModelVersion, versions: Iterable[Mod
         fits = count is None or len(loaded) < count
         if fits and (memory is None or sum(other.size for other in loaded) + version.size <= memory):
             break
-        if _may_be_evicted(one):
+        # the requests for which it was loaded have had time to use it
+        is_due = one.last_used >= one.loaded_at or time.monotonic() - one.loaded_at > _EVICTABLE_AFTER
+        if one.state is State.READY and not one.users and is_due:
             loaded.remove(one)
             evicted.append(one)
     return evicted
-
-
-def _may_be_evicted(version: ModelVersion) -> bool:
-    """Whether no call uses it, and the requests for which it was loaded had time to do so."""
-    if version.state is not State.READY or version.users:
-        return False
-    used = version.last_used >= version.loaded_at
-    return used or time.monotonic() - version.loaded_at > _EVICTABLE_AFTER

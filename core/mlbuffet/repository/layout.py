@@ -86,23 +86,7 @@ def find_models(
     ``warn`` is called with a line for each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
     `InvalidModelName`, `UnknownRuntime`, or `NoModels` for a folder without any artifact.
     """
-    return _Finder(runtimes, runtime, warn).find(path)
-
-
-def find_model(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> StoredModel | None:
-    """The model that lies in ``folder``, if there is one."""
-    found = _Finder(runtimes, runtime, lambda _: None).model(folder, folder.name) if folder.is_dir() else []
-    return found[0] if found else None
-
-
-def find_artifact(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> Path:
-    """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
-    return _Finder(runtimes, runtime, lambda _: None).artifact_in(folder, None)
-
-
-def is_folder_of_models(path: Path, runtimes: Runtimes, runtime: str | None = None) -> bool:
-    """Whether ``path`` is a folder for many models, or an empty one, and not that of one model or artifact."""
-    return path.is_dir() and not _Finder(runtimes, runtime, lambda _: None).is_one_model(path)
+    return Finder(runtimes, runtime, warn).find(path)
 
 
 def merged(models: Iterable[StoredModel]) -> list[StoredModel]:
@@ -126,30 +110,40 @@ def _united(one: StoredModel, other: StoredModel) -> StoredModel:
     return replace(configured, versions=found, error=error, default=default)
 
 
-class _Finder:
-    """The search of one path, for all runtimes or for the one of a name."""
+class Finder:
+    """The search for models that all runtimes, or the one called ``runtime``, can load."""
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None]) -> None:
+    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None] = lambda _: None) -> None:
         self._runtimes = runtimes
         self._runtime = runtime
         self._warn = warn
 
     def find(self, path: Path) -> list[StoredModel]:
+        """See `find_models`."""
         check_path(path)
         candidates = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
             return _single(name_of(path), path)
         with readable(path):
-            if self.is_one_model(path):
-                return self.model(path, name_of(path))
+            if self._is_one_model(path):
+                return self._models_of(path, name_of(path))
             found = merged(self._models_in(path))
             if any(self._explains(model) for model in found):
                 return found
             if self._runtime is not None:
-                return self.model(path, name_of(path))
+                return self._models_of(path, name_of(path))
         raise NoModels(path, [one.name for one in candidates], self._runtimes.broken)
 
-    def is_one_model(self, path: Path) -> bool:
+    def model(self, folder: Path) -> StoredModel | None:
+        """The model that lies in ``folder``, if there is one."""
+        found = self._models_of(folder, folder.name) if folder.is_dir() else []
+        return found[0] if found else None
+
+    def is_folder_of_models(self, path: Path) -> bool:
+        """Whether ``path`` is a folder for many models, or an empty one, and not that of one model or artifact."""
+        return path.is_dir() and not self._is_one_model(path)
+
+    def _is_one_model(self, path: Path) -> bool:
         """Whether the folder is a model or an artifact; a file in it that is not ``model.*`` is one of several."""
         if numbered_folders(path) or (path / FILE_NAME).is_file():
             return True
@@ -212,14 +206,14 @@ class _Finder:
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
         try:
-            return self.model(folder, folder.name)
+            return self._models_of(folder, folder.name)
         except FileNotFoundError:  # it was removed meanwhile
             return []
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             return [_failing(folder.name, folder, ArtifactUnreadable(folder, reason))]
 
-    def model(self, folder: Path, name: str) -> list[StoredModel]:
+    def _models_of(self, folder: Path, name: str) -> list[StoredModel]:
         """The model in its folder; none where there is no file. Without numbered folders, the artifact is version 1."""
         numbered = numbered_folders(folder)
         configuration = DEFAULTS
@@ -232,7 +226,7 @@ class _Finder:
         versions: dict[int, StoredVersion] = {}
         for version, child in numbered or [(1, folder)]:
             seen = fingerprint(child, folder if numbered else None)
-            stored = StoredVersion(name, version, self.artifact_in(child, configuration.runtime), seen, child)
+            stored = StoredVersion(name, version, self.artifact(child, configuration.runtime), seen, child)
             if seen.entries and (twin := versions.setdefault(version, stored)) is not stored:
                 error = DuplicateModel(name, version, [twin.path, stored.path])
         if numbered:
@@ -243,7 +237,8 @@ class _Finder:
             return []
         return [StoredModel(name, tuple(versions.values()), configuration, error, read_default_version(folder))]
 
-    def artifact_in(self, folder: Path, runtime: str | None, depth: int = _DEPTH) -> Path:
+    def artifact(self, folder: Path, runtime: str | None = None, depth: int = _DEPTH) -> Path:
+        """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
         with suppress(PermissionError):  # loading says so
             if self._knows(folder, runtime):
                 return folder
@@ -257,7 +252,7 @@ class _Finder:
                 if _unreadable(folder):  # it may be the artifact
                     return folder
             match [child for child in inside if is_folder(child)]:
-                case [only] if depth and (found := self.artifact_in(only, runtime, depth - 1)) != only:
+                case [only] if depth and (found := self.artifact(only, runtime, depth - 1)) != only:
                     return found
         return folder
 

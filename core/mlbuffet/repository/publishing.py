@@ -11,7 +11,7 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_version import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
+from mlbuffet.repository.layout import Finder, StoredModel
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.repository import ModelRepository
@@ -212,7 +212,7 @@ class Publisher:
     def _validate(self, folder: Path, configuration: Configuration) -> None:
         sources = self._catalog.sources
         runtime = configuration.runtime or sources.runtime
-        artifact = find_artifact(folder, sources.runtimes, runtime) if folder.is_dir() else folder
+        artifact = Finder(sources.runtimes, runtime).artifact(folder) if folder.is_dir() else folder
         with self._trials:
             validate(artifact, configuration, sources.runtimes, runtime, patience=self._patience)
 
@@ -226,7 +226,7 @@ class Publisher:
 
     def _own(self, name: str) -> StoredModel | None:
         """The model as it lies in the folder."""
-        return find_model(self._root / name, self._catalog.sources.runtimes, self._catalog.sources.runtime)
+        return self._catalog.sources.finder.model(self._root / name)
 
     def _numbers(self, name: str) -> set[int]:
         """All numbers that are taken, also by versions that lie elsewhere or came a moment ago."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
@@ -52,7 +53,7 @@ class RemoteFolder:
             self._refreshed = time.monotonic()
 
     def _copy(self) -> None:
-        files, marks = self._listed()
+        system, files, marks = self._listed()
         manifest = self._folder / "manifest.json"
         known = msgspec.json.decode(manifest.read_bytes(), type=dict[str, str]) if manifest.exists() else {}
         incoming = self._folder / "incoming"
@@ -60,7 +61,7 @@ class RemoteFolder:
         changed = [name for name in files if known.get(name) != marks[name] or not (self.path / name).is_file()]
         for name in changed:  # all of them, before the first is moved to where it is found
             (incoming / name).parent.mkdir(parents=True, exist_ok=True)
-            self._system.get_file(files[name], str(incoming / name))
+            system.get_file(files[name], str(incoming / name))
         self.path.mkdir(parents=True, exist_ok=True)
         for name in changed:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -71,25 +72,25 @@ class RemoteFolder:
         written.write_bytes(msgspec.json.encode(marks))
         written.replace(manifest)
 
-    def _listed(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Each file's address, and what changes with its content, by its path below the folder."""
+    def _listed(self) -> tuple[Any, dict[str, str], dict[str, str]]:
+        """The file system; each file's address, and what changes with its content, by its path below the folder."""
         try:
             from fsspec.core import url_to_fs
         except ImportError:
             raise RemoteFailed(self.url, "install mlbuffet[remote] to serve models from elsewhere") from None
-        self._system, root = url_to_fs(self.url, use_listings_cache=False)
+        system, root = url_to_fs(self.url, use_listings_cache=False)
         files: dict[str, str] = {}
         marks: dict[str, str] = {}
-        for address, listed in self._system.find(root, detail=True).items():
+        for address, listed in system.find(root, detail=True).items():
             below = PurePosixPath(address.removeprefix(root).lstrip("/"))
             if ".." in below.parts or any(part.startswith(".") for part in below.parts) or not below.parts:
                 continue
-            details = listed if listed.get("size") is not None else self._system.info(address)
+            details = listed if listed.get("size") is not None else system.info(address)
             files[str(below)] = address
             marks[str(below)] = " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)
         if not files:
             raise RemoteFailed(self.url, "there is no file in it")
-        return files, marks
+        return system, files, marks
 
     def _remove_others(self, names: set[str]) -> None:
         for parent, _, found in os.walk(self.path, topdown=False):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlbuffet.errors import DuplicateModel, NoModels
-from mlbuffet.repository.layout import StoredModel, find_models, is_folder_of_models, merged
+from mlbuffet.repository.layout import Finder, StoredModel, find_models, merged
 from mlbuffet.repository.remote import RemoteFolder
 from mlbuffet.runtimes import Runtimes
 
@@ -25,6 +25,7 @@ class Sources:
         self._addresses.update({folder.path: folder.url.rstrip("/") for folder in self._remote})
         self.runtimes = runtimes
         self.runtime = runtime
+        self.finder = Finder(runtimes, runtime)
         self._warned: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
@@ -50,7 +51,7 @@ class Sources:
         """The first path of this machine that is a folder of models, to which models can be added; ``None`` without."""
         copies = {folder.path for folder in self._remote}
         local = (path for path in self.paths if path not in copies)
-        return next((path for path in local if is_folder_of_models(path, self.runtimes, self.runtime)), None)
+        return next((path for path in local if self.finder.is_folder_of_models(path)), None)
 
     def _in(self, path: Path, *, may_be_empty: bool) -> list[StoredModel]:
         try:
