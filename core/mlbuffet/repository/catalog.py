@@ -87,7 +87,7 @@ class StabilityCheck:
                 self.seen.pop(key, None)
                 continue
             before, since = self.seen.get(key, (None, now))
-            if key not in self.seen or not _is_same(before, part):
+            if not _is_same(before, part):
                 since = now
             self.seen[key] = (part, since)
             if now - since >= STILL_SECONDS or self._is_whole(key, part):

@@ -132,10 +132,10 @@ class ModelRepository:
         """The version that ``model.toml`` calls ``label``. Raises `ModelNotFound`, also where no version has it."""
         with self._lock:
             model = self._known(name)
-            number = model.stored.configuration.labels.get(label)
-            if number is None or number not in model.versions:
+            version = model.versions.get(model.stored.configuration.labels.get(label, -1))
+            if version is None:
                 raise ModelNotFound(name)
-            return model.versions[number]
+            return version
 
     def stored(self, name: str) -> StoredModel:
         """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""
@@ -272,13 +272,15 @@ class ModelRepository:
             version.retry_at = time.monotonic() + version.retry_delay
             if not self._residency.on_demand:
                 self._loading.request_later(version, version.retry_delay)
-        is_successor = model.successors.get(version.version) is version
+        number = version.version
+        is_successor = model.successors.get(number) is version
         if is_successor and version.state is State.READY:
-            self._drop([model.succeed(version)], "new content replaced it")
+            replaced, model.versions[number] = model.versions[number], model.successors.pop(number)
+            self._drop([replaced], "new content replaced it")
         elif is_successor and version.error is not None:
-            current = model.versions[version.version]
+            current = model.versions[number]
             if str(current.error) != str(version.error):
-                what = f"version {version.version} of the model {version.name!r} stays as it was"
+                what = f"version {number} of the model {version.name!r} stays as it was"
                 logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
             current.error = version.error
         self._settle(model)

@@ -38,12 +38,6 @@ class ServedModel:
         places[version.version] = version
         return replaced
 
-    def succeed(self, version: ModelVersion) -> ModelVersion:
-        """Let a successor replace the version of its number, which is returned."""
-        replaced = self.versions[version.version]
-        self.versions[version.version] = self.successors.pop(version.version)
-        return replaced
-
     def take_removed(self) -> list[ModelVersion]:
         """Take out what is not on disk any more."""
         on_disk = {one.version for one in self.stored.versions}

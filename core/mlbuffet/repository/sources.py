@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from mlbuffet.errors import DuplicateModel, NoModels
@@ -38,7 +39,10 @@ class Sources:
         """
         for folder in self._remote:
             folder.refresh()
-        found = [model for path in self.paths for model in self._in(path, may_be_empty=may_be_empty)]
+        found: list[StoredModel] = []
+        for path in self.paths:
+            with suppress(NoModels) if may_be_empty else nullcontext():
+                found += self._in(path)
         models = merged(found)
         known = [model.error for model in found]
         for model in models:
@@ -53,13 +57,8 @@ class Sources:
         local = (path for path in self.paths if path not in copies)
         return next((path for path in local if self.finder.is_folder_of_models(path)), None)
 
-    def _in(self, path: Path, *, may_be_empty: bool) -> list[StoredModel]:
-        try:
-            models = find_models(path, self.runtimes, self.runtime, self._warn)
-        except NoModels:
-            if not may_be_empty:
-                raise
-            return []
+    def _in(self, path: Path) -> list[StoredModel]:
+        models = find_models(path, self.runtimes, self.runtime, self._warn)
         address = self._addresses[path]
         if len(models) == 1 and (found := _VERSION.fullmatch(address)):  # it may be meant as a version of a model
             self._warn(

@@ -24,13 +24,23 @@ class Staging:
         self._folder: Path | None = None
         self._descriptor = -1
         self._lock = Lock()
-        self._sweep()
+        for folder in self._parent.iterdir() if self._parent.is_dir() else ():
+            with suppress(OSError):  # it belongs to another user
+                if (descriptor := locked(folder)) is not None:
+                    discard(folder)
+                    os.close(descriptor)
+        self._remove_parent()
 
     def new(self) -> Path:
         """A path in the staging at which there is nothing yet."""
         with self._lock:
             while self._folder is None:
-                self._open()
+                self._parent.mkdir(exist_ok=True)
+                folder = self._parent / token_hex(8)
+                with suppress(FileNotFoundError):  # another process removed the parent meanwhile
+                    folder.mkdir()
+                    if (descriptor := locked(folder)) is not None:
+                        self._folder, self._descriptor = folder, descriptor
             return self._folder / token_hex(8)
 
     def close(self) -> None:
@@ -40,26 +50,10 @@ class Staging:
                 discard(self._folder)
                 os.close(self._descriptor)
                 self._folder = None
-        with suppress(OSError):  # another process works there
-            self._parent.rmdir()
+        self._remove_parent()
 
-    def _open(self) -> None:
-        self._parent.mkdir(exist_ok=True)
-        folder = self._parent / token_hex(8)
-        with suppress(FileNotFoundError):  # another process removed the parent meanwhile
-            folder.mkdir()
-            if (descriptor := locked(folder)) is not None:
-                self._folder, self._descriptor = folder, descriptor
-
-    def _sweep(self) -> None:
-        if not self._parent.is_dir():
-            return
-        for folder in self._parent.iterdir():
-            with suppress(OSError):  # it belongs to another user
-                if (descriptor := locked(folder)) is not None:
-                    discard(folder)
-                    os.close(descriptor)
-        with suppress(OSError):
+    def _remove_parent(self) -> None:
+        with suppress(OSError):  # it is not there, or another process works in it
             self._parent.rmdir()
 
 

@@ -121,7 +121,9 @@ class ModelVersion:
         """Through which the model is called, while it is loaded."""
         self.users = 0
         """How many handles are held."""
-        self._retired: Future[None] | None = None
+        self.retired = False
+        """Whether it was unloaded for good, or will be after its last call."""
+        self._unloaded = Future[None]()
         self._is_final = False
         self._lock = RLock()
 
@@ -165,20 +167,16 @@ class ModelVersion:
         return min(2.0 ** min(self.failures - 1, _DOUBLINGS), _LONGEST_RETRY)
 
     @property
-    def retired(self) -> bool:
-        """Whether it was unloaded for good, or will be after its last call."""
-        return self._retired is not None
-
-    @property
     def size(self) -> int:
         """The bytes of its files."""
         return self.stored.fingerprint.size if self.stored.fingerprint else 0
 
     def is_same(self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None) -> bool:
         """Whether loading these would give what this is."""
-        return (stored, _of_loading(configuration)) == (self.stored, _of_loading(self.configuration)) and (
-            str(fault) == str(self._fault)
-        )
+        # what else a configuration says takes no effect where a model is loaded
+        others = {"description": "", "versions": "all", "labels": {}}
+        this, that = (msgspec.structs.replace(one, **others) for one in (self.configuration, configuration))
+        return stored == self.stored and this == that and str(fault) == str(self._fault)
 
     def use(self) -> Handle:
         """The model for a call, during which it is not unloaded. Raises `ModelNotReady`."""
@@ -218,19 +216,16 @@ class ModelVersion:
         with self._lock:
             self.idle_reason = reason
             self._is_final = self._is_final or final
-            if self._retired is None:
-                self._retired = Future()
-                match self.state:
-                    case State.UNAVAILABLE | State.FAILED:
-                        self._end(self._retired)
-                    case State.READY:
-                        self.state = State.UNLOADING
-                    case _:  # it ends when loading has
-                        pass
+            if not self.retired:
+                self.retired = True
+                if self.state is State.READY:
+                    self.state = State.UNLOADING
+                elif self.state is not State.LOADING:  # else it ends when loading has
+                    self._end()
             idle = self.state is State.UNLOADING and not self.users
         if idle:
             self._close()
-        return self._retired
+        return self._unloaded
 
     def _load(self, runtimes: Runtimes, runtime: str | None) -> Scheduler:
         if self._fault is not None:
@@ -266,8 +261,8 @@ class ModelVersion:
                 known, self.error = self.error, loaded
                 self.failures += 1
                 self.state = State.FAILED
-                if self._retired is not None:
-                    self._end(self._retired)
+                if self.retired:
+                    self._end()
                 self._log_failure(loaded, is_known=str(known) == str(loaded))
         if ended:
             self._close()
@@ -291,18 +286,12 @@ class ModelVersion:
     def _close(self) -> None:
         with self._lock:
             scheduler, self.scheduler = self.scheduler, None
-        if scheduler is None or self._retired is None:
-            return
-        self._calls.run("unload", scheduler.model.close)
+        if scheduler is not None:
+            self._calls.run("unload", scheduler.model.close)
+            self.state = State.UNAVAILABLE
+            self._on_change(self)
+            self._unloaded.set_result(None)
+
+    def _end(self) -> None:
         self.state = State.UNAVAILABLE
-        self._on_change(self)
-        self._retired.set_result(None)
-
-    def _end(self, retired: Future[None]) -> None:
-        self.state = State.UNAVAILABLE
-        retired.set_result(None)
-
-
-def _of_loading(configuration: Configuration) -> Configuration:
-    """What of it takes effect where a model is loaded."""
-    return msgspec.structs.replace(configuration, description="", versions="all", labels={})
+        self._unloaded.set_result(None)
