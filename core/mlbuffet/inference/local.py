@@ -18,7 +18,7 @@ Version = tuple[str, int]
 class LocalService:
     """An `InferenceService`.
 
-    It counts in ``statistics``, by version; ``all_statistics`` has what all processes of the server have counted.
+    It counts in ``statistics``, by version; ``all_statistics`` gives the counts of all processes of the server.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class LocalService:
         return {key: model_stats(*key, counts) for key, counts in self._statistics.items()}
 
     def _version(self, selector: ModelSelector) -> ModelVersion:
-        """What ``selector`` means now. Raises `ModelNotFound`."""
+        """The version that ``selector`` means now. Raises `ModelNotFound`."""
         if selector.label is not None:
             return self._repository.labelled(selector.model, selector.label)
         try:
@@ -159,7 +159,7 @@ class LocalService:
 
 
 def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:
-    """Raises `Overloaded`, which is counted, where a call could not even wait; a kept answer needs no room."""
+    """Raises `Overloaded`, which is counted, where a call could not even wait; a cached response needs no room."""
     scheduler = version.scheduler
     if scheduler is None or version.configuration.cache is not None:
         return
@@ -171,12 +171,5 @@ def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None
         raise Overloaded(error.running, error.waiting, version.name, version.version) from None
 
 
-def _status(version: ModelVersion) -> VersionStatus:
-    return VersionStatus(
-        model=version.name,
-        version=version.version,
-        state=version.state,
-        reason=version.reason,
-        retired=version.retired,
-        retry_after=version.retry_after,
-    )
+def _status(one: ModelVersion) -> VersionStatus:
+    return VersionStatus(one.name, one.version, one.state, one.reason, one.retired, one.retry_after)

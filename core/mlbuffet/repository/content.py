@@ -46,7 +46,7 @@ def _look_of(stored: StoredVersion) -> object:
     """What changes when a file does."""
     try:
         return {path: fingerprint(path) for path in _files(stored).values()}
-    except OSError:  # loading says what is wrong
+    except OSError:  # loading fails with the reason
         return None
 
 

@@ -32,8 +32,8 @@ class Fingerprint:
 def fingerprint(place: Path, model_folder: Path | None = None) -> Fingerprint:
     """The fingerprint of a file, or of a folder without ``model.toml`` and names that begin with a dot.
 
-    Links are followed, but for those that lead nowhere or back to where they lie. What was renamed into place may be
-    ``place``, or ``model_folder`` around it.
+    Links are followed, but for broken ones and those that lead back to a folder around them. What was renamed into
+    place may be ``place``, or ``model_folder`` around it.
     """
     real = os.path.realpath(place)
     top = place.stat()
@@ -51,7 +51,7 @@ def _below(folder: Path, name: str, above: tuple[str, ...], *, linked: bool = Fa
     """The files in a folder with the path ``name`` below the place; ``above`` are it and those around it."""
     try:
         children = list(folder.iterdir())
-    except PermissionError:  # loading says so
+    except PermissionError:  # loading fails with the reason
         yield name or ".", folder.stat(), ""
         return
     for child in children:
@@ -68,7 +68,7 @@ def _below(folder: Path, name: str, above: tuple[str, ...], *, linked: bool = Fa
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """That of a file, or of a link to one that may not be looked at; ``None`` for a link that leads nowhere."""
+    """That of a file, or of a link to one that may not be looked at; ``None`` for a broken link."""
     try:
         return path.stat()
     except PermissionError:

@@ -81,8 +81,8 @@ def find_models(
 ) -> list[StoredModel]:
     """The models at ``path``, by name.
 
-    Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading says what is wrong with
-    it. With ``runtime`` that one alone counts, and a folder in which it accepts nothing is taken for its artifact.
+    Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading fails with the
+    reason. With ``runtime`` that one alone counts, and a folder in which it accepts nothing is taken for its artifact.
     ``warn`` is called with a line for each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
     `InvalidModelName`, `UnknownRuntime`, or `NoModels` for a folder without any artifact.
     """
@@ -162,7 +162,7 @@ class Finder:
         return any(one.accepts(candidate) for one in self._candidates(named))
 
     def _knows(self, candidate: Path, named: str | None = None) -> bool:
-        """Whether a runtime accepts it, or says why it cannot be served: loading it will say the same."""
+        """Whether a runtime accepts it, or explains why it cannot be served, which loading will repeat."""
         return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(named))
 
     def _explains(self, model: StoredModel) -> bool:
@@ -189,19 +189,15 @@ class Finder:
                 yield from _single(name, child)
             else:
                 others.append(child)
-        for child in others:
-            yield from self._other(child, names)
-
-    def _other(self, file: Path, names: set[str]) -> Iterator[StoredModel]:
-        """What no runtime accepts is a model that fails if there is a reason, and no other has its name."""
-        error = _unreadable(file)
-        if file.stem in names:
-            self._ignore(file, "no runtime accepts it, and another model has its name")
-        elif error or self._knows(file):
-            names.add(file.stem)
-            yield from [_failing(file.stem, file, error)] if error else _single(file.stem, file)
-        else:
-            self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
+        for file in others:  # a model that fails if there is a reason, and no other has its name
+            reason = _unreadable(file)
+            if file.stem in names:
+                self._ignore(file, "no runtime accepts it, and another model has its name")
+            elif reason or self._knows(file):
+                names.add(file.stem)
+                yield from _single(file.stem, file, reason)
+            else:
+                self._ignore(file, stand_in(file) or recognized(file) or "no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
@@ -211,7 +207,7 @@ class Finder:
             return []
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            return [_failing(folder.name, folder, ArtifactUnreadable(folder, reason))]
+            return _single(folder.name, folder, ArtifactUnreadable(folder, reason))
 
     def _models_of(self, folder: Path, name: str) -> list[StoredModel]:
         """The model in its folder; none where there is no file. Without numbered folders, the artifact is version 1."""
@@ -239,7 +235,7 @@ class Finder:
 
     def artifact(self, folder: Path, runtime: str | None = None, depth: int = _DEPTH) -> Path:
         """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
-        with suppress(PermissionError):  # loading says so
+        with suppress(PermissionError):  # loading fails with the reason
             if self._knows(folder, runtime):
                 return folder
             inside = _visible(folder)
@@ -276,14 +272,11 @@ class Finder:
         self._warn(f"ignored {str(path)!r}: {problem}")  # whatever its name is made of
 
 
-def _single(name: str, path: Path) -> list[StoredModel]:
+def _single(name: str, path: Path, error: MLBuffetError | None = None) -> list[StoredModel]:
     with suppress(FileNotFoundError):  # it was removed meanwhile
-        return [StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))]
+        seen = None if error else fingerprint(path)
+        return [StoredModel(name, (StoredVersion(name, 1, path, seen),), error=error)]
     return []
-
-
-def _failing(name: str, path: Path, error: MLBuffetError) -> StoredModel:
-    return StoredModel(name, (StoredVersion(name, 1, path),), error=error)
 
 
 def _visible(folder: Path) -> list[Path]:

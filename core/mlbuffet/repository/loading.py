@@ -112,6 +112,6 @@ class LoadQueue:
 
 
 def end_request(request: Future[None]) -> None:
-    """Let nobody wait any longer for a load."""
+    """End the waiting for a load."""
     with suppress(InvalidStateError):  # a repository that was closed ended it already
         request.set_result(None)

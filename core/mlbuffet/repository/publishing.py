@@ -135,24 +135,19 @@ class Publisher:
             raise NotChangeable(f'the model.toml of {name!r} does not serve new versions: write versions = "all"')
         try:
             number = self._put(name, content, number)
-            self._settle(name, number)
+            try:
+                self._wait_until_loaded(name, number)
+                if read_default_version(folder) is not None:
+                    self._point(name, None)
+            except (MLBuffetError, OSError):
+                with suppress(OSError):
+                    self._withdraw(name, number, folder / str(number))
+                raise
         except (MLBuffetError, OSError):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
             raise
         return number
-
-    def _settle(self, name: str, number: int) -> None:
-        """Make a version that is in place the default, or remove it where it cannot be loaded."""
-        folder = self._root / name
-        try:
-            self._wait_until_loaded(name, number)
-            if read_default_version(folder) is not None:
-                self._point(name, None)
-        except (MLBuffetError, OSError):
-            with suppress(OSError):
-                self._withdraw(name, number, folder / str(number))
-            raise
 
     def _put(self, name: str, content: Path, number: int) -> int:
         """Rename a version into place, under a number that another process has not taken meanwhile."""

@@ -65,7 +65,7 @@ class Readers:
                 self._ended.notify_all()
 
     def wait(self, place: Path) -> None:
-        """Wait until nobody reads what was at ``place``."""
+        """Wait until the last reader of what was at ``place`` has ended."""
         with self._ended:
             self._ended.wait_for(lambda: not self._reading[place])
             del self._reading[place]

@@ -159,15 +159,12 @@ class ModelRepository:
     def demand(self, version: ModelVersion) -> Future[None] | None:
         """The load of a version that is not ready, one for all callers; ``None`` where waiting is of no use."""
         with self._lock:
-            if not self._residency.on_demand or self._closed:
-                return None
             model = self._models.get(version.name)
             current = model.versions.get(version.version) if model else None
-            if current is None or current.retired:
+            if current is None or current.retired or self._closed or not self._residency.on_demand:
                 return None
-            if current.loading is None and current.state is State.FAILED and time.monotonic() < current.retry_at:
-                return None
-            return self._loading.request(current)
+            failed = current.loading is None and current.state is State.FAILED
+            return None if failed and time.monotonic() < current.retry_at else self._loading.request(current)
 
     def is_dormant(self, version: ModelVersion) -> bool:
         """Whether the version is not loaded, and would be on demand."""
@@ -185,8 +182,8 @@ class ModelRepository:
     def unready(self) -> list[ModelVersion]:
         """The default versions of models that are to be served and cannot answer, by the model's name.
 
-        A model that a client unloaded is not to be. One that answers with another version until a new one is loaded, or
-        that is loaded on demand, is ready.
+        A model that a client unloaded is not to be. One with another version that is ready, until a new one is loaded,
+        and one that is loaded on demand, can answer.
         """
         with self._lock:
             defaults = [self.get(name) for name, model in sorted(self._models.items()) if not model.unloaded]
@@ -224,7 +221,7 @@ class ModelRepository:
         return version.state is State.READY or self.is_dormant(version)
 
     def _take(self, stored: StoredModel) -> None:
-        """Bring a model's versions to what ``stored`` says, and begin what that takes."""
+        """Make a model's versions those of ``stored``, and request the loads that it takes."""
         model = self._models.setdefault(stored.name, ServedModel(stored))
         if stored.error and model.has(State.READY):
             logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
@@ -237,7 +234,7 @@ class ModelRepository:
         self._settle(model)
 
     def _want(self, model: ServedModel, number: int, stored: StoredVersion, *, active: bool) -> None:
-        """See to it that one version is what is on disk; ``active`` says whether the model is in use."""
+        """Make one version what is on disk; ``active`` is whether the model is in use."""
         current = model.successors.get(number) or model.versions.get(number)
         configuration, fault = model.stored.configuration, model.stored.error
         same = current is not None and current.is_same(stored, configuration, fault)

@@ -41,7 +41,7 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
 
 
 def _default(folder: Path, stored: StoredModel) -> Path:
-    """Where the version lies that answers a call that names none."""
+    """The folder of the default version."""
     if not stored.versions:
         return folder
     served = stored.wanted

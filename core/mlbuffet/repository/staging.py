@@ -13,7 +13,7 @@ FOLDER_NAME = ".mlbuffet"
 
 
 class Staging:
-    """A folder in the same file system, so that what it holds comes and goes by renaming.
+    """A folder in the same file system, so that files are moved from and to it by renaming.
 
     Each process has one of its own, and holds a lock on it as long as it lives: what a process that died left behind
     is removed by the next.

@@ -57,7 +57,7 @@ def validate(
     *,
     patience: float = PATIENCE,
 ) -> None:
-    """Load the artifact at ``path``, warm it as ``configuration`` says, and forget it.
+    """Load the artifact at ``path`` and warm it as ``configuration`` says, in a process that ends then.
 
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.

@@ -45,6 +45,6 @@ class Runner:
         return Prediction(outputs, Execution(rows, begun, 0, perf_counter_ns() - begun, 0), rows)
 
     def run(self, batch: Sequence[PendingCall]) -> None:
-        """Settle the calls of a batch, but for those that nobody waits for."""
+        """Settle the calls of a batch, but for those that were cancelled."""
         for pending in batch:
             pending.settle(self.predict)

@@ -9,7 +9,6 @@ from functools import partial
 from time import perf_counter
 
 from mlbuffet.errors import Overloaded
-from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.limits import Limits
@@ -29,12 +28,13 @@ class Scheduler:
     """Its methods are called on one event loop.
 
     A call that is known to be quick runs there (`run_now`), for the way to a thread and back takes longer than many
-    models. Others are submitted: so many run at once in threads, more wait, and what is beyond that is refused.
+    models. Others are submitted: ``limits`` say how many run in threads and how many wait; more are refused.
     """
 
     def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_budget: LoopBudget) -> None:
         self._runner = runner
         self.model = runner.model
+        self.batching = runner.batching
         self._concurrency = limits.concurrency
         self._max_queue = limits.queue
         self._threads = threads
@@ -50,10 +50,6 @@ class Scheduler:
     def waiting(self) -> int:
         """How many calls wait for their turn."""
         return len(self._waiting)
-
-    def batching(self, signature: str | None) -> Batching | None:
-        """How calls of ``signature`` are batched, if they are."""
-        return self._runner.batching(signature)
 
     def check_room(self) -> None:
         """Raises `Overloaded` where another call could not even wait."""
@@ -124,7 +120,7 @@ class Scheduler:
             seconds = perf_counter() - begun
             for pending in batch:
                 pending.release()
-            with suppress(RuntimeError):  # the loop was closed, and nobody waits
+            with suppress(RuntimeError):  # the loop was closed, and with it the callers
                 loop.call_soon_threadsafe(self._ended, batch, seconds)
 
     def _ended(self, batch: Sequence[PendingCall], seconds: float) -> None:
