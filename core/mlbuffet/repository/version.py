@@ -263,18 +263,14 @@ class ModelVersion:
                 self.state = State.FAILED
                 if self.retired:
                     self._end()
-                self._log_failure(loaded, is_known=str(known) == str(loaded))
+                what = f"version {self.version} of the model {self.name!r}"
+                if str(known) == str(loaded):  # its reason was logged before
+                    logger.warning("%s still cannot be loaded; next try in %g s", what, self.retry_delay)
+                else:
+                    logger.warning("%s cannot be loaded: %s", what, reason_of(loaded))
+                logger.debug("%s cannot be loaded", what, exc_info=loaded)
         if ended:
             self._close()
-
-    def _log_failure(self, error: MLBuffetError, *, is_known: bool) -> None:
-        """Log why it cannot be loaded, or only that it still cannot be where the reason was logged before."""
-        what = f"version {self.version} of the model {self.name!r}"
-        if is_known:
-            logger.warning("%s still cannot be loaded; next try in %g s", what, self.retry_delay)
-        else:
-            logger.warning("%s cannot be loaded: %s", what, reason_of(error))
-        logger.debug("%s cannot be loaded", what, exc_info=error)
 
     def _release(self) -> None:
         with self._lock:
