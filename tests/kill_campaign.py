@@ -16,7 +16,7 @@ from threading import Thread
 import httpx
 
 from mlbuffet.repository.default_version import read_default_version
-from mlbuffet.repository.staging import HALL
+from mlbuffet.repository.staging import FOLDER_NAME
 from processes import address_of, environment_with_runtimes, serve
 
 MODELS = 3
@@ -124,7 +124,7 @@ def started(environment: dict[str, str], root: Path) -> tuple[subprocess.Popen[s
     """A server in whose folder nothing is left of those that were killed."""
     process = serve(environment, root, "--watch")
     client = httpx.Client(base_url=address_of(process), timeout=60)
-    assert not list(root.glob(f"{HALL}/*")), "it was not swept"
+    assert not list(root.glob(f"{FOLDER_NAME}/*")), "it was not swept"
     return process, client
 
 

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from dangerous_runtimes import Dangerous
 from mlbuffet import Runtimes
 from mlbuffet.repository import Catalog, ModelRepository, Publisher, Residency, Sources, Watcher
-from mlbuffet.repository.staging import HALL
+from mlbuffet.repository.staging import FOLDER_NAME
 from mlbuffet.server import ServerSettings, create_app
 from small_runtimes import small_runtimes
 
@@ -104,7 +104,7 @@ def watching(catalog: Catalog) -> Iterator[None]:
 
 def leftovers(root: Path) -> list[str]:
     """What lies in the hidden folders of work, besides the one that a server has for itself."""
-    hall = root / HALL
+    hall = root / FOLDER_NAME
     return sorted(path.relative_to(hall).as_posix() for path in hall.glob("*/*")) if hall.is_dir() else []
 
 

@@ -1,5 +1,7 @@
 """model.toml does what it says, and says what is wrong with it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import get_type_hints
@@ -11,6 +13,7 @@ from mlbuffet.repository import ModelRepository, State, find_models
 from mlbuffet.repository.configuration import Cache, Configuration, WarmUp, read_configuration, schema_text
 from mlbuffet.scheduling import Batching, Limits
 
+Serve = Callable[[str], ModelRepository]
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,12 +27,20 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def serve(models: Path, runtimes: Runtimes, toml: str) -> ModelRepository:
-    (models / "m/model.toml").write_text(toml)
-    repository = ModelRepository(runtimes)
-    repository.update(find_models(models, runtimes))
-    repository.load_all()
-    return repository
+@pytest.fixture
+def serve(models: Path, runtimes: Runtimes) -> Iterator[Serve]:
+    """A function that serves the models with a ``model.toml`` for ``m``."""
+    with ExitStack() as stack:
+
+        def make(toml: str) -> ModelRepository:
+            (models / "m/model.toml").write_text(toml)
+            repository = ModelRepository(runtimes)
+            stack.callback(repository.close)  # or it would try again to load what cannot be, and log that
+            repository.update(find_models(models, runtimes))
+            repository.load_all()
+            return repository
+
+        yield make
 
 
 @pytest.mark.parametrize(
@@ -43,10 +54,8 @@ def serve(models: Path, runtimes: Runtimes, toml: str) -> ModelRepository:
         ('versions = "latest"\nlabels = {stable = 2, gone = 7}', [2, 4]),
     ],
 )
-def test_the_versions_that_are_selected_are_served(
-    models: Path, runtimes: Runtimes, toml: str, numbers: list[int]
-) -> None:
-    repository = serve(models, runtimes, toml)
+def test_the_versions_that_are_selected_are_served(serve: Serve, toml: str, numbers: list[int]) -> None:
+    repository = serve(toml)
     assert [(one.version, one.state) for one in repository.versions("m")] == [(one, State.READY) for one in numbers]
 
 
@@ -81,9 +90,9 @@ def test_the_versions_that_are_selected_are_served(
     ],
 )
 def test_a_wrong_file_names_the_key_and_the_valid_ones_and_fails_its_model_alone(
-    models: Path, runtimes: Runtimes, toml: str, problem: str
+    serve: Serve, models: Path, toml: str, problem: str
 ) -> None:
-    repository = serve(models, runtimes, toml)
+    repository = serve(toml)
     version = repository.get("m")
     assert f"'{models}/m/model.toml' is wrong: {problem}" in str(version.error)
     with pytest.raises(ModelNotReady) as refused:
@@ -97,35 +106,35 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         read_configuration(tmp_path)
 
 
-def test_the_runtime_is_used_without_being_asked(models: Path, runtimes: Runtimes) -> None:
+def test_the_runtime_is_used_without_being_asked(serve: Serve, models: Path) -> None:
     (models / "m/5").mkdir()
     (models / "m/5/x.bin").write_text("one FP32")
-    assert str(serve(models, runtimes, "").get("m", 5).error).startswith("no installed runtime accepts")
-    version = serve(models, runtimes, "runtime = 'half'").get("m", 5)
+    assert str(serve("").get("m", 5).error).startswith("no installed runtime accepts")
+    version = serve("runtime = 'half'").get("m", 5)
     assert version.path == models / "m/5"
     assert "cannot be loaded by the runtime 'half'" in str(version.error)
-    assert "there is no runtime 'lost'" in str(serve(models, runtimes, "runtime = 'lost'").get("m").error)
+    assert "there is no runtime 'lost'" in str(serve("runtime = 'lost'").get("m").error)
 
 
-def test_the_signature_answers_calls_that_name_none(models: Path, runtimes: Runtimes) -> None:
-    model = serve(models, runtimes, "signature = 'both'").get("m").model
+def test_the_signature_answers_calls_that_name_none(serve: Serve) -> None:
+    model = serve("signature = 'both'").get("m").model
     assert list(model.predict({"x": [2]})) == ["y", "z"]
-    error = serve(models, runtimes, "signature = 'neither'").get("m").error
+    error = serve("signature = 'neither'").get("m").error
     assert "model.toml: 'signature': there is no signature 'neither'; name one of: serving_default, both" in str(error)
 
 
-def test_a_version_that_fails_its_warm_up_fails_to_load(models: Path, runtimes: Runtimes) -> None:
-    assert serve(models, runtimes, "[warmup]\nrepeat = 3").get("m").state is State.READY
-    assert serve(models, runtimes, "[warmup]\ninputs = {x = [1.5]}\nsignature = 'both'").get("m").state is State.READY
-    failed = serve(models, runtimes, "[warmup]\ninputs = {x = [666]}").get("m")
+def test_a_version_that_fails_its_warm_up_fails_to_load(serve: Serve) -> None:
+    assert serve("[warmup]\nrepeat = 3").get("m").state is State.READY
+    assert serve("[warmup]\ninputs = {x = [1.5]}\nsignature = 'both'").get("m").state is State.READY
+    failed = serve("[warmup]\ninputs = {x = [666]}").get("m")
     assert "model.toml: its warm-up failed" in str(failed.error)
     assert "a secret" not in failed.reason
-    wrong = serve(models, runtimes, "[warmup]\ninputs = {y = [1]}").get("m")
+    wrong = serve("[warmup]\ninputs = {y = [1]}").get("m")
     assert "model.toml: 'warmup': input 'x' is missing" in wrong.reason
 
 
-def test_the_description_is_kept(models: Path, runtimes: Runtimes) -> None:
-    assert serve(models, runtimes, "description = 'Half'").description("m") == "Half"
+def test_the_description_is_kept(serve: Serve) -> None:
+    assert serve("description = 'Half'").stored("m").configuration.description == "Half"
 
 
 def test_the_schema_that_is_shipped_is_that_of_the_struct() -> None:

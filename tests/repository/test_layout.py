@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlbuffet import ArtifactNotFound, InvalidModelName, NoModels, Runtimes, UnknownRuntime
-from mlbuffet.repository import find_versions
+from mlbuffet.repository import find_models
 
 Found = list[tuple[str, int, str]]
 
@@ -23,7 +23,8 @@ def found(tmp_path: Path, runtimes: Runtimes) -> Callable[..., Found]:
         root = tmp_path / at
         return [
             (stored.name, stored.version, stored.path.relative_to(root).as_posix())
-            for stored in find_versions(root, runtimes, runtime)
+            for model in find_models(root, runtimes, runtime)
+            for stored in model.versions
         ]
 
     return make_and_find

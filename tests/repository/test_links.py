@@ -7,9 +7,9 @@ import pytest
 
 from mlbuffet import InvalidModelName, Runtimes
 from mlbuffet.repository import StoredModel, find_models
+from mlbuffet.repository.catalog import StabilityCheck
 from mlbuffet.repository.fingerprint import fingerprint
 from mlbuffet.repository.reading import Files
-from mlbuffet.repository.stability import StabilityCheck
 from small_runtimes import write_models
 
 

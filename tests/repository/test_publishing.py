@@ -14,7 +14,7 @@ import pytest
 from mlbuffet.errors import InvalidConfiguration, LoadFailed, NotChangeable, StorageFailed, StorageFull
 from mlbuffet.repository import Provenance, Publisher, State
 from mlbuffet.repository.disk import Disk
-from mlbuffet.repository.staging import HALL, Staging
+from mlbuffet.repository.staging import FOLDER_NAME, Staging
 from mlbuffet.version_numbers import LARGEST
 from uploading import leftovers, repository_of, some_runtimes, visible, zipped
 
@@ -226,7 +226,7 @@ def test_what_is_renamed_into_place_was_synced_and_so_is_the_folder_around_it(
     shelf.close()
     synced: set[Path] = set()
     for step, (operation, path) in enumerate(disk.log):
-        visible_now = HALL not in path.relative_to(models).parts
+        visible_now = FOLDER_NAME not in path.relative_to(models).parts
         match operation:
             case "sync":
                 synced.add(path)
@@ -272,14 +272,14 @@ def test_on_a_disk_that_fails_for_good_a_version_is_whole_or_absent(
 
 def test_what_processes_left_behind_is_swept_but_not_what_lives(tmp_path: Path) -> None:
     root = tmp_path / "models"
-    (root / HALL / "dead" / "upload").mkdir(parents=True)
-    (root / HALL / "stray").write_text("")
+    (root / FOLDER_NAME / "dead" / "upload").mkdir(parents=True)
+    (root / FOLDER_NAME / "stray").write_text("")
     living = Staging(root)
     mine = living.new()
     mine.mkdir()
     other = Staging(root)
     assert mine.exists()
-    assert sorted(path.name for path in (root / HALL).iterdir()) == [mine.parent.name]
+    assert sorted(path.name for path in (root / FOLDER_NAME).iterdir()) == [mine.parent.name]
     other.close()
     assert mine.exists()
     living.close()
@@ -292,7 +292,7 @@ def test_a_workshop_that_is_swept_as_it_is_made_is_made_again(tmp_path: Path, mo
 
     def sweep_first(descriptor: int, operation: int) -> None:
         if not taken:
-            (folder,) = (tmp_path / HALL).iterdir()
+            (folder,) = (tmp_path / FOLDER_NAME).iterdir()
             taken.append(folder)
             folder.rmdir()
         flock(descriptor, operation)

@@ -22,8 +22,9 @@ from mlbuffet import (
     hookimpl,
 )
 from mlbuffet.hookspecs import import_seconds, importing
-from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredVersion
+from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredModel, StoredVersion
 from mlbuffet.repository import repository as repository_module
+from mlbuffet.repository.layout import merged
 from small_runtimes import HalfPlusTwo, repository_of
 
 
@@ -31,10 +32,12 @@ from small_runtimes import HalfPlusTwo, repository_of
 def repository(tmp_path: Path, runtimes: Runtimes) -> Iterator[ModelRepository]:
     """Versions 1, 2 and 10 of the model ``m``, of which the last is corrupt, and the corrupt model ``bad``."""
     repository = ModelRepository(runtimes)
-    for name, version, text in (("m", 10, "corrupt"), ("m", 2, "half"), ("m", 1, "half"), ("bad", 1, "corrupt")):
+    versions = []
+    for name, version, text in (("m", 1, "half"), ("m", 2, "half"), ("m", 10, "corrupt"), ("bad", 1, "corrupt")):
         path = tmp_path / f"{name}-{version}.half"
         path.write_text(text)
-        repository.add(StoredVersion(name, version, path))
+        versions.append(StoredVersion(name, version, path))
+    repository.update([StoredModel("m", tuple(versions[:3])), StoredModel("bad", tuple(versions[3:]))])
     yield repository
     repository.close()  # or it would try again to load what is corrupt
 
@@ -129,8 +132,7 @@ def test_two_models_are_loaded_at_once_at_the_start_where_there_are_two_cores(
     plugin, runtimes = Meeting(at_once), Runtimes()
     runtimes.register(plugin, name="meeting")
     repository = ModelRepository(runtimes)
-    for name in "abcdef":
-        repository.add(StoredVersion(name, 1, tmp_path))
+    repository.update(StoredModel(name, (StoredVersion(name, 1, tmp_path),)) for name in "abcdef")
     repository.load_all()
     assert [version.state for version in repository] == [State.READY] * 6
     assert plugin.most == at_once
@@ -138,8 +140,11 @@ def test_two_models_are_loaded_at_once_at_the_start_where_there_are_two_cores(
 
 
 def test_two_artifacts_for_one_version_are_refused(repository: ModelRepository, tmp_path: Path) -> None:
+    again = StoredModel("m", (StoredVersion("m", 1, tmp_path / "again.half"),))
+    [model] = merged([repository.stored("m"), again])
+    repository.update([model])
     with pytest.raises(DuplicateModel, match=r"m-1\.half' and '.*again\.half"):
-        repository.add(StoredVersion("m", 1, tmp_path / "again.half"))
+        repository.load("m")
 
 
 def test_a_closed_repository_has_released_its_models_and_loads_no_more(repository: ModelRepository) -> None:

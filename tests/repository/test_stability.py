@@ -7,8 +7,8 @@ import pytest
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import StoredModel, find_models
+from mlbuffet.repository.catalog import StabilityCheck
 from mlbuffet.repository.fingerprint import fingerprint
-from mlbuffet.repository.stability import StabilityCheck
 
 
 class Watched:

@@ -11,7 +11,7 @@ import pytest
 
 from faults import LIMIT, MODELS
 from mlbuffet import Runtimes, hookimpl
-from mlbuffet.repository import ModelRepository, StoredVersion
+from mlbuffet.repository import ModelRepository, StoredModel, StoredVersion
 from mlbuffet.server import ServerSettings
 from small_runtimes import HalfPlusTwo, write_models
 
@@ -55,5 +55,5 @@ def slow(half: Path, may_load: Event) -> ModelRepository:
     runtimes = Runtimes()
     runtimes.register(Slow, name="slow")
     repository = ModelRepository(runtimes)
-    repository.add(StoredVersion("half", 1, half))
+    repository.update([StoredModel("half", (StoredVersion("half", 1, half),))])
     return repository

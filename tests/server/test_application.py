@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from mlbuffet import ModelNotReady, Runtimes
-from mlbuffet.repository import ModelRepository, StoredVersion
+from mlbuffet.repository import ModelRepository, StoredModel, StoredVersion
 from mlbuffet.server import create_app
 
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
@@ -37,7 +37,7 @@ def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(
 
 def test_an_application_may_lie_below_a_path_of_another(half: Path, runtimes: Runtimes, run_app: RunApp) -> None:
     repository = ModelRepository(runtimes)
-    repository.add(StoredVersion("half", 1, half))
+    repository.update([StoredModel("half", (StoredVersion("half", 1, half),))])
     repository.load_all()
     body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [2]}]}
     with run_app(Starlette(routes=[Mount("/ml", create_app(repository))])) as client:

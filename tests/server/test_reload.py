@@ -59,6 +59,7 @@ def test_a_corrupt_new_version_leaves_the_old_one_and_is_tried_again_with_pauses
     with served.under_load(lambda version: 11):
         served.publish("m/2/x.add", "corrupt")
         served.wait_for(lambda: served.runtime.loads["m"] == 3)  # 2 was tried twice
+        served.wait_for(lambda: served.states("m")["2"] != "LOADING")
         assert served.states("m") == {"1": "READY", "2": "UNAVAILABLE"}
         (reason,) = [one["reason"] for one in served.client.post("/v2/repository/index").json() if "reason" in one]
         assert reason.startswith("the model cannot be loaded: the runtime refused it")

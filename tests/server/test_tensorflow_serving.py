@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 import mlbuffet
 from faults import BOMB, LIMIT
 from mlbuffet import InvalidInput, Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
-from mlbuffet.repository import ModelRepository, StoredVersion
+from mlbuffet.repository import ModelRepository, StoredModel, StoredVersion
 from mlbuffet.server import create_app
 from small_runtimes import small_runtimes, write_models
 
@@ -408,7 +408,7 @@ def loose(tmp_path: Path, run_app: RunApp) -> Iterator[httpx.Client]:
     runtimes = Runtimes()
     runtimes.register(Loose, name="loose")
     repository = ModelRepository(runtimes)
-    repository.add(StoredVersion("m", 1, tmp_path / "m.loose"))
+    repository.update([StoredModel("m", (StoredVersion("m", 1, tmp_path / "m.loose"),))])
     loaded = Event()
     with run_app(create_app(repository, on_loaded=loaded.set)) as client:
         assert loaded.wait(10)

@@ -1,4 +1,4 @@
-"""Asking for a prediction, from the name of a model to its outputs, whatever protocol asks."""
+"""The inference service: from the name of a model to its outputs, for every protocol."""
 
 from mlbuffet.inference.deadline import Deadline
 from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector

@@ -1,4 +1,4 @@
-"""Until when an answer is of use."""
+"""Deadlines, and how they are enforced."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Deadline(msgspec.Struct, frozen=True, gc=False):
-    """A moment, and how long the whole call might take when it began."""
+    """Until when a call may take, and how long that was when it began."""
 
     at: float
     """In seconds, by `time.monotonic`."""
@@ -26,7 +26,7 @@ class Deadline(msgspec.Struct, frozen=True, gc=False):
 
 
 async def within(deadline: Deadline | None, work: Awaitable[T]) -> T:
-    """The result of ``work``. Raises `DeadlineExceeded` where it is not there in time, and cancels ``work``.
+    """The result of ``work``. Cancels ``work`` at the deadline, and raises `DeadlineExceeded`.
 
     A call that runs already cannot be stopped, and keeps the model from being unloaded until it ends.
     """

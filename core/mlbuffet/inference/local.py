@@ -44,7 +44,7 @@ class LocalService:
         except Overloaded:
             handle.release()
             raise
-        return LocalModel(handle, counts)
+        return LocalModel(handle, self._repository.cache, counts)
 
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
         """See `InferenceService`."""
@@ -55,7 +55,7 @@ class LocalService:
         if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
             return None
         try:
-            return LocalModel(version.use(), counts)
+            return LocalModel(version.use(), self._repository.cache, counts)
         except ModelNotReady:
             return None
 
@@ -121,7 +121,7 @@ class LocalService:
         return (await self._telemetry.totals()).statistics()
 
     def _version(self, selector: ModelSelector) -> ModelVersion:
-        """What ``selector`` means now. Raises `ModelNotFound`."""
+        """The version that ``selector`` means now. Raises `ModelNotFound`."""
         if selector.label is not None:
             return self._repository.labelled(selector.model, selector.label)
         try:
@@ -154,7 +154,7 @@ class LocalService:
 
 
 def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:
-    """Raises `Overloaded`, which is counted, where a call could not even wait; a kept answer needs no room."""
+    """Raises `Overloaded`, which is counted, where a call could not even wait; a cached response needs no room."""
     scheduler = version.scheduler
     if scheduler is None or version.configuration.cache is not None:
         return
@@ -166,12 +166,5 @@ def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None
         raise Overloaded(error.running, error.waiting, version.name, version.version) from None
 
 
-def _status(version: ModelVersion) -> VersionStatus:
-    return VersionStatus(
-        model=version.name,
-        version=version.version,
-        state=version.state,
-        reason=version.reason,
-        retired=version.retired,
-        retry_after=version.retry_after,
-    )
+def _status(one: ModelVersion) -> VersionStatus:
+    return VersionStatus(one.name, one.version, one.state, one.reason, one.retired, one.retry_after)

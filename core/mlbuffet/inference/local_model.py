@@ -1,9 +1,8 @@
 """A version of a model of this process, for one request."""
 
 from time import perf_counter_ns
-from types import TracebackType
 
-from mlbuffet.caching import Question
+from mlbuffet.caching import PredictionCache, Question
 from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import code
 from mlbuffet.inference.request import InferenceRequest, InferenceResult
@@ -18,15 +17,16 @@ class LocalModel:
     """A `ServedModel`: the handle of a version, and where its requests are counted."""
 
     _called = _answered = 0
-    """When, in nanoseconds, the model was called, and its answer was there."""
+    """When, in nanoseconds, the model was called, and had its result."""
     _prediction: Prediction | None = None
 
-    def __init__(self, handle: Handle, statistics: VersionStatistics | None) -> None:
+    def __init__(self, handle: Handle, cache: PredictionCache, statistics: VersionStatistics | None) -> None:
         version = handle.version
         self.model = version.name
         self.version = version.version
         self.signatures = handle.model.signatures
         self._handle = handle
+        self._cache = cache
         self._statistics = statistics
         self._begun = perf_counter_ns()
 
@@ -35,7 +35,7 @@ class LocalModel:
         self._begin_call(request)
         handle, deadline = self._handle, request.deadline
         if handle.version.configuration.cache is not None:
-            return self._result(await within(deadline, self._kept_or_computed(request)))
+            return self._result(await within(deadline, self._cached_or_computed(request)))
         prediction = handle.scheduler.run_now(request)
         if prediction is None:
             prediction = await within(deadline, handle.scheduler.submit(request, handle.again))
@@ -50,9 +50,7 @@ class LocalModel:
     def __enter__(self) -> "LocalModel":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._handle.release()
         statistics = self._statistics
         if statistics is None:
@@ -77,8 +75,8 @@ class LocalModel:
         begun = execution.begun
         return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup or 0)
 
-    async def _kept_or_computed(self, call: Call) -> Prediction:
-        cache, question = self._handle.version.cache, self._question(call)
+    async def _cached_or_computed(self, call: Call) -> Prediction:
+        cache, question = self._cache, self._question(call)
         await code(rough_size(question.inputs), lambda: question.key)
         kept = cache.kept(question)
         if kept is not None:
@@ -90,7 +88,7 @@ class LocalModel:
         return await cache.answer(question, self._handle.again, compute)
 
     def _question(self, call: Call) -> Question:
-        """``call`` as the cache knows it; raises `InvalidInput` as the model would."""
+        """The key of ``call`` in the cache. Raises `InvalidInput` as the model would."""
         model, version = self._handle.model, self._handle.version
         name = model.signatures.resolve(call.signature)
         declared = model.signatures[name].variant_for(call.inputs)

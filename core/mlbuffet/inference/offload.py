@@ -8,14 +8,14 @@ from anyio.to_thread import run_sync
 T = TypeVar("T")
 
 LARGE = 64 * 1024
-"""Bytes for which the way to a thread and back (0.08 ms) is worth its price.
+"""Bytes from which a thread is used, for the way there and back takes 0.08 ms.
 
-To read the numbers in so much JSON takes 0.3 ms; the worst that such a body can hold keeps the loop for 7 ms.
+To read the numbers in so much JSON takes 0.3 ms; the slowest JSON of that size holds up the loop for 7 ms.
 """
 
 
 async def code(size: int, work: Callable[[], T]) -> T:
-    """What ``work`` returns, which is to read or write about ``size`` bytes."""
+    """The result of ``work``, which reads or writes about ``size`` bytes."""
     if size < LARGE:
         return work()
     return await run_sync(work, abandon_on_cancel=True)

@@ -1,8 +1,7 @@
-"""What every protocol asks of models, wherever they are."""
+"""The interface between the protocols and the models, wherever those are."""
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
 from mlbuffet.repository import State
@@ -12,21 +11,21 @@ from mlbuffet.tensors import Signatures
 
 
 class VersionStatus(NamedTuple):
-    """Where a version of a model stands."""
+    """The state of a version of a model."""
 
     model: str
     version: int
     state: State
     reason: str
-    """Why it does not answer, fit for a client; empty where it does."""
+    """Why it is not ready, fit for a client; empty where it is."""
     retired: bool
-    """Whether it will not answer again, but for a new load."""
+    """Whether it will not be ready again, but for a new load."""
     retry_after: float | None
-    """In how many seconds it may answer; ``None`` where waiting is of no use."""
+    """In how many seconds it may be ready; ``None`` where waiting is of no use."""
 
 
 class ModelDescription(NamedTuple):
-    """What clients are told of a version that is loaded."""
+    """The metadata of a version that is loaded."""
 
     model: str
     version: int
@@ -35,16 +34,16 @@ class ModelDescription(NamedTuple):
     """The runtime's name among model servers, such as ``onnxruntime_onnx``."""
     signatures: Signatures
     ready_versions: Sequence[int]
-    """All versions of the model that answer, the oldest first."""
+    """All versions of the model that are ready, the oldest first."""
     batching: Batching | None
     """How calls of the default signature are batched, if they are."""
 
 
 class ServedModel(Protocol):
-    """A version that stays loaded for one request, until the ``with`` block of it ends.
+    """A version that stays loaded for one request, until its ``with`` block ends.
 
-    The end of the block counts the request, if that was wanted, with what it took until then: as a failure where it
-    raises, as a success where a call was answered.
+    The end of the block counts the request, if it is to be counted, and the time until then: as a failure where the
+    block raises, as a success where a call has a result.
     """
 
     model: str
@@ -52,64 +51,61 @@ class ServedModel(Protocol):
     signatures: Signatures
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
-        """The answer to ``request``; where that has to wait, cancelling takes it out of the queue.
+        """The result of ``request``; where it has to wait, cancelling takes it out of the queue.
 
         Raises what `mlbuffet.Model.predict` raises, `Overloaded` and `DeadlineExceeded`.
         """
         ...
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
-        """The answer to a request that need not wait; ``None`` for one that is to be given to `infer`."""
+        """The result of a request that need not wait; ``None`` for one that needs `infer`."""
         ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None: ...
 
 
 class InferenceService(Protocol):
-    """Models by name, for requests of whatever protocol; its methods are called on one event loop.
+    """Models by name, for requests of any protocol; its methods are called on one event loop.
 
-    It raises only `MLBuffetError`: `ModelNotFound` and `ModelNotReady` for what a selector means, besides what is said.
-    ``counted`` is whether a request is one of those that `statistics` are about, which are those of the Open Inference
-    Protocol and of programs.
+    They raise only `MLBuffetError`: `ModelNotFound` and `ModelNotReady` for a selector, and what each documents.
+    ``counted`` is whether a request counts in `statistics`, as those of the Open Inference Protocol and of programs do.
     """
 
     def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
-        """The version that would answer. Raises `Overloaded` where a call could not even wait.
+        """The version that a selector means. Raises `Overloaded` where a call could not even wait.
 
-        A protocol asks this before it reads a body that may be large.
+        A protocol calls this before it reads a body that may be large.
         """
         ...
 
     def status(self, selector: ModelSelector) -> VersionStatus:
-        """The version that would answer, whether it can or not."""
+        """The version that a selector means, ready or not."""
         ...
 
     async def serve(self, selector: ModelSelector, *, counted: bool = True) -> ServedModel:
-        """The version that answers, for one request; it is loaded first where that is done on demand."""
+        """The version that a selector means, for one request; it is loaded first where that is done on demand."""
         ...
 
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> ServedModel | None:
-        """The same where `ServedModel.infer_now` is worth asking, and otherwise ``None``. Raises `Overloaded`."""
+        """The same where `ServedModel.infer_now` is worth trying, and otherwise ``None``. Raises `Overloaded`."""
         ...
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
-        """The answer to a request that is whole: `serve` and `ServedModel.infer`."""
+        """The result of a request: `serve` and `ServedModel.infer`."""
         ...
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
-        """The answer to a request that need not wait: `serve_now` and `ServedModel.infer_now`."""
+        """The result of a request that need not wait: `serve_now` and `ServedModel.infer_now`."""
         ...
 
     async def describe(self, selector: ModelSelector) -> ModelDescription:
-        """What clients are told of a version; it is loaded first where that is done on demand."""
+        """The metadata of a version; it is loaded first where that is done on demand."""
         ...
 
     def check_ready(self, selector: ModelSelector) -> VersionStatus:
-        """The version that would answer. Raises `ModelNotReady`; a version that is loaded on demand is ready."""
+        """The version that a selector means. Raises `ModelNotReady`; a version that is loaded on demand is ready."""
         ...
 
     def versions(self, model: str | None = None) -> Sequence[VersionStatus]:
@@ -122,7 +118,7 @@ class InferenceService(Protocol):
         ...
 
     def unready(self) -> Sequence[VersionStatus]:
-        """The default versions of the models that are to be served and cannot answer."""
+        """The default versions that are not ready, of the models that are to be served."""
         ...
 
     async def load(self, model: str) -> None:
@@ -130,9 +126,9 @@ class InferenceService(Protocol):
         ...
 
     async def unload(self, model: str) -> None:
-        """Release all versions of a model, once no call uses them."""
+        """Unload all versions of a model, once no call uses them."""
         ...
 
     async def statistics(self) -> Mapping[tuple[str, int], VersionCounts]:
-        """What was counted of each version that was asked, by model and number."""
+        """The counts of each version that had a request, by model and number."""
         ...

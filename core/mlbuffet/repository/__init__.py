@@ -3,14 +3,13 @@
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency
-from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models, find_versions, merged
-from mlbuffet.repository.provenance import Provenance
+from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models
 from mlbuffet.repository.publishing import Publisher
 from mlbuffet.repository.reading import Files
 from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.sources import Sources
-from mlbuffet.repository.uploads import Upload
+from mlbuffet.repository.uploads import Provenance, Upload
 from mlbuffet.repository.version import Handle, ModelVersion, ReportedState, State
 from mlbuffet.repository.watcher import Watcher
 
@@ -34,7 +33,5 @@ __all__ = [
     "Watcher",
     "default_cache",
     "find_models",
-    "find_versions",
     "is_remote",
-    "merged",
 ]

@@ -1,4 +1,4 @@
-"""``model.toml``: what a person says about one model."""
+"""``model.toml``: the configuration of one model."""
 
 import re
 from pathlib import Path

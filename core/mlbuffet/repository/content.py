@@ -18,7 +18,7 @@ def load_with_content(
 ) -> tuple[Model, bytes]:
     """The model that ``load`` loads, and the digest of its files, its runtime and its options.
 
-    Where files changed meanwhile nobody knows what was loaded, and the digest is one that there is nowhere else.
+    Where files changed meanwhile it is unknown what was loaded, and the digest is a random one.
     """
     before = _look_of(stored)
     model = load()
@@ -27,14 +27,14 @@ def load_with_content(
         files = {ascii(name): _digest(path) for name, path in _files(stored).items()}  # a name may be no UTF-8
         if before != _look_of(stored):
             return model, secrets.token_bytes(32)
-    except OSError:  # a file is gone by now
+    except OSError:  # a file was removed
         return model, secrets.token_bytes(32)
     parts = [files, runtime.name, runtime.distribution, runtime.version, configuration.options]
     return model, sha256(msgspec.json.encode(parts, order="deterministic")).digest()
 
 
 def _files(stored: StoredVersion) -> dict[str, Path]:
-    """The files of a version by name; of a single file, also those beside it that are called after it."""
+    """The files of a version by name; of a single file, also those beside it whose names begin with its stem."""
     path = stored.path
     if path.is_file() and (stored.fingerprint is None or any(not name for name, *_ in stored.fingerprint.entries)):
         return {one.name: one for one in path.parent.iterdir() if one.name.startswith(path.stem) and one.is_file()}
@@ -46,7 +46,7 @@ def _look_of(stored: StoredVersion) -> object:
     """What changes when a file does."""
     try:
         return {path: fingerprint(path) for path in _files(stored).values()}
-    except OSError:  # loading says what is wrong
+    except OSError:  # loading fails with the reason
         return None
 
 

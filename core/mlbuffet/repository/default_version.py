@@ -1,4 +1,4 @@
-"""The small file beside a model's versions that says which of them is the default."""
+"""The hidden file beside a model's versions that says which of them is the default."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +10,7 @@ FILE_NAME = ".default"
 
 
 def read_default_version(model_folder: Path) -> int | None:
-    """The version that was chosen, if one was; a file that says nothing of the kind counts for nothing."""
+    """The version that was chosen, if one was; a file without a version's number is ignored."""
     with suppress(OSError):
         return version_number((model_folder / FILE_NAME).read_bytes().decode("latin-1").removesuffix("\n"))
     return None

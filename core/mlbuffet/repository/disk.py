@@ -14,7 +14,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Disk:
-    """What is written is there after a crash once it was synced, and so was the folder that holds its name."""
+    """What was written survives a crash once it was synced, and the folder that holds its name was too."""
 
     def make_folder(self, path: Path) -> None:
         """Make a folder that is not there yet."""
@@ -25,13 +25,13 @@ class Disk:
         return path.open("xb", buffering=0)
 
     def write(self, file: BinaryIO, data: bytes) -> None:
-        """All of ``data``: a disk that is nearly full takes a part, and says so at the next."""
+        """Write all of ``data``: a disk that is nearly full takes a part, and fails at the next."""
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file.fileno(), rest) :]
 
     def sync(self, path: Path) -> None:
-        """Wait until the content of a file, or the names in a folder, would be there after a crash."""
+        """Wait until the content of a file, or the names in a folder, would survive a crash."""
         descriptor = os.open(path, os.O_RDONLY | (0 if path.is_dir() else os.O_NOFOLLOW))  # a folder may be a link
         try:
             os.fsync(descriptor)
@@ -39,7 +39,7 @@ class Disk:
             os.close(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give something another name, at once and whole; a folder never replaces one that is not empty."""
+        """Rename a file or folder atomically; a folder never replaces one that is not empty."""
         source.rename(target)
 
     def unlink(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class Disk:
         path.unlink()
 
     def write_file(self, path: Path, data: bytes) -> None:
-        """A new file with this content."""
+        """Write a new file with this content."""
         with self.create(path) as file:
             self.write(file, data)
 
@@ -60,7 +60,7 @@ class Disk:
 
 
 def discard(path: Path) -> None:
-    """Remove what nobody needs any more, as far as that can be; the rest is swept at the next start."""
+    """Remove a file or folder as far as possible; the rest is removed at the next start."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

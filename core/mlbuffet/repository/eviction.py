@@ -1,4 +1,4 @@
-"""Which models are in memory, and which make room for another."""
+"""Which models are in memory, and which are evicted for another."""
 
 import time
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _EVICTABLE_AFTER = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Residency:
-    """Which models are in memory; with a limit, the least recently used ones make room, until they are asked again."""
+    """Which models are in memory; with a limit, the least recently used are evicted until they are used again."""
 
     lazy: bool = False
     """Whether a model is loaded when it is first used."""
@@ -22,28 +22,22 @@ class Residency:
 
     @property
     def on_demand(self) -> bool:
-        """Whether a version that is not loaded is loaded when it is asked for."""
+        """Whether a version that is not loaded is loaded for the first request."""
         return self.lazy or self.max_loaded is not None or self.max_memory is not None
 
 
-def to_evict(residency: Residency, version: ModelVersion, everyone: Iterable[ModelVersion]) -> list[ModelVersion]:
-    """The least recently used of ``everyone`` that nobody uses, so far as ``version`` needs their room."""
+def to_evict(residency: Residency, version: ModelVersion, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+    """The least recently used of ``versions`` that no call uses, so far as ``version`` needs their room."""
     count, memory = residency.max_loaded, residency.max_memory
-    loaded = [one for one in everyone if one.state in (State.READY, State.LOADING) and one is not version]
+    loaded = [one for one in versions if one.state in (State.READY, State.LOADING) and one is not version]
     evicted: list[ModelVersion] = []
     for one in sorted(loaded, key=lambda one: one.last_used):
         fits = count is None or len(loaded) < count
         if fits and (memory is None or sum(other.size for other in loaded) + version.size <= memory):
             break
-        if _may_be_evicted(one):
+        # the requests for which it was loaded have had time to use it
+        is_due = one.last_used >= one.loaded_at or time.monotonic() - one.loaded_at > _EVICTABLE_AFTER
+        if one.state is State.READY and not one.users and is_due:
             loaded.remove(one)
             evicted.append(one)
     return evicted
-
-
-def _may_be_evicted(version: ModelVersion) -> bool:
-    """Whether nobody uses it, and those for whom it was loaded had time to do so."""
-    if version.state is not State.READY or version.users:
-        return False
-    used = version.last_used >= version.loaded_at
-    return used or time.monotonic() - version.loaded_at > _EVICTABLE_AFTER

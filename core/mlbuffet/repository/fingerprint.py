@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from mlbuffet.artifact import is_folder
 from mlbuffet.repository.configuration import FILE_NAME
+
+_File = tuple[str, os.stat_result, str]
+"""Its path below the folder, its status, and where it lies if a link leads to it, else nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,38 +29,30 @@ class Fingerprint:
         return sum(size for _, size, _, _ in self.entries)
 
 
-class _File(NamedTuple):
-    name: str
-    """Its path below the folder."""
-    status: os.stat_result
-    target: str
-    """Where it lies if a link leads to it, else nothing."""
-
-
 def fingerprint(place: Path, model_folder: Path | None = None) -> Fingerprint:
     """The fingerprint of a file, or of a folder without ``model.toml`` and names that begin with a dot.
 
-    Links are followed, but for those that lead nowhere or back to where they lie. What was renamed into place may be
-    ``place``, or ``model_folder`` around it.
+    Links are followed, but for broken ones and those that lead back to a folder around them. What was renamed into
+    place may be ``place``, or ``model_folder`` around it.
     """
     real = os.path.realpath(place)
     top = place.stat()
-    files = list(_below(place, "", (real,))) if place.is_dir() else [_File("", top, "")]
-    entries = frozenset(_entry(file.name, file.status) for file in files)
-    targets = frozenset((file.name, file.target) for file in files if file.target) | {("", real)}
+    files = list(_below(place, "", (real,))) if place.is_dir() else [("", top, "")]
+    entries = frozenset((name, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for name, one, _ in files)
+    targets = frozenset((name, target) for name, _, target in files if target) | {("", real)}
     newest = max((changed for *_, changed in entries), default=0)
     tops = [top, place.lstat()] + ([model_folder.stat(), model_folder.lstat()] if model_folder else [])
-    # renaming changes the inode alone, a link's own too; what is written changes both times at once
+    # renaming changes the inode alone, a link's own too; writing changes both times together
     renamed = any(one.st_ctime_ns > one.st_mtime_ns and newest <= one.st_ctime_ns for one in tops)
     return Fingerprint(entries, targets, renamed)
 
 
 def _below(folder: Path, name: str, above: tuple[str, ...], *, linked: bool = False) -> Iterator[_File]:
-    """The files in a folder that is called ``name`` from the place on; ``above`` are it and those around it."""
+    """The files in a folder with the path ``name`` below the place; ``above`` are it and those around it."""
     try:
         children = list(folder.iterdir())
-    except PermissionError:  # loading says so
-        yield _File(name or ".", folder.stat(), "")
+    except PermissionError:  # loading fails with the reason
+        yield name or ".", folder.stat(), ""
         return
     for child in children:
         below = f"{name}/{child.name}".lstrip("/")
@@ -70,18 +64,14 @@ def _below(folder: Path, name: str, above: tuple[str, ...], *, linked: bool = Fa
             if real not in above:
                 yield from _below(child, below, (*above, real), linked=by_link)
         elif (status := _status(child)) is not None:
-            yield _File(below, status, real if by_link else "")
+            yield below, status, real if by_link else ""
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """That of a file, or of a link to one that may not be looked at; ``None`` for a link that leads nowhere."""
+    """That of a file, or of a link to one that may not be looked at; ``None`` for a broken link."""
     try:
         return path.stat()
     except PermissionError:
         return path.lstat()
     except OSError:
         return None
-
-
-def _entry(name: str, status: os.stat_result) -> tuple[str, int, int, int]:
-    return name, status.st_size, status.st_mtime_ns, status.st_ctime_ns

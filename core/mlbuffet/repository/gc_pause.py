@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from holding up answers while a framework is imported."""
+"""Python's garbage collector, paused while models are loaded."""
 
 import gc
 import sys
@@ -20,7 +20,7 @@ class GcPause:
 
     @contextmanager
     def during_load(self) -> Iterator[None]:
-        """No collection meanwhile; what the import of a framework leaves is not looked at again afterwards."""
+        """No collection meanwhile; what the import of a framework leaves is exempt from later ones."""
         before = len(sys.modules)
         with self._lock:
             if not self._loads:

@@ -6,7 +6,7 @@
 
 This is the layout of TensorFlow Serving and of Triton. A file called ``model.<suffix>`` is the artifact of the folder
 that it lies in, which gives the model its name; ``model.toml`` beside the versions, or the artifact, is the model's
-configuration. Names that begin with a dot are passed over. Links count as what they lead to, under their own names.
+configuration. Names that begin with a dot are ignored. Links count as what they lead to, under their own names.
 
 A folder with any other name than a number is no version. A model without versions is the one artifact in its folder,
 which may lie in the only folder in it: that is version 1.
@@ -21,6 +21,7 @@ from pathlib import Path
 from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
 from mlbuffet.contents import failed_download, known_problem
 from mlbuffet.errors import (
+    ArtifactNotFound,
     ArtifactUnreadable,
     DuplicateModel,
     InvalidConfiguration,
@@ -32,7 +33,7 @@ from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_con
 from mlbuffet.repository.default_version import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.provenance import is_uploaded
+from mlbuffet.repository.uploads import is_uploaded
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders
 
@@ -82,43 +83,22 @@ class StoredModel:
         return {number: one for number, one in by_number.items() if number in selected or number == self.default}
 
 
-def find_versions(path: Path, runtimes: Runtimes, runtime: str | None = None) -> list[StoredVersion]:
-    """The versions of models at ``path``, by name and version; raises as `find_models` does."""
-    return [stored for model in find_models(path, runtimes, runtime) for stored in model.versions]
-
-
 def find_models(
     path: Path, runtimes: Runtimes, runtime: str | None = None, warn: Callable[[str], None] = logger.warning
 ) -> list[StoredModel]:
     """The models at ``path``, by name.
 
-    Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading says what is wrong with
-    it. With ``runtime`` that one alone is asked, and a folder in which it sees nothing is taken for its artifact.
-    ``warn`` hears of what is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`,
-    `UnknownRuntime`, or `NoModels` for a folder without any artifact.
+    Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading fails with the
+    reason. With ``runtime`` that one alone counts, and a folder in which it accepts nothing is taken for its artifact.
+    ``warn`` is called with a line for each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
+    `InvalidModelName`, `UnknownRuntime`, or `NoModels` for a folder without any artifact.
     """
-    return _Finder(runtimes, runtime, warn).find(path)
-
-
-def find_model(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> StoredModel | None:
-    """The model that lies in ``folder``, if there is one."""
-    found = _Finder(runtimes, runtime, lambda _: None).model(folder, folder.name) if folder.is_dir() else []
-    return found[0] if found else None
-
-
-def find_artifact(folder: Path, runtimes: Runtimes, runtime: str | None = None) -> Path:
-    """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
-    return _Finder(runtimes, runtime, lambda _: None).artifact_in(folder, None)
+    return Finder(runtimes, runtime, warn).find(path)
 
 
 def has_configuration(folder: Path) -> bool:
     """Whether a ``model.toml`` in ``folder`` counts: one that came with an upload could have programs run."""
     return (folder / FILE_NAME).exists() and not any(is_uploaded(one) for one in (folder, *folder.absolute().parents))
-
-
-def is_folder_of_models(path: Path, runtimes: Runtimes, runtime: str | None = None) -> bool:
-    """Whether ``path`` is a folder for many models, or an empty one, and not that of one model or artifact."""
-    return path.is_dir() and not _Finder(runtimes, runtime, lambda _: None).is_one_model(path)
 
 
 def merged(models: Iterable[StoredModel]) -> list[StoredModel]:
@@ -142,30 +122,40 @@ def _united(one: StoredModel, other: StoredModel) -> StoredModel:
     return replace(configured, versions=found, error=error, default=default)
 
 
-class _Finder:
-    """What is asked while one path is looked through."""
+class Finder:
+    """The search for models that all runtimes, or the one called ``runtime``, can load."""
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None]) -> None:
+    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None] = lambda _: None) -> None:
         self._runtimes = runtimes
         self._runtime = runtime
         self._warn = warn
 
     def find(self, path: Path) -> list[StoredModel]:
+        """See `find_models`."""
         check_path(path)
-        asked = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
+        candidates = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
         if path.is_file():
             return _single(name_of(path), path)
         with readable(path):
-            if self.is_one_model(path):
-                return self.model(path, name_of(path))
+            if self._is_one_model(path):
+                return self._models_of(path, name_of(path))
             found = merged(self._models_in(path))
-            if any(self._says_more(model) for model in found):
+            if any(self._explains(model) for model in found):
                 return found
             if self._runtime is not None:
-                return self.model(path, name_of(path))
-        raise NoModels(path, [candidate.name for candidate in asked], self._runtimes.broken)
+                return self._models_of(path, name_of(path))
+        raise NoModels(path, [one.name for one in candidates], self._runtimes.broken)
 
-    def is_one_model(self, path: Path) -> bool:
+    def model(self, folder: Path) -> StoredModel | None:
+        """The model that lies in ``folder``, if there is one."""
+        found = self._models_of(folder, folder.name) if folder.is_dir() else []
+        return found[0] if found else None
+
+    def is_folder_of_models(self, path: Path) -> bool:
+        """Whether ``path`` is a folder for many models, or an empty one, and not that of one model or artifact."""
+        return path.is_dir() and not self._is_one_model(path)
+
+    def _is_one_model(self, path: Path) -> bool:
         """Whether the folder is a model or an artifact; a file in it that is not ``model.*`` is one of several."""
         if numbered_folders(path) or has_configuration(path):
             return True
@@ -174,20 +164,20 @@ class _Finder:
             return artifacts == {"model"}
         return self._knows(path) or {child.stem for child in files if self._knows(child)} == {"model"}
 
-    def _asked(self, named: str | None) -> Iterable[Runtime]:
+    def _candidates(self, named: str | None) -> Iterable[Runtime]:
         name = named or self._runtime
         if name is None:
             return self._runtimes
         return [self._runtimes[name]] if name in self._runtimes else []
 
     def _accepts(self, candidate: Path, named: str | None = None) -> bool:
-        return any(one.accepts(candidate) for one in self._asked(named))
+        return any(one.accepts(candidate) for one in self._candidates(named))
 
     def _knows(self, candidate: Path, named: str | None = None) -> bool:
-        """Whether a runtime accepts it, or says why it cannot be served: loading it will say the same."""
-        return any(one.accepts(candidate) or one.explain(candidate) for one in self._asked(named))
+        """Whether a runtime accepts it, or explains why it cannot be served, which loading will repeat."""
+        return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(named))
 
-    def _says_more(self, model: StoredModel) -> bool:
+    def _explains(self, model: StoredModel) -> bool:
         """Whether loading it gives another reason than that no runtime accepts it."""
         unreadable = any(_unreadable(stored.path) for stored in model.versions)
         return model.error is not None or unreadable or any(self._knows(stored.path) for stored in model.versions)
@@ -211,33 +201,27 @@ class _Finder:
                 yield from _single(name, child)
             else:
                 others.append(child)
-        for child in others:
-            yield from self._other(child, names)
-
-    def _other(self, file: Path, names: set[str]) -> Iterator[StoredModel]:
-        """What no runtime accepts is a model that fails if there is a reason, and no other has its name."""
-        if file.stem in names:
-            self._ignore(file, "no runtime accepts it, and another model has its name")
-        elif error := _unreadable(file):
-            names.add(file.stem)
-            yield _failing(file.stem, file, error)
-        elif self._knows(file):
-            names.add(file.stem)
-            yield from _single(file.stem, file)
-        else:
-            self._ignore(file, failed_download(file) or known_problem(file) or "no runtime accepts it")
+        for file in others:  # a model that fails if there is a reason, and no other has its name
+            reason = _unreadable(file)
+            if file.stem in names:
+                self._ignore(file, "no runtime accepts it, and another model has its name")
+            elif reason or self._knows(file):
+                names.add(file.stem)
+                yield from _single(file.stem, file, reason)
+            else:
+                self._ignore(file, failed_download(file) or known_problem(file) or "no runtime accepts it")
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
         try:
-            return self.model(folder, folder.name)
-        except FileNotFoundError:  # it was removed a moment ago
+            return self._models_of(folder, folder.name)
+        except FileNotFoundError:  # it was removed meanwhile
             return []
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            return [_failing(folder.name, folder, ArtifactUnreadable(folder, reason))]
+            return _single(folder.name, folder, ArtifactUnreadable(folder, reason))
 
-    def model(self, folder: Path, name: str) -> list[StoredModel]:
+    def _models_of(self, folder: Path, name: str) -> list[StoredModel]:
         """The model in its folder; none where there is no file. Without numbered folders, the artifact is version 1."""
         numbered = numbered_folders(folder)
         configuration = DEFAULTS
@@ -252,7 +236,7 @@ class _Finder:
         versions: dict[int, StoredVersion] = {}
         for version, child in numbered or [(1, folder)]:
             seen = fingerprint(child, folder if numbered else None)
-            stored = StoredVersion(name, version, self.artifact_in(child, configuration.runtime), seen, child)
+            stored = StoredVersion(name, version, self.artifact(child, configuration.runtime), seen, child)
             if seen.entries and (twin := versions.setdefault(version, stored)) is not stored:
                 error = DuplicateModel(name, version, [twin.path, stored.path])
         if numbered:
@@ -263,13 +247,14 @@ class _Finder:
             return []
         return [StoredModel(name, tuple(versions.values()), configuration, error, read_default_version(folder))]
 
-    def artifact_in(self, folder: Path, runtime: str | None, depth: int = _DEPTH) -> Path:
-        with suppress(PermissionError):  # loading says so
+    def artifact(self, folder: Path, runtime: str | None = None, depth: int = _DEPTH) -> Path:
+        """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
+        with suppress(PermissionError):  # loading fails with the reason
             if self._knows(folder, runtime):
                 return folder
             inside = _visible(folder)
-            for told in (self._accepts, self._knows):
-                match [child for child in inside if told(child, runtime)]:
+            for fits in (self._accepts, self._knows):
+                match [child for child in inside if fits(child, runtime)]:
                     case [artifact]:
                         return artifact
                     case [_, *_]:
@@ -277,7 +262,7 @@ class _Finder:
                 if _unreadable(folder):  # it may be the artifact
                     return folder
             match [child for child in inside if is_folder(child)]:
-                case [only] if depth and (found := self.artifact_in(only, runtime, depth - 1)) != only:
+                case [only] if depth and (found := self.artifact(only, runtime, depth - 1)) != only:
                     return found
         return folder
 
@@ -287,28 +272,25 @@ class _Finder:
                 self._ignore(child, _NOWHERE if is_broken_link(child) else f"it is no version; {_VERSIONS}")
 
     def _warn_of_others(self, folder: Path, version: StoredVersion) -> None:
-        """Of folders that somebody may take for versions, in a folder that is no artifact itself."""
+        """Of folders that may be meant as versions, in a folder that is no artifact itself."""
         if version.path == folder and (self._knows(folder) or _unreadable(folder)):
             return
         for child in filter(is_folder, _visible(folder)):
             if version.path.is_relative_to(child):
                 what = f"it is served as version 1 of the model {version.name!r}"
-                self._warn(f"{_shown(child)} is no version, and {what}; {_VERSIONS}")
+                self._warn(f"{str(child)!r} is no version, and {what}; {_VERSIONS}")
             else:
                 self._ignore(child, f"it is no version; {_VERSIONS}")
 
     def _ignore(self, path: Path, problem: str) -> None:
-        self._warn(f"ignored {_shown(path)}: {problem}")
+        self._warn(f"ignored {str(path)!r}: {problem}")  # whatever its name is made of
 
 
-def _single(name: str, path: Path) -> list[StoredModel]:
-    with suppress(FileNotFoundError):  # it was removed a moment ago
-        return [StoredModel(name, (StoredVersion(name, 1, path, fingerprint(path)),))]
+def _single(name: str, path: Path, error: MLBuffetError | None = None) -> list[StoredModel]:
+    with suppress(FileNotFoundError):  # it was removed meanwhile
+        seen = None if error else fingerprint(path)
+        return [StoredModel(name, (StoredVersion(name, 1, path, seen),), error=error)]
     return []
-
-
-def _failing(name: str, path: Path, error: MLBuffetError) -> StoredModel:
-    return StoredModel(name, (StoredVersion(name, 1, path),), error=error)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -317,14 +299,8 @@ def _visible(folder: Path) -> list[Path]:
 
 def _unreadable(path: Path) -> ArtifactUnreadable | None:
     try:
-        check_artifact(path)
+        with suppress(ArtifactNotFound):
+            check_artifact(path)
     except ArtifactUnreadable as error:
         return error
-    except MLBuffetError:  # there is nothing
-        pass
     return None
-
-
-def _shown(path: Path) -> str:
-    """A path in a line of the log, whatever its name is made of."""
-    return repr(str(path))

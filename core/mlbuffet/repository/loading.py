@@ -1,11 +1,13 @@
-"""Loads in the background: the versions of a model one after the other, and each once for all who ask."""
+"""Loads in the background: the versions of a model one after the other, each once for all callers, and again later."""
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, suppress
+from queue import SimpleQueue
+from threading import Thread, Timer
 
 from mlbuffet.repository.gc_pause import GcPause
-from mlbuffet.repository.load_queue import Workers
 from mlbuffet.repository.version import ModelVersion
 from mlbuffet.runtimes import Runtimes
 
@@ -13,10 +15,11 @@ LOADERS = 4
 """How many models may be loaded at once, so that one that takes long does not hold up the others."""
 
 
-class Loading:
+class LoadQueue:
     """The loads of one repository, which changes under ``lock``.
 
-    ``begins`` is called with a version before it is loaded, ``ended`` after that, under the lock.
+    ``begins`` is called with a version before it is loaded, ``ended`` after that, under the lock. The threads are
+    daemons: an import of TensorFlow cannot be interrupted, and Ctrl-C must not wait for it.
     """
 
     def __init__(
@@ -33,44 +36,82 @@ class Loading:
         self._runtime = runtime
         self._begins = begins
         self._ended = ended
-        self._workers = Workers(LOADERS, "mlbuffet-load")
-        self._collector = GcPause()
+        self._threads: list[Thread] = []
+        self._waiting: dict[str, deque[tuple[ModelVersion, Future[None]]]] = {}
+        """By model; the first is under way, or will be in the model's turn."""
+        self._turns = SimpleQueue[str | None]()
+        self._timers: list[Timer] = []
+        self._gc_pause = GcPause()
         self._closed = False
 
     def request(self, version: ModelVersion) -> Future[None]:
-        """The load of ``version``, begun unless it is under way; one for all who ask."""
+        """The load of ``version``, begun unless it is under way; one for all callers."""
         with self._lock:
             if version.loading is None:
-                request = version.loading = Future()
+                version.loading = Future()
                 if self._closed:
-                    request.set_result(None)
+                    version.loading.set_result(None)
                 else:
-                    self._workers.submit(version.name, lambda: self._load(version, request))
+                    self._submit(version, version.loading)
             return version.loading
 
+    def request_later(self, version: ModelVersion, seconds: float) -> None:
+        """Load ``version`` then, unless it is retired by that time."""
+        with self._lock:
+            if not self._closed:
+                timer = Timer(seconds, self._request_if_in_use, [version])
+                timer.daemon = True
+                timer.start()
+                self._timers = [*filter(Timer.is_alive, self._timers), timer]
+
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin nothing more, and let the threads end."""
         with self._lock:
             self._closed = True
-        self._workers.close()
+            for timer in self._timers:
+                timer.cancel()
+            for _ in self._threads:
+                self._turns.put(None)
 
-    def give_up(self, version: ModelVersion) -> None:
-        """Let nobody wait for a load that will not begin."""
-        if version.loading is not None:
-            _end(version.loading)
+    def _request_if_in_use(self, version: ModelVersion) -> None:
+        with self._lock:
+            if not version.retired:
+                self.request(version)
 
-    def _load(self, version: ModelVersion, request: "Future[None]") -> None:
+    def _submit(self, version: ModelVersion, request: Future[None]) -> None:
+        if version.name not in self._waiting:
+            self._turns.put(version.name)
+        self._waiting.setdefault(version.name, deque()).append((version, request))
+        if len(self._threads) < min(LOADERS, len(self._waiting)):
+            self._threads.append(Thread(target=self._run, name="mlbuffet-load", daemon=True))
+            self._threads[-1].start()
+
+    def _run(self) -> None:
+        while (model := self._turns.get()) is not None:
+            with self._lock:
+                waiting = self._waiting[model]
+            if not self._closed:
+                self._load(*waiting[0])
+            with self._lock:
+                waiting.popleft()
+                if waiting:
+                    self._turns.put(model)
+                else:
+                    del self._waiting[model]
+
+    def _load(self, version: ModelVersion, request: Future[None]) -> None:
         try:
             self._begins(version)
-            with self._collector.during_load():
+            with self._gc_pause.during_load():
                 version.load(self._runtimes, self._runtime)
             with self._lock:
                 version.loading = None
                 self._ended(version)
         finally:
-            _end(request)
+            end_request(request)
 
 
-def _end(request: "Future[None]") -> None:
+def end_request(request: Future[None]) -> None:
+    """End the waiting for a load."""
     with suppress(InvalidStateError):  # a repository that was closed ended it already
         request.set_result(None)

@@ -1,4 +1,4 @@
-"""The names of models: what a path ends in, also where that is a link."""
+"""The names of models: the last part of a path, also where that is a link."""
 
 import os
 import re
@@ -17,19 +17,14 @@ def name_in_folder(entry: Path) -> str:
 
 
 def name_of(path: Path) -> str:
-    """The name of the model that a path alone is, as it was written. Raises `InvalidModelName`."""
+    """The name of the model at a path that is served alone, as written. Raises `InvalidModelName`."""
     if path == Path():
-        return _checked(_working_folder().name)
+        shown = Path(os.environ.get("PWD", ""))  # as the shell shows it, which may have come there through a link
+        with suppress(OSError):
+            if shown.is_absolute() and shown.samefile("."):
+                return _checked(shown.name)
+        return _checked(Path.cwd().name)
     return _checked(path.resolve().name) if path.name in ("", "..") else name_in_folder(path)
-
-
-def _working_folder() -> Path:
-    """As the shell shows it, which may have come there through a link."""
-    shown = Path(os.environ.get("PWD", ""))
-    with suppress(OSError):
-        if shown.is_absolute() and shown.samefile("."):
-            return shown
-    return Path.cwd()
 
 
 def _checked(name: str) -> str:

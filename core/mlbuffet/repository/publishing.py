@@ -1,9 +1,8 @@
-"""Versions that are added, chosen and removed by clients: each whole or absent, whenever the process may end."""
+"""Versions that clients add, choose and remove: each whole or absent, whenever the process may end."""
 
 import errno
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Semaphore, Thread
 
@@ -12,19 +11,18 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_version import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
+from mlbuffet.repository.layout import Finder, StoredModel
 from mlbuffet.repository.names import MODEL_NAME
-from mlbuffet.repository.provenance import Provenance
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.staging import Staging
-from mlbuffet.repository.uploads import Upload
+from mlbuffet.repository.uploads import Provenance, Upload
 from mlbuffet.repository.validation import PATIENCE, validate
 from mlbuffet.repository.version import State
 from mlbuffet.version_numbers import LARGEST
 
 TRIALS = 2
-"""How many versions are tried at once: each takes the memory of a process with a framework."""
+"""How many versions are validated at a time: each takes the memory of a process with a framework."""
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 
 logger = logging.getLogger(__name__)
@@ -33,8 +31,8 @@ logger = logging.getLogger(__name__)
 class Publisher:
     """Changes the models in the folder ``root``, and what ``repository`` serves of them, both or neither.
 
-    All it does is done by renaming what is whole, so that a crash leaves a version or none; what it answers for was
-    synced before. One change of a model happens after the other. Raises `StorageFailed` where the file system does.
+    What is whole is renamed, so that a crash leaves a version or none; a method that returns has synced its change. The
+    changes of one model happen one after the other. Raises `StorageFailed` where the file system fails.
     """
 
     def __init__(
@@ -72,29 +70,35 @@ class Publisher:
             self._configuration(name)
             return Upload(self._staging.new(), limit, self._disk)
 
-    def publish(self, name: str, upload: Upload, told: Provenance) -> int:
-        """Make what was uploaded the newest version of a model, and its default; the result is its number.
+    def publish(self, name: str, upload: Upload, provenance: Provenance) -> int:
+        """Make an upload the newest version of a model, and its default; the result is its number.
 
         Raises `UploadRefused`, why it cannot be loaded, and `NotChangeable`.
         """
-        with _logged(name), storing():
-            upload.unfold(told)
-            self._try_out(upload.content, self._root / name, self._configuration(name))
-            self._disk.sync_all(upload.content)
-            with self._changing(name):
-                return self._add(name, upload.content)
+        try:
+            with storing():
+                upload.unpack(provenance)
+                self._validate(upload.content, self._root / name, self._configuration(name))
+                self._disk.sync_all(upload.content)
+                with self._lock(name):
+                    return self._add(name, upload.content)
+        except StorageFailed:  # logged where it is answered
+            raise
+        except MLBuffetError as error:  # a client gets the public part alone
+            logger.warning("an upload to the model %r is refused: %s", name, reason_of(error))
+            raise
 
     def choose(self, name: str, version: int) -> None:
         """Make a version the default. Raises `ModelNotFound`, `NotChangeable`, and why it cannot be loaded."""
-        with storing(), self._changing(name):
+        with storing(), self._lock(name):
             stored = self._repository.stored_version(name, version)
             before = read_default_version(self._root / name)
             if version == before or len(self._repository.stored(name).versions) == 1:
                 return
             if self._own(name) is None or (self._root / name).is_symlink():
                 raise _elsewhere(name)
-            if not self._is_ready(name, version):
-                self._try_out(stored.place or stored.path, stored.folder, self._configuration(name))
+            if not any(one.version == version and one.state is State.READY for one in self._repository.versions(name)):
+                self._validate(stored.place or stored.path, stored.folder, self._configuration(name))
             self._point(name, version)
             try:
                 self._wait_until_loaded(name, version)
@@ -104,7 +108,7 @@ class Publisher:
 
     def remove(self, name: str, version: int | None = None) -> int:
         """Remove a version, else the default; the result is its number. Raises `ModelNotFound` and `NotChangeable`."""
-        with storing(), self._changing(name):
+        with storing(), self._lock(name):
             stored = self._repository.stored_version(name, version)
             number, place = stored.version, stored.place or stored.path
             folder = self._root / name
@@ -112,43 +116,38 @@ class Publisher:
                 raise _elsewhere(name)
             self._withdraw(name, number, place)
             if read_default_version(folder) == number:
-                with suppress(OSError):  # one that leads nowhere counts for nothing
+                with suppress(OSError):  # a default without its version is ignored
                     self._point(name, None)
             with suppress(OSError):  # other versions or a model.toml are there
                 folder.rmdir()
             return number
 
     def close(self) -> None:
-        """Change no more."""
+        """Remove what was staged; nothing can be changed any more."""
         self._staging.close()
 
     def _add(self, name: str, content: Path) -> int:
         folder = self._root / name
         configuration = self._configuration(name)
         known = self._numbers(name)
-        number = max(known | {self._highest.get(name, 0)}, default=0) + 1
+        number = max(known | {self._highest.get(name, 0)}) + 1
         if number not in configuration.selected(known | {number}):
             raise NotChangeable(f'the model.toml of {name!r} does not serve new versions: write versions = "all"')
         try:
             number = self._put(name, content, number)
-            self._settle(name, number)
+            try:
+                self._wait_until_loaded(name, number)
+                if read_default_version(folder) is not None:
+                    self._point(name, None)
+            except (MLBuffetError, OSError):
+                with suppress(OSError):
+                    self._withdraw(name, number, folder / str(number))
+                raise
         except (MLBuffetError, OSError):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
             raise
         return number
-
-    def _settle(self, name: str, number: int) -> None:
-        """Let a version that is in place become the default, or remove it."""
-        folder = self._root / name
-        try:
-            self._wait_until_loaded(name, number)
-            if read_default_version(folder) is not None:
-                self._point(name, None)
-        except (MLBuffetError, OSError):
-            with suppress(OSError):
-                self._withdraw(name, number, folder / str(number))
-            raise
 
     def _put(self, name: str, content: Path, number: int) -> int:
         """Rename a version into place, under a number that another process has not taken meanwhile."""
@@ -156,12 +155,14 @@ class Publisher:
         while True:
             if number > LARGEST:
                 raise NotChangeable(f"the model {name!r} has the largest number that a version can have: {LARGEST}")
-            self._make_folder(folder)
+            if not folder.is_dir():
+                with suppress(FileExistsError):  # another process may be making it too
+                    self._disk.make_folder(folder)
+                self._disk.sync(self._root)
             try:
-                with self._catalog.changing():
+                with self._catalog.changing(folder, number):
                     self._move(content, folder / str(number), folder)
                     self._highest[name] = number
-                    self._catalog.take(name, number, self._own(name))
                 return number
             except OSError as error:
                 if error.errno in _OCCUPIED:
@@ -169,19 +170,11 @@ class Publisher:
                 elif error.errno != errno.ENOENT or folder.is_dir():  # else another process removed it while empty
                     raise
 
-    def _make_folder(self, folder: Path) -> None:
-        """The folder of a model, which another process may be making too."""
-        if not folder.is_dir():
-            with suppress(FileExistsError):
-                self._disk.make_folder(folder)
-            self._disk.sync(self._root)
-
     def _withdraw(self, name: str, number: int, place: Path) -> None:
         removed = self._staging.new()
-        with self._catalog.changing():
+        with self._catalog.changing(self._root / name, number):
             self._move(place, removed, place.parent)
             self._highest[name] = max(number, self._highest.get(name, 0))
-            self._catalog.take(name, number, self._own(name))
 
         def sweep() -> None:
             self.readers.wait(place)
@@ -203,19 +196,18 @@ class Publisher:
         """Choose the default, for good; where that fails, the one before stays."""
         folder = self._root / name
         before = read_default_version(folder)
-        with self._catalog.changing():
+        with self._catalog.changing(folder):
             try:
                 write_default_version(folder, version, self._staging.new(), self._disk)
             except OSError:
                 with suppress(OSError):
                     write_default_version(folder, before, self._staging.new(), self._disk)
                 raise
-            self._catalog.take(name, None, self._own(name))
 
-    def _try_out(self, place: Path, folder: Path, configuration: Configuration) -> None:
+    def _validate(self, place: Path, folder: Path, configuration: Configuration) -> None:
         sources = self._catalog.sources
         runtime = configuration.runtime or sources.runtime
-        artifact = find_artifact(place, sources.runtimes, runtime) if place.is_dir() else place
+        artifact = Finder(sources.runtimes, runtime).artifact(place) if place.is_dir() else place
         with self._trials:
             validate(artifact, configuration, sources.runtimes, runtime, folder=folder, patience=self._patience)
 
@@ -227,22 +219,16 @@ class Publisher:
         if version.state is State.FAILED and version.error is not None:
             raise version.error
 
-    def _is_ready(self, name: str, number: int) -> bool:
-        with suppress(ModelNotFound):
-            return self._repository.get(name, number).state is State.READY
-        return False
-
     def _own(self, name: str) -> StoredModel | None:
         """The model as it lies in the folder."""
-        return find_model(self._root / name, self._catalog.sources.runtimes, self._catalog.sources.runtime)
+        return self._catalog.sources.finder.model(self._root / name)
 
     def _numbers(self, name: str) -> set[int]:
         """All numbers that are taken, also by versions that lie elsewhere or came a moment ago."""
-        own = self._own(name)
+        models = [self._own(name)]
         with suppress(ModelNotFound):
-            known = self._repository.stored(name)
-            return {one.version for model in (known, own) if model for one in model.versions}
-        return {one.version for one in own.versions} if own else set()
+            models.append(self._repository.stored(name))
+        return {one.version for model in models if model for one in model.versions}
 
     def _configuration(self, name: str) -> Configuration:
         """What ``model.toml`` says. Raises `NotChangeable` for a folder that can take no version, and its error."""
@@ -250,31 +236,17 @@ class Publisher:
         if folder.is_symlink():
             raise _elsewhere(name)
         own = self._own(name)
-        if own is not None and own.error is not None:
+        if own is None:
+            return read_configuration(folder / FILE_NAME) if (folder / FILE_NAME).exists() else Configuration()
+        if own.error is not None:
             raise own.error
-        if own is not None and any(one.place == folder for one in own.versions):
+        if any(one.place == folder for one in own.versions):
             raise NotChangeable(f"the model {name!r} has no numbered versions: move its files into a folder named 1")
-        if own is not None:
-            return own.configuration
-        return read_configuration(folder / FILE_NAME) if (folder / FILE_NAME).exists() else Configuration()
+        return own.configuration
 
-    @contextmanager
-    def _changing(self, name: str) -> Iterator[None]:
-        with self._locks.setdefault(name, Lock()):
-            yield
+    def _lock(self, name: str) -> Lock:
+        return self._locks.setdefault(name, Lock())
 
 
 def _elsewhere(name: str) -> NotChangeable:
     return NotChangeable(f"the model {name!r} is a link, or lies outside the folder that clients may change")
-
-
-@contextmanager
-def _logged(name: str) -> Iterator[None]:
-    """The reason of a refusal, of which a client is told only what is fit for it."""
-    try:
-        yield
-    except StorageFailed:  # whoever answers it says so
-        raise
-    except MLBuffetError as error:
-        logger.warning("an upload to the model %r is refused: %s", name, reason_of(error))
-        raise

@@ -1,19 +1,19 @@
-"""The files of a version, which stay until they are copied elsewhere, though it be removed meanwhile."""
+"""The files of a version, which stay until they are read to the end, also where it is removed meanwhile."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Condition
 from typing import BinaryIO
 
-from mlbuffet.repository import configuration
+from mlbuffet.repository.configuration import FILE_NAME
 from mlbuffet.repository.layout import StoredVersion
 
 
 class Files:
-    """All files of a version, by their paths below its folder; a context manager."""
+    """All files of a version, by their paths below its folder."""
 
     def __init__(self, stored: StoredVersion) -> None:
         place = stored.place or stored.path
@@ -39,12 +39,12 @@ class Files:
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
                 path = os.path.normpath(Path(parent, name))
-                if not name.startswith(".") and path != configuration.FILE_NAME:
+                if not name.startswith(".") and path != FILE_NAME:
                     yield path
 
 
 class Readers:
-    """Who is reading which version, so that those who remove it wait for them."""
+    """Counts the readers of each version, so that its files are removed after the last."""
 
     def __init__(self) -> None:
         self._reading: Counter[Path] = Counter()
@@ -57,18 +57,15 @@ class Readers:
         with self._ended:
             self._reading[place] += 1
         try:
-            files = Files(stored)
-            try:
+            with closing(Files(stored)) as files:
                 yield files
-            finally:
-                files.close()
         finally:
             with self._ended:
                 self._reading[place] -= 1
                 self._ended.notify_all()
 
     def wait(self, place: Path) -> None:
-        """Until nobody reads what was at ``place``."""
+        """Wait until the last reader of what was at ``place`` has ended."""
         with self._ended:
             self._ended.wait_for(lambda: not self._reading[place])
             del self._reading[place]

@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +14,7 @@ from mlbuffet.errors import RemoteFailed
 
 REFRESH_SECONDS = 30.0
 _MARKS = ("ETag", "etag", "md5Hash", "generation", "Last-Modified", "LastModified", "updated", "mtime", "created")
-"""What file systems call that which changes with a file's content."""
+"""The details by which file systems show that a file's content has changed."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ def default_cache() -> Path:
 
 
 class RemoteFolder:
-    """A folder at a URL, and its copy at ``path``; what is unchanged is not copied again, also by another process."""
+    """A folder at a URL, and its copy at ``path``; unchanged files are not copied again, also by another process."""
 
     def __init__(self, url: str, cache: Path) -> None:
         self.url = url
@@ -41,7 +40,7 @@ class RemoteFolder:
         self._refreshed = 0.0
 
     def refresh(self) -> None:
-        """Make the copy like the folder, unless that was done a moment ago. Raises `RemoteFailed`."""
+        """Make the copy like the folder, unless it was in the last 30 seconds. Raises `RemoteFailed`."""
         if self._refreshed and time.monotonic() - self._refreshed < REFRESH_SECONDS:
             return
         try:
@@ -54,15 +53,15 @@ class RemoteFolder:
             self._refreshed = time.monotonic()
 
     def _copy(self) -> None:
-        files, marks = self._listed()
+        system, files, marks = self._listed()
         manifest = self._folder / "manifest.json"
         known = msgspec.json.decode(manifest.read_bytes(), type=dict[str, str]) if manifest.exists() else {}
         incoming = self._folder / "incoming"
         shutil.rmtree(incoming, ignore_errors=True)
         changed = [name for name in files if known.get(name) != marks[name] or not (self.path / name).is_file()]
-        for name in changed:  # all of them, before the first is put where it is seen
+        for name in changed:  # all of them, before the first is moved to where it is found
             (incoming / name).parent.mkdir(parents=True, exist_ok=True)
-            self._system.get_file(files[name], str(incoming / name))
+            system.get_file(files[name], str(incoming / name))
         self.path.mkdir(parents=True, exist_ok=True)
         for name in changed:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -73,25 +72,25 @@ class RemoteFolder:
         written.write_bytes(msgspec.json.encode(marks))
         written.replace(manifest)
 
-    def _listed(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Each file's address, and what changes with its content, by its path below the folder."""
+    def _listed(self) -> tuple[Any, dict[str, str], dict[str, str]]:
+        """The file system; each file's address, and what changes with its content, by its path below the folder."""
         try:
             from fsspec.core import url_to_fs
         except ImportError:
             raise RemoteFailed(self.url, "install mlbuffet[remote] to serve models from elsewhere") from None
-        self._system, root = url_to_fs(self.url, use_listings_cache=False)
+        system, root = url_to_fs(self.url, use_listings_cache=False)
         files: dict[str, str] = {}
         marks: dict[str, str] = {}
-        for address, listed in self._system.find(root, detail=True).items():
+        for address, listed in system.find(root, detail=True).items():
             below = PurePosixPath(address.removeprefix(root).lstrip("/"))
             if ".." in below.parts or any(part.startswith(".") for part in below.parts) or not below.parts:
                 continue
-            details = listed if listed.get("size") is not None else self._system.info(address)
+            details = listed if listed.get("size") is not None else system.info(address)
             files[str(below)] = address
-            marks[str(below)] = _mark(details)
+            marks[str(below)] = " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)
         if not files:
             raise RemoteFailed(self.url, "there is no file in it")
-        return files, marks
+        return system, files, marks
 
     def _remove_others(self, names: set[str]) -> None:
         for parent, _, found in os.walk(self.path, topdown=False):
@@ -101,7 +100,3 @@ class RemoteFolder:
                     path.unlink()
             if not any(Path(parent).iterdir()) and Path(parent) != self.path:
                 Path(parent).rmdir()
-
-
-def _mark(details: Mapping[str, Any]) -> str:
-    return " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)

@@ -1,19 +1,17 @@
-"""The models that a server answers for: which versions are loaded, and which version answers."""
+"""The models of a server: which versions are loaded, and which version answers a request."""
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from functools import partial
 from itertools import groupby
 from threading import RLock
 
 from mlbuffet.caching import MemoryCache, PredictionCache
-from mlbuffet.errors import DuplicateModel, ModelNotFound, reason_of
+from mlbuffet.errors import ModelNotFound, reason_of
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
-from mlbuffet.repository.loading import Loading
-from mlbuffet.repository.retries import Retries, retry_delay
+from mlbuffet.repository.loading import LoadQueue, end_request
 from mlbuffet.repository.served import ServedModel
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
@@ -21,7 +19,7 @@ from mlbuffet.scheduling import Scheduling
 from mlbuffet.scheduling.limits import available_cores
 
 AT_START = 2
-"""How many models are loaded at once at the start; the other threads are for what is asked for meanwhile."""
+"""How many models are loaded at once at the start; the other threads are for loads on demand meanwhile."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +27,7 @@ logger = logging.getLogger(__name__)
 class ModelRepository:
     """Models by name, each with its versions; they are loaded and unloaded in the background.
 
-    What is to be served is told by `add` and `update`. A version whose content changed, or that a newer one replaces,
+    `update` says what is to be served. A version whose content changed, or that a newer one replaces,
     is retired when its successor is ready, and stays while that fails. A failed load is tried again, after 1, 2, 4...
     seconds.
     """
@@ -43,27 +41,17 @@ class ModelRepository:
         cache: PredictionCache | None = None,
     ) -> None:
         self.cache = cache or PredictionCache(MemoryCache())
-        """The answers of the models whose ``model.toml`` asks for it."""
+        """The responses of the models whose ``model.toml`` has them cached."""
         self._residency = residency or Residency()
         self._scheduling = scheduling or Scheduling()
         self._models: dict[str, ServedModel] = {}
         self._lock = RLock()
-        self._loading = Loading(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
-        self._retries = Retries()
+        self._loading = LoadQueue(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False
         self._attempted = False
         self._closed = False
-
-    def add(self, stored: StoredVersion) -> None:
-        """Take a version in, to be loaded by `load_all`. Raises `DuplicateModel`."""
-        with self._lock:
-            model = self._models.get(stored.name)
-            versions = model.stored.versions if model else ()
-            if twin := next((one for one in versions if one.version == stored.version), None):
-                raise DuplicateModel(stored.name, stored.version, [twin.path, stored.path])
-            self._take(StoredModel(stored.name, tuple(sorted([*versions, stored], key=lambda one: one.version))))
 
     def update(self, models: Iterable[StoredModel]) -> None:
         """Serve these models and no others; what they replace is retired when it can be."""
@@ -72,18 +60,18 @@ class ModelRepository:
             if self._closed:
                 return
             for name in self._models.keys() - {model.name for model in models}:
-                self._drop(self._models.pop(name).everyone, "it was removed", gone=True)
+                self._drop(self._models.pop(name).all_versions, "it was removed", final=True)
             for model in models:
                 self._take(model)
 
     def listen(self, on_change: Callable[[ModelVersion], None]) -> None:
-        """Let ``on_change`` hear of each version when its state has changed, in the thread that changed it."""
+        """Call ``on_change`` with each version whose state has changed, in the thread that changed it."""
         self._listeners.append(on_change)
 
     def load_all(self, on_change: Callable[[ModelVersion], None] = lambda _: None) -> None:
         """Load every version, two models at a time, each model's versions one after the other.
 
-        ``on_change`` hears of each when it begins and when it ends, in the thread that loads it.
+        ``on_change`` is called with each when its load begins and ends, in the thread that loads it.
         """
         with self._lock:
             self._started = True
@@ -105,20 +93,20 @@ class ModelRepository:
             model = self._known(name)
             model.unloaded = False
             self._take(model.stored)
-            asked = [*model.versions.values(), *model.successors.values()]
-            requests = [self._loading.request(version) for version in asked if version.state is not State.READY]
+            versions = model.all_versions
+            requests = [self._loading.request(version) for version in versions if version.state is not State.READY]
         for request in requests:
             request.result()
-        latest = max(asked, key=lambda version: (version.version, version in model.successors.values()))
+        latest = max(versions, key=lambda version: (version.version, version in model.successors.values()))
         if latest.error is not None:
             raise latest.error
 
     def unload(self, name: str) -> None:
-        """Release every version of a model, once no call uses it. Raises `ModelNotFound`."""
+        """Unload every version of a model, once no call uses it. Raises `ModelNotFound`."""
         with self._lock:
             model = self._known(name)
             model.unloaded = True
-            ended = [version.retire(gone=True) for version in model.everyone]
+            ended = [version.retire(final=True) for version in model.all_versions]
             model.successors.clear()
         for one in ended:
             one.result()
@@ -126,8 +114,7 @@ class ModelRepository:
     def get(self, name: str, version: int | None = None) -> ModelVersion:
         """That version, or else the default: the chosen one, or the latest that is ready, or the latest.
 
-        Where models are loaded on demand, one that would be loaded when it is asked counts as ready. Raises
-        `ModelNotFound`.
+        A version that would be loaded on demand counts as ready. Raises `ModelNotFound`.
         """
         with self._lock:
             model = self._known(name)
@@ -138,20 +125,17 @@ class ModelRepository:
                 return model.versions[version]
             if not model.versions:  # its configuration selects none of those there are
                 raise ModelNotFound(name)
-            latest_first = sorted(model.versions, reverse=True)
-            for number in latest_first:
-                if self._answers(one := model.versions[number]):
-                    return one
-            return model.versions[latest_first[0]]
+            latest_first = [model.versions[number] for number in sorted(model.versions, reverse=True)]
+            return next(filter(self._answers, latest_first), latest_first[0])
 
     def labelled(self, name: str, label: str) -> ModelVersion:
         """The version that ``model.toml`` calls ``label``. Raises `ModelNotFound`, also where no version has it."""
         with self._lock:
             model = self._known(name)
-            number = model.configuration.labels.get(label)
-            if number is None or number not in model.versions:
+            version = model.versions.get(model.stored.configuration.labels.get(label, -1))
+            if version is None:
                 raise ModelNotFound(name)
-            return model.versions[number]
+            return version
 
     def stored(self, name: str) -> StoredModel:
         """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""
@@ -166,10 +150,6 @@ class ModelRepository:
                 raise ModelNotFound(name, number, sorted(versions))
             return versions[number]
 
-    def description(self, name: str) -> str:
-        """What ``model.toml`` says that the model is for. Raises `ModelNotFound`."""
-        return self._known(name).configuration.description
-
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions of a model, the oldest first. Raises `ModelNotFound`."""
         with self._lock:
@@ -177,19 +157,17 @@ class ModelRepository:
             return [model.versions[number] for number in sorted(model.versions)]
 
     def demand(self, version: ModelVersion) -> Future[None] | None:
-        """The load of a version that is not ready, for all who wait for it; ``None`` where waiting is of no use."""
+        """The load of a version that is not ready, one for all callers; ``None`` where waiting is of no use."""
         with self._lock:
-            if not self._residency.on_demand or self._closed:
+            model = self._models.get(version.name)
+            current = model.versions.get(version.version) if model else None
+            if current is None or current.retired or self._closed or not self._residency.on_demand:
                 return None
-            current = self._current(version)
-            if current is None or current.retired:
-                return None
-            if current.loading is None and current.state is State.FAILED and time.monotonic() < current.retry_at:
-                return None
-            return self._loading.request(current)
+            failed = current.loading is None and current.state is State.FAILED
+            return None if failed and time.monotonic() < current.retry_at else self._loading.request(current)
 
     def is_dormant(self, version: ModelVersion) -> bool:
-        """Whether the version would be loaded if it were asked."""
+        """Whether the version is not loaded, and would be on demand."""
         on_demand = self._residency.on_demand and not version.retired
         return on_demand and version.state is State.UNAVAILABLE and version.loading is None
 
@@ -204,8 +182,8 @@ class ModelRepository:
     def unready(self) -> list[ModelVersion]:
         """The default versions of models that are to be served and cannot answer, by the model's name.
 
-        A model that a client unloaded is not to be. One that answers with another version until a new one is loaded, or
-        that is loaded when it is asked, is ready.
+        A model that a client unloaded is not to be. One with another version that is ready, until a new one is loaded,
+        and one that is loaded on demand, can answer.
         """
         with self._lock:
             defaults = [self.get(name) for name, model in sorted(self._models.items()) if not model.unloaded]
@@ -213,23 +191,21 @@ class ModelRepository:
         return [one for one in defaults if not self._answers(one) and one.state is not on_its_way]
 
     def close(self) -> None:
-        """Release every model; what is not loaded yet will not be."""
+        """Unload every model; what is not loaded yet will not be."""
         with self._lock:
             self._closed = True
-            self._retries.close()
             self._loading.close()
-            everyone = [version for model in self._models.values() for version in model.everyone]
-            loading = [version for version in everyone if version.state is State.LOADING]
-            ended = [version.retire() for version in everyone if version not in loading]
-            for version in loading:  # it cannot be interrupted, and ends when it does
-                version.retire()
-            ended += self._retiring
+            versions = [version for model in self._models.values() for version in model.all_versions]
+            # a load cannot be interrupted, and ends when it does
+            idle = [version for version in versions if version.state is not State.LOADING]
+            retired = {version: version.retire() for version in versions}
+            ended = [*(retired[version] for version in idle), *self._retiring]
         for one in ended:
             one.result()
         self._scheduling.close()
-        for version in everyone:
-            if version not in loading:
-                self._loading.give_up(version)
+        for version in idle:
+            if version.loading is not None:
+                end_request(version.loading)
 
     def __iter__(self) -> Iterator[ModelVersion]:
         with self._lock:
@@ -241,93 +217,79 @@ class ModelRepository:
             raise ModelNotFound(name)
         return self._models[name]
 
-    def _current(self, version: ModelVersion) -> ModelVersion | None:
-        model = self._models.get(version.name)
-        return model.versions.get(version.version) if model else None
-
     def _answers(self, version: ModelVersion) -> bool:
         return version.state is State.READY or self.is_dormant(version)
 
     def _take(self, stored: StoredModel) -> None:
-        """Bring a model's versions to what ``stored`` says, and begin what that takes."""
+        """Make a model's versions those of ``stored``, and request the loads that it takes."""
         model = self._models.setdefault(stored.name, ServedModel(stored))
         if stored.error and model.has(State.READY):
             logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
             return
         model.stored = stored
-        self._drop(model.take_gone(), "it was removed", gone=True)
+        self._drop(model.take_removed(), "it was removed", final=True)
         active = model.has(State.READY, State.LOADING)
-        for number, version in model.wanted.items():
+        for number, version in stored.wanted.items():
             self._want(model, number, version, active=active)
         self._settle(model)
 
     def _want(self, model: ServedModel, number: int, stored: StoredVersion, *, active: bool) -> None:
-        """See to it that one version is what is on disk; ``active`` says whether the model is in use."""
+        """Make one version what is on disk; ``active`` is whether the model is in use."""
         current = model.successors.get(number) or model.versions.get(number)
-        fault = model.stored.error
-        same = current is not None and current.is_same(stored, model.configuration, fault)
+        configuration, fault = model.stored.configuration, model.stored.error
+        same = current is not None and current.is_same(stored, configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, self._scheduling, self.cache, model.configuration, fault, self._tell)
+        version = ModelVersion(stored, self._scheduling, configuration, fault, self._notify)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
-            version.retire(gone=True)
+            version.retire(final=True)
         if (replaced := model.place(version)) is not None:
             self._drop([replaced], "it was replaced")
         if self._started and not model.unloaded and (active or not self._residency.on_demand):
             self._loading.request(version)
 
     def _settle(self, model: ServedModel) -> None:
-        """Let its default answer, and retire what that or a newer version has replaced."""
+        """Choose its default, and retire what that or a newer version has replaced."""
         model.choose_default(self._answers)
         self._drop(model.take_superseded(), "a newer version replaced it")
 
-    def _drop(self, versions: Iterable[ModelVersion], reason: str, *, gone: bool = False) -> None:
+    def _drop(self, versions: Iterable[ModelVersion], reason: str, *, final: bool = False) -> None:
         for version in versions:
-            ended = version.retire(reason, gone=gone)
+            ended = version.retire(reason, final=final)
             self._retiring.add(ended)
             ended.add_done_callback(self._retiring.discard)
 
     def _loaded(self, version: ModelVersion) -> None:
         model = self._models.get(version.name)
-        if model is None or version not in model.everyone:
+        if model is None or version not in model.all_versions:
             return
         if version.state is State.FAILED:
-            self._retry_later(version)
-        is_successor = model.successors.get(version.version) is version
+            version.retry_at = time.monotonic() + version.retry_delay
+            if not self._residency.on_demand:
+                self._loading.request_later(version, version.retry_delay)
+        number = version.version
+        is_successor = model.successors.get(number) is version
         if is_successor and version.state is State.READY:
-            self._drop([model.succeed(version)], "new content replaced it")
+            replaced, model.versions[number] = model.versions[number], model.successors.pop(number)
+            self._drop([replaced], "new content replaced it")
         elif is_successor and version.error is not None:
-            current = model.versions[version.version]
+            current = model.versions[number]
             if str(current.error) != str(version.error):
-                what = f"version {version.version} of the model {version.name!r} stays as it was"
+                what = f"version {number} of the model {version.name!r} stays as it was"
                 logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
             current.error = version.error
         self._settle(model)
 
-    def _retry_later(self, version: ModelVersion) -> None:
-        delay = retry_delay(version.failures)
-        version.retry_at = time.monotonic() + delay
-        if not (self._residency.on_demand or self._closed):
-            self._retries.after(delay, partial(self._retry, version))
-
-    def _retry(self, version: ModelVersion) -> None:
-        with self._lock:
-            if not version.retired:
-                self._loading.request(version)
-
     def _make_room(self, version: ModelVersion) -> None:
         with self._lock:
             for one in to_evict(self._residency, version, self):
-                self._evict(one)
+                fresh = ModelVersion(one.stored, self._scheduling, one.configuration, None, self._notify)
+                fresh.idle_reason = "it is loaded when it is used again"
+                self._models[one.name].versions[one.version] = fresh
+                self._drop([one], fresh.idle_reason)
 
-    def _evict(self, version: ModelVersion) -> None:
-        fresh = ModelVersion(version.stored, self._scheduling, self.cache, version.configuration, on_change=self._tell)
-        fresh.idle_reason = "it is loaded when it is used again"
-        self._models[version.name].versions[version.version] = fresh
-        self._drop([version], fresh.idle_reason)
-
-    def _tell(self, version: ModelVersion) -> None:
+    def _notify(self, version: ModelVersion) -> None:
         for listener in list(self._listeners):
             listener(version)

@@ -8,7 +8,7 @@ from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
-from mlbuffet.repository.layout import StoredModel, find_artifact, find_model
+from mlbuffet.repository.layout import Finder, StoredModel
 from mlbuffet.repository.warmup import with_default_signature
 from mlbuffet.runtimes import Runtimes
 
@@ -19,7 +19,7 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     ``runtime`` and ``options`` go before those of its ``model.toml``. Raises what `load_artifact` does, and
     `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
     """
-    stored = find_model(folder, runtimes, runtime) or StoredModel(folder.name, ())
+    stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
     place = _default(folder, stored)
@@ -29,7 +29,7 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     if runtime is not None and configuration.runtime not in (None, runtime):
         configuration = Configuration()  # what it says is meant for another runtime
     chosen = runtime or configuration.runtime
-    artifact = find_artifact(place, runtimes, chosen)
+    artifact = Finder(runtimes, chosen).artifact(place)
     from_file = configuration.options.keys() - options.keys()
     all_options = {**configuration.options, **options}
     model = load_artifact(artifact, runtimes, chosen, all_options, confined=folder if from_file else None)
@@ -41,7 +41,7 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
 
 
 def _default(folder: Path, stored: StoredModel) -> Path:
-    """Where the version lies that answers a call that names none."""
+    """The folder of the default version."""
     if not stored.versions:
         return folder
     served = stored.wanted

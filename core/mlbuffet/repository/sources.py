@@ -1,12 +1,13 @@
-"""The places whose models are served, looked through again and again."""
+"""The places whose models are served."""
 
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from mlbuffet.errors import DuplicateModel, NoModels
-from mlbuffet.repository.layout import StoredModel, find_models, is_folder_of_models, merged
+from mlbuffet.repository.layout import Finder, StoredModel, find_models, merged
 from mlbuffet.repository.remote import RemoteFolder
 from mlbuffet.runtimes import Runtimes
 
@@ -16,15 +17,17 @@ logger = logging.getLogger(__name__)
 
 
 class Sources:
-    """Paths and remote folders, each a model or a folder of models; what is ignored there is told once."""
+    """Paths and remote folders, each a model or a folder of models; what is ignored there is logged once."""
 
     def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: str | None = None) -> None:
         self._remote = [place for place in places if isinstance(place, RemoteFolder)]
-        self._shown = {_path_of(place): _address_of(place) for place in places}
-        self.paths = [_path_of(place) for place in places]
+        self.paths = [place.path if isinstance(place, RemoteFolder) else place for place in places]
+        self._addresses = {path: str(path.absolute()) for path in self.paths}
+        self._addresses.update({folder.path: folder.url.rstrip("/") for folder in self._remote})
         self.runtimes = runtimes
         self.runtime = runtime
-        self._told: set[str] = set()
+        self.finder = Finder(runtimes, runtime)
+        self._warned: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
         """The models at all paths, by name.
@@ -36,11 +39,14 @@ class Sources:
         """
         for folder in self._remote:
             folder.refresh()
-        found = [model for path in self.paths for model in self._in(path, may_be_empty=may_be_empty)]
+        found: list[StoredModel] = []
+        for path in self.paths:
+            with suppress(NoModels) if may_be_empty else nullcontext():
+                found += self._in(path)
         models = merged(found)
-        known = {id(model.error) for model in found}
+        known = [model.error for model in found]
         for model in models:
-            if isinstance(model.error, DuplicateModel) and id(model.error) not in known and not may_be_empty:
+            if isinstance(model.error, DuplicateModel) and model.error not in known and not may_be_empty:
                 raise model.error
         return models
 
@@ -48,38 +54,20 @@ class Sources:
     def writable(self) -> Path | None:
         """The first path of this machine that is a folder of models, to which models can be added; ``None`` without."""
         copies = {folder.path for folder in self._remote}
-        places = (path for path in self.paths if path not in copies)
-        return next((path for path in places if is_folder_of_models(path, self.runtimes, self.runtime)), None)
+        local = (path for path in self.paths if path not in copies)
+        return next((path for path in local if self.finder.is_folder_of_models(path)), None)
 
-    def _in(self, path: Path, *, may_be_empty: bool) -> list[StoredModel]:
-        try:
-            models = find_models(path, self.runtimes, self.runtime, self._warn)
-            self._warn_of_version(self._shown[path], models)
-            return models
-        except NoModels:
-            if not may_be_empty:
-                raise
-            return []
-
-    def _warn_of_version(self, address: str, models: list[StoredModel]) -> None:
-        """Of a path to one version of a model, which is served as a model of another name."""
-        found = _VERSION.fullmatch(address)
-        if found and len(models) == 1:
+    def _in(self, path: Path) -> list[StoredModel]:
+        models = find_models(path, self.runtimes, self.runtime, self._warn)
+        address = self._addresses[path]
+        if len(models) == 1 and (found := _VERSION.fullmatch(address)):  # it may be meant as a version of a model
             self._warn(
                 f"'{address}' is served as the model {models[0].name!r}, and looks like a version of the model "
                 f"{found['model']!r}: to serve it as that, serve '{found['folder']}'"
             )
+        return models
 
     def _warn(self, what: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
+        if what not in self._warned:
+            self._warned.add(what)
             logger.warning(what)
-
-
-def _path_of(place: Path | RemoteFolder) -> Path:
-    return place.path if isinstance(place, RemoteFolder) else place
-
-
-def _address_of(place: Path | RemoteFolder) -> str:
-    """As a person would name it from anywhere."""
-    return place.url.rstrip("/") if isinstance(place, RemoteFolder) else str(place.absolute())

@@ -1,4 +1,4 @@
-"""A hidden place in a folder of models, where a server prepares what it adds and puts what it removes."""
+"""A hidden folder in a folder of models, where a server prepares what it adds and puts what it removes."""
 
 import fcntl
 import os
@@ -9,28 +9,38 @@ from threading import Lock
 
 from mlbuffet.repository.disk import discard
 
-HALL = ".mlbuffet"
+FOLDER_NAME = ".mlbuffet"
 
 
 class Staging:
-    """A folder in the same file system, so that what it holds comes and goes by renaming.
+    """A folder in the same file system, so that files are moved from and to it by renaming.
 
     Each process has one of its own, and holds a lock on it as long as it lives: what a process that died left behind
-    is swept by the next.
+    is removed by the next.
     """
 
     def __init__(self, root: Path) -> None:
-        self._hall = root / HALL
+        self._parent = root / FOLDER_NAME
         self._folder: Path | None = None
         self._descriptor = -1
         self._lock = Lock()
-        self._sweep()
+        for folder in self._parent.iterdir() if self._parent.is_dir() else ():
+            with suppress(OSError):  # it belongs to another user
+                if (descriptor := locked(folder)) is not None:
+                    discard(folder)
+                    os.close(descriptor)
+        self._remove_parent()
 
     def new(self) -> Path:
         """A path in the staging at which there is nothing yet."""
         with self._lock:
             while self._folder is None:
-                self._open()
+                self._parent.mkdir(exist_ok=True)
+                folder = self._parent / token_hex(8)
+                with suppress(FileNotFoundError):  # another process removed the parent meanwhile
+                    folder.mkdir()
+                    if (descriptor := locked(folder)) is not None:
+                        self._folder, self._descriptor = folder, descriptor
             return self._folder / token_hex(8)
 
     def close(self) -> None:
@@ -40,39 +50,20 @@ class Staging:
                 discard(self._folder)
                 os.close(self._descriptor)
                 self._folder = None
-        with suppress(OSError):  # another process works there
-            self._hall.rmdir()
+        self._remove_parent()
 
-    def _open(self) -> None:
-        self._hall.mkdir(exist_ok=True)
-        folder = self._hall / token_hex(8)
-        with suppress(FileNotFoundError):  # another process swept the hall meanwhile
-            folder.mkdir()
-            if (descriptor := locked(folder)) is None:
-                return
-            if not folder.exists():
-                os.close(descriptor)
-                return
-            self._folder, self._descriptor = folder, descriptor
-
-    def _sweep(self) -> None:
-        if not self._hall.is_dir():
-            return
-        for folder in self._hall.iterdir():
-            with suppress(OSError):  # another process sweeps too, or it is not ours to sweep
-                if (descriptor := locked(folder)) is not None:
-                    discard(folder)
-                    os.close(descriptor)
-        with suppress(OSError):
-            self._hall.rmdir()
+    def _remove_parent(self) -> None:
+        with suppress(OSError):  # it is not there, or another process works in it
+            self._parent.rmdir()
 
 
 def locked(folder: Path) -> int | None:
-    """A descriptor that holds the lock on ``folder``, unless another process does."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    """A descriptor that holds the lock on ``folder``, unless another process does or has removed it."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if folder.exists():
+                return descriptor
         os.close(descriptor)
-        return None
-    return descriptor
+    return None

@@ -1,4 +1,4 @@
-"""A model is loaded for the first time in a process of its own, which may crash or hang without harm."""
+"""The first load of a model, in a process of its own, which may crash or hang without harm."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
+from typing import Any
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
 from mlbuffet.model import load_artifact
@@ -22,13 +23,18 @@ from mlbuffet.runtimes import Runtimes, address_of
 
 PATIENCE = 600.0
 """How many seconds loading and warming may take."""
-_LAST_WORDS = 2000
+_STDERR_BYTES = 2000
+"""How much of the end of what the process writes is kept."""
 _START = """
 import pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from mlbuffet.repository.validation import run_child
 run_child()
 """
+
+
+_Failure = dict[str, Any]
+"""The reason and the detail of a `LoadFailed`; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,10 @@ class _Task:
     """Of the model whose version it is to be."""
     runtime: str
     plugins: dict[str, str]
-    """Where those plugins are found that no package brought, by the names of their runtimes."""
+    """The addresses of the plugins that no package brought, by the names of their runtimes."""
     report: Path
     lifeline: int
-    """What `_lifeline` gave."""
+    """The end of a pipe that is closed when the server ends."""
 
 
 def validate(
@@ -54,7 +60,9 @@ def validate(
     folder: Path | None = None,
     patience: float = PATIENCE,
 ) -> None:
-    """Load the artifact at ``path``, warm it as ``configuration``, of the model in ``folder``, says, and forget it.
+    """Load the artifact at ``path`` and warm it as ``configuration`` says, in a process that ends then.
+
+    ``folder`` is that of the model whose version it is to be.
 
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
@@ -64,17 +72,13 @@ def validate(
     with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
         report = Path(scratch, "report")
         task = _Task(path, configuration, folder or path.parent, chosen.name, plugins, report, lifeline)
-        end, last_words = _ended(task, patience)
-        failure = {} if end else json.loads(task.report.read_text())
-    if end:
-        reason = f"the process in which it was tried {end}"
-        raise LoadFailed(reason, path=path, runtime=chosen.name, detail=last_words)
+        failure = _failure_of(task, patience)
     if failure:
         raise LoadFailed(failure["reason"], path=path, runtime=chosen.name, detail=failure["detail"])
 
 
 def run_child() -> None:
-    """What the process does."""
+    """The work of the process."""
     task: _Task = pickle.load(sys.stdin.buffer)  # noqa: S301 the server wrote it
     Thread(target=_end_with_server, args=[task.lifeline], daemon=True).start()
     runtimes = Runtimes()
@@ -82,11 +86,11 @@ def run_child() -> None:
         runtimes.register(EntryPoint(name, address, "mlbuffet").load(), name=name)
     if task.runtime not in runtimes:
         runtimes.discover()
-    task.report.write_text(json.dumps(_failure(task, runtimes)))
+    task.report.write_text(json.dumps(_tried(task, runtimes)))
     os._exit(0)  # how a framework ends is of no interest
 
 
-def _failure(task: _Task, runtimes: Runtimes) -> dict[str, str | None]:
+def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
         options = task.configuration.options
@@ -101,9 +105,8 @@ def _failure(task: _Task, runtimes: Runtimes) -> dict[str, str | None]:
     return {}
 
 
-def _ended(task: _Task, patience: float) -> tuple[str, str]:
-    """How the process ended, unless well, and its last words."""
-    given = pickle.dumps(sys.path) + pickle.dumps(task)
+def _failure_of(task: _Task, patience: float) -> _Failure:
+    """What the process reports, or how it ended before that."""
     command = [sys.executable, "-X", "faulthandler", "-c", _START]
     temporary = task.report.parent / "temporary"
     temporary.mkdir()
@@ -116,21 +119,20 @@ def _ended(task: _Task, patience: float) -> tuple[str, str]:
         pass_fds=[task.lifeline],
         start_new_session=True,
     ) as process:
+        end, stderr = "", b""
         try:
-            _, said = process.communicate(given, patience)
+            _, stderr = process.communicate(pickle.dumps(sys.path) + pickle.dumps(task), patience)
         except subprocess.TimeoutExpired:
-            return f"did not end within {patience:g} seconds", ""
+            end = f"did not end within {patience:g} seconds"
         finally:
-            _kill_group(process.pid)
-    crashed = process.returncode != 0 or not task.report.exists()
-    end = "crashed" if process.returncode < 0 else "ended before it was loaded"
-    return end if crashed else "", said[-_LAST_WORDS:].decode(errors="replace")
-
-
-def _kill_group(process: int) -> None:
-    """End a process, and what it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # with what it started
+                os.killpg(process.pid, signal.SIGKILL)
+    if not end and process.returncode == 0 and task.report.exists():
+        failure: _Failure = json.loads(task.report.read_text())
+        return failure
+    end = end or ("crashed" if process.returncode < 0 else "ended before it was loaded")
+    detail = stderr[-_STDERR_BYTES:].decode(errors="replace")
+    return {"reason": f"the process in which it was tried {end}", "detail": detail}
 
 
 @contextmanager

@@ -1,28 +1,30 @@
-"""One version of a model: what became of it, and who is using it."""
+"""One version of a model: its state, and the handles that keep it loaded."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from enum import Enum
-from pathlib import Path
+from functools import partial
 from threading import RLock, Thread
-from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
-from mlbuffet.caching import PredictionCache
+import msgspec
+
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
-from mlbuffet.repository.retries import retry_delay
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
 
 _SOON = 1.0
+_LONGEST_RETRY = 300.0
+_DOUBLINGS = 9
+"""After so many it is the longest; a power of two that is much larger is no float any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,55 +48,36 @@ class State(Enum):
     @property
     def reported(self) -> ReportedState:
         """The state that users are shown; of a version that failed, the reason says so."""
-        return _REPORTED[self]
-
-
-_REPORTED: dict[State, ReportedState] = {
-    State.UNAVAILABLE: "UNAVAILABLE",
-    State.LOADING: "LOADING",
-    State.READY: "READY",
-    State.UNLOADING: "UNLOADING",
-    State.FAILED: "UNAVAILABLE",
-}
-_NEXT = {
-    State.UNAVAILABLE: {State.LOADING},
-    State.LOADING: {State.READY, State.FAILED},
-    State.READY: {State.UNLOADING},
-    State.UNLOADING: {State.UNAVAILABLE},
-    State.FAILED: {State.LOADING, State.UNAVAILABLE},
-}
+        return "UNAVAILABLE" if self is State.FAILED else cast("ReportedState", self.value)
 
 
 class Handle:
     """A version that stays loaded until this is released."""
 
-    def __init__(self, version: "ModelVersion", scheduler: Scheduler, done: Callable[[], None]) -> None:
+    def __init__(self, version: "ModelVersion", scheduler: Scheduler) -> None:
         self.version = version
         self.scheduler = scheduler
         self.model = scheduler.model
-        self._done: Callable[[], None] | None = done
+        self._released = False
 
     def again(self) -> "Handle":
-        """Another handle, for someone who may outlive this one. Raises `ModelClosed` once this one is released."""
-        return self.version._shared(self)
-
-    @property
-    def released(self) -> bool:
-        """Whether it was given back."""
-        return self._done is None
+        """Another handle, for work that may outlive this one. Raises `ModelClosed` once this one is released."""
+        with self.version._lock:
+            if self._released:
+                raise ModelClosed(self.version.path)
+            self.version.users += 1
+        return Handle(self.version, self.scheduler)
 
     def release(self) -> None:
-        """Give the version back; the second time does nothing."""
-        done, self._done = self._done, None
-        if done is not None:
-            done()
+        """Let the version be unloaded; the second time does nothing."""
+        if not self._released:
+            self._released = True
+            self.version._release()
 
     def __enter__(self) -> "Handle":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 
@@ -105,16 +88,15 @@ class ModelVersion:
         self,
         stored: StoredVersion,
         scheduling: Scheduling,
-        cache: PredictionCache,
-        configuration: Configuration | None = None,
-        fault: MLBuffetError | None = None,
-        on_change: Callable[["ModelVersion"], None] = lambda _: None,
+        configuration: Configuration,
+        fault: MLBuffetError | None,
+        on_change: Callable[["ModelVersion"], None],
     ) -> None:
         self.name = stored.name
         self.version = stored.version
-        self.path: Path = stored.path
+        self.path = stored.path
         self.stored = stored
-        self.configuration = configuration or Configuration()
+        self.configuration = configuration
         self.state = State.UNAVAILABLE
         self.error: MLBuffetError | None = None
         """Why it failed; of one that is ready, why its new content does not replace it."""
@@ -125,44 +107,41 @@ class ModelVersion:
         self.failures = 0
         self.retry_at = 0.0
         self.loading: Future[None] | None = None
-        """The load that was asked for and has not ended."""
+        """The load that was requested and has not ended."""
         self.idle_reason = "it is not loaded yet"
         self.last_used = 0.0
         self.loaded_at = 0.0
-        self.cache = cache
-        """Where its answers are kept, if its configuration says so."""
         self.content = b""
-        """A digest of all that its answers depend on but for the inputs, if they are kept."""
+        """A digest of all that its responses depend on but for the inputs, where they are cached."""
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
         self._calls = scheduling.running.of(stored.name, stored.version)
-        self._scheduler: Scheduler | None = None
-        self._users = 0
-        self._retired: Future[None] | None = None
-        self._gone = False
+        self.scheduler: Scheduler | None = None
+        """Through which the model is called, while it is loaded."""
+        self.users = 0
+        """How many handles are held."""
+        self.retired = False
+        """Whether it was unloaded for good, or will be after its last call."""
+        self._unloaded = Future[None]()
+        self._is_final = False
         self._lock = RLock()
 
     @property
     def model(self) -> Model:
         """The loaded model, or `ModelNotReady` with the reason."""
-        return self._ready.model
+        return self.check_ready().model
 
-    @property
-    def scheduler(self) -> Scheduler | None:
-        """Through which the model is called, while it is loaded."""
-        return self._scheduler
-
-    @property
-    def _ready(self) -> Scheduler:
-        scheduler = self._scheduler
+    def check_ready(self) -> Scheduler:
+        """Through which the model is called. Raises `ModelNotReady` where it cannot be."""
+        scheduler = self.scheduler
         if scheduler is None or self.state is not State.READY:
             raise ModelNotReady(self.name, self.version, self.reason, self.retry_after)
         return scheduler
 
     @property
     def reason(self) -> str:
-        """Why the version does not answer, fit for a client; empty where it does."""
+        """Why the version cannot be called, fit for a client; empty where it can."""
         match self.state:
             case State.READY:
                 return ""
@@ -177,50 +156,42 @@ class ModelVersion:
 
     @property
     def retry_after(self) -> float | None:
-        """In how many seconds the version, or what replaces it, may answer; ``None`` where waiting is of no use."""
-        if self._gone or (self.state is State.FAILED and not may_pass(self.error)):
+        """In how many seconds the version, or what replaces it, may be ready; ``None`` where waiting is of no use."""
+        if self._is_final or (self.state is State.FAILED and not may_pass(self.error)):
             return None
         return max(self.retry_at - time.monotonic(), _SOON) if self.state is State.FAILED else _SOON
 
     @property
-    def retired(self) -> bool:
-        """Whether its life has ended, or will when its last call has."""
-        return self._retired is not None
+    def retry_delay(self) -> float:
+        """How many seconds after a failed load the next is due: 1, 2, 4... after so many in a row, 300 at most."""
+        return min(2.0 ** min(self.failures - 1, _DOUBLINGS), _LONGEST_RETRY)
 
     @property
     def size(self) -> int:
         """The bytes of its files."""
         return self.stored.fingerprint.size if self.stored.fingerprint else 0
 
-    @property
-    def users(self) -> int:
-        """How many handles are held."""
-        return self._users
-
     def is_same(self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None) -> bool:
         """Whether loading these would give what this is."""
-        return (stored, _of_loading(configuration)) == (self.stored, _of_loading(self.configuration)) and (
-            str(fault) == str(self._fault)
-        )
-
-    def check_ready(self) -> None:
-        """Raises `ModelNotReady` where the model cannot be called."""
-        assert self._ready
+        # what else a configuration says takes no effect where a model is loaded
+        others = {"description": "", "versions": "all", "labels": {}}
+        this, that = (msgspec.structs.replace(one, **others) for one in (self.configuration, configuration))
+        return stored == self.stored and this == that and str(fault) == str(self._fault)
 
     def use(self) -> Handle:
         """The model for a call, during which it is not unloaded. Raises `ModelNotReady`."""
         with self._lock:
-            scheduler = self._ready
-            self._users += 1
+            scheduler = self.check_ready()
+            self.users += 1
             self.last_used = time.monotonic()
-        return Handle(self, scheduler, self._release)
+        return Handle(self, scheduler)
 
     def load(self, runtimes: Runtimes, runtime: str | None) -> None:
         """Load and warm the model, or note why it cannot be."""
         with self._lock:
             if self.state not in (State.UNAVAILABLE, State.FAILED) or self.retired:
                 return
-            self._enter(State.LOADING)
+            self.state = State.LOADING
         self._on_change(self)
         started = time.perf_counter()
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
@@ -237,125 +208,86 @@ class ModelVersion:
             self._loaded(loaded)
         self._on_change(self)
 
-    def retire(self, reason: str = "it was unloaded", *, gone: bool = False) -> Future[None]:
-        """Answer no new calls and release the model after those under way; the result is there once that is done.
+    def retire(self, reason: str = "it was unloaded", *, final: bool = False) -> Future[None]:
+        """Take no new calls, and unload the model after those under way; the result is there once that is done.
 
-        ``gone`` says that nothing takes its place.
+        ``final`` says that nothing takes its place.
         """
         with self._lock:
             self.idle_reason = reason
-            self._gone = self._gone or gone
-            if self._retired is None:
-                self._retired = Future()
-                match self.state:
-                    case State.UNAVAILABLE:
-                        self._retired.set_result(None)
-                    case State.FAILED:
-                        self._enter(State.UNAVAILABLE)
-                        self._retired.set_result(None)
-                    case State.READY:
-                        self._enter(State.UNLOADING)
-                    case _:  # it ends when loading has
-                        pass
-            idle = self.state is State.UNLOADING and not self._users
+            self._is_final = self._is_final or final
+            if not self.retired:
+                self.retired = True
+                if self.state is State.READY:
+                    self.state = State.UNLOADING
+                elif self.state is not State.LOADING:  # else it ends when loading has
+                    self._end()
+            idle = self.state is State.UNLOADING and not self.users
         if idle:
             self._close()
-        return self._retired
+        return self._unloaded
 
     def _load(self, runtimes: Runtimes, runtime: str | None) -> Scheduler:
         if self._fault is not None:
             raise self._fault
-        chosen = self.configuration.runtime or runtime
-
-        def loaded() -> Model:
-            return load_artifact(self.path, runtimes, chosen, self.configuration.options, confined=self.stored.folder)
-
-        if self.configuration.cache is None:
-            model = loaded()
+        configuration = self.configuration
+        chosen = configuration.runtime or runtime
+        load = partial(load_artifact, self.path, runtimes, chosen, configuration.options, confined=self.stored.folder)
+        if configuration.cache is None:
+            model = load()
         else:
-            model, self.content = load_with_content(loaded, self.stored, self.configuration)
+            model, self.content = load_with_content(load, self.stored, configuration)
         try:
-            return self._scheduler_for(prepared(model, self.configuration))
+            prepared(model, configuration)
+            samples = {}
+            if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
+                samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
+            limits, batching = configuration.scheduling, configuration.batching
+            return self._scheduling.scheduler(model, limits, batching, samples, self._calls)
         except MLBuffetError:
             model.close()
             raise
 
-    def _scheduler_for(self, model: Model) -> Scheduler:
-        configuration, samples = self.configuration, {}
-        if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
-            samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
-        return self._scheduling.scheduler(model, configuration.scheduling, configuration.batching, samples, self._calls)
-
     def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:
+            ended = self.retired and isinstance(loaded, Scheduler)
             if isinstance(loaded, Scheduler):
                 if self.error is not None:
                     logger.warning("version %d of the model %r can be loaded again", self.version, self.name)
-                self._scheduler, self.error, self.failures = loaded, None, 0
+                self.scheduler, self.error, self.failures = loaded, None, 0
                 self.loaded_at = time.monotonic()
-                self._enter(State.READY)
-                ended = self.retired
-                if ended:
-                    self._enter(State.UNLOADING)
+                self.state = State.UNLOADING if ended else State.READY
             else:
                 known, self.error = self.error, loaded
                 self.failures += 1
-                self._enter(State.FAILED)
-                ended = False
-                if self._retired is not None:
-                    self._enter(State.UNAVAILABLE)
-                    self._retired.set_result(None)
-                self._log_failure(loaded, is_known=str(known) == str(loaded))
+                self.state = State.FAILED
+                if self.retired:
+                    self._end()
+                what = f"version {self.version} of the model {self.name!r}"
+                if str(known) == str(loaded):  # its reason was logged before
+                    logger.warning("%s still cannot be loaded; next try in %g s", what, self.retry_delay)
+                else:
+                    logger.warning("%s cannot be loaded: %s", what, reason_of(loaded))
+                logger.debug("%s cannot be loaded", what, exc_info=loaded)
         if ended:
             self._close()
 
-    def _log_failure(self, error: MLBuffetError, *, is_known: bool) -> None:
-        """Say why it cannot be loaded, and where that is known already, only that it is so still."""
-        what = f"version {self.version} of the model {self.name!r}"
-        if is_known:
-            logger.warning("%s still cannot be loaded; next try in %g s", what, retry_delay(self.failures))
-        else:
-            logger.warning("%s cannot be loaded: %s", what, reason_of(error))
-        logger.debug("%s cannot be loaded", what, exc_info=error)
-
-    def _shared(self, handle: Handle) -> Handle:
-        with self._lock:
-            if handle.released:
-                raise ModelClosed(self.path)
-            self._users += 1
-        return Handle(self, handle.scheduler, self._release)
-
     def _release(self) -> None:
         with self._lock:
-            self._users -= 1
-            idle = self.state is State.UNLOADING and not self._users
-        if idle:  # who gave it back may be an event loop, and a runtime may take its time
+            self.users -= 1
+            idle = self.state is State.UNLOADING and not self.users
+        if idle:  # it may have been released on an event loop, and a runtime may take its time
             Thread(target=self._close, name="mlbuffet-unload").start()
 
     def _close(self) -> None:
         with self._lock:
-            scheduler, self._scheduler = self._scheduler, None
-        if scheduler is None or self._retired is None:
-            return
-        self._calls.run("unload", scheduler.model.close)
-        with self._lock:
-            self._enter(State.UNAVAILABLE)
-        self._on_change(self)
-        self._retired.set_result(None)
+            scheduler, self.scheduler = self.scheduler, None
+        if scheduler is not None:
+            self._calls.run("unload", scheduler.model.close)
+            self.state = State.UNAVAILABLE
+            self._on_change(self)
+            self._unloaded.set_result(None)
 
-    def _enter(self, state: State) -> None:
-        assert state in _NEXT[self.state], f"{self.state} -> {state}"
-        self.state = state
-
-
-def _of_loading(configuration: Configuration) -> tuple[object, ...]:
-    """All of it that takes effect where a model is loaded."""
-    return (
-        configuration.runtime,
-        configuration.signature,
-        configuration.options,
-        configuration.warmup,
-        configuration.scheduling,
-        configuration.cache,
-        configuration.batching,
-    )
+    def _end(self) -> None:
+        self.state = State.UNAVAILABLE
+        self._unloaded.set_result(None)

@@ -1,4 +1,4 @@
-"""A model as its ``model.toml`` wants it, before it answers anyone: its default signature, and its first calls."""
+"""A model as its ``model.toml`` wants it, before it is ready: its default signature, and its first calls."""
 
 from typing import Any
 

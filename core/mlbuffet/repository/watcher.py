@@ -1,4 +1,4 @@
-"""A thread that sees what changes on disk, and tells the repository once it is at rest."""
+"""A thread that looks for changes on disk."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository.catalog import Catalog
 
 TICK = 0.25
-"""How often it is looked whether what was seen has come to rest, in seconds."""
+"""How often it is checked whether what was seen is at rest, in seconds."""
 POLL = 5.0
 """How often everything is looked through without an event: network file systems have none for what others change."""
 
@@ -51,7 +51,7 @@ class Watcher:
                 self._look_if_due(changed=False)
 
     def _follow_events(self) -> bool:
-        """Look at every event, until there can be none: a root is gone, or the system has no watches left.
+        """Look at every event, until there can be none: a root was removed, or the system has no watches left.
 
         Events come from where a root is at the beginning; the result says whether a link to one has moved since.
         """
@@ -85,7 +85,7 @@ class Watcher:
         self._looked = time.monotonic()
         try:
             self._catalog.look()
-        except (MLBuffetError, OSError) as error:  # a root that is gone is no order to remove its models
+        except (MLBuffetError, OSError) as error:  # a root that was removed does not unload its models
             self._complain(f"the models stay as they were: {error}")
 
     def _complain(self, what: str) -> None:

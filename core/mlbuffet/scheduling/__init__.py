@@ -1,4 +1,4 @@
-"""How calls reach a model: on the event loop, in threads, in batches; how many at once, and how many may wait."""
+"""How calls reach a model: on the event loop, in threads, in batches; how many run, and how many may wait."""
 
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction

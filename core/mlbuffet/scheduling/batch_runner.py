@@ -1,9 +1,11 @@
-"""Calls that wait together, run together."""
+"""Calls that wait together, run as one batch."""
 
 from collections import Counter, deque
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter_ns
+
+from typing_extensions import override
 
 from mlbuffet.errors import MLBuffetError, PredictFailed
 from mlbuffet.model import Model
@@ -12,32 +14,28 @@ from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
 from mlbuffet.scheduling.pending_call import PendingCall
 from mlbuffet.scheduling.rows import divided, has_rows, joined, row_count, takes
-from mlbuffet.scheduling.single_runner import Predict, SingleRunner
+from mlbuffet.scheduling.runner import Predict, Runner
 from mlbuffet.tensors import Signature
 
 
-class BatchRunner:
+class BatchRunner(Runner):
     """Runs batches of those signatures that can be batched, and all other calls one at a time."""
 
     def __init__(
         self, model: Model, predict: Predict, batching: Batching, fit: Mapping[str, Sequence[Signature]]
     ) -> None:
-        self.model = model
-        self._predict = predict
+        super().__init__(model, predict)
         self.delay = batching.max_delay_ms / 1000
         self._batching = batching
         self._fit = fit
-        self._singly = SingleRunner(model, predict)
 
+    @override
     def batching(self, signature: str | None) -> Batching | None:
-        """How calls of ``signature`` are batched, if they are."""
         return self._batching if signature in self._fit else None
 
+    @override
     def kind(self, call: Call) -> Hashable | None:
-        """Calls of one kind may share a batch; those of the kind ``None`` run alone.
-
-        A kind is a signature with the dtypes and the shapes of its inputs but for their rows.
-        """
+        """A signature with the dtypes and the shapes of its inputs but for their rows."""
         signature = self.model.signatures.resolve(call.signature)
         for declared in self._fit.get(signature, ()):
             if takes(declared, call.inputs) and row_count(call.inputs):
@@ -46,48 +44,50 @@ class BatchRunner:
                 return signature, inner
         return None
 
+    @override
     def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
         """The call that waits longest, with those behind it that fit into its batch."""
         rows: Counter[Hashable] = Counter()
         for pending in waiting:
             rows[pending.kind] += pending.rows
-            if pending.is_ripe or rows[pending.kind] >= self._batching.max_size:
-                mates = [pending] if pending.kind is None else self._mates(pending.kind, waiting)
-                for mate in mates:
-                    waiting.remove(mate)
-                return mates
+            if pending.is_ready or rows[pending.kind] >= self._batching.max_size:
+                batch = [pending] if pending.kind is None else self._batch_of(pending.kind, waiting)
+                for one in batch:
+                    waiting.remove(one)
+                return batch
         return []
 
-    def predict(self, call: Call) -> Prediction:
-        """What the model answers to one call."""
+    @override
+    def predict(self, call: Call, rows: int = 1) -> Prediction:
         if self._batching.preferred_sizes and self.kind(call) is not None:
             return self._predict_together([call])[0]
-        return self._alone(call)
+        return self._alone(call, rows)
 
+    @override
     def run(self, batch: Sequence[PendingCall]) -> None:
         """All as one batch; where that fails each by itself, so that only those fail that must."""
-        asked = [pending for pending in batch if not pending.is_abandoned]
-        if len(asked) > 1 or (self._batching.preferred_sizes and asked and asked[0].kind is not None):
+        wanted = [pending for pending in batch if not pending.result.cancelled()]
+        if len(wanted) > 1 or (self._batching.preferred_sizes and wanted and wanted[0].kind is not None):
             with suppress(MLBuffetError, MemoryError):
-                REQUEST_IDS.set(b" ".join(pending.request_id for pending in asked))
-                predictions = self._predict_together([pending.call for pending in asked])
-                for pending, prediction in zip(asked, predictions, strict=True):
+                REQUEST_IDS.set(b" ".join(pending.request_id for pending in wanted))
+                predictions = self._predict_together([pending.call for pending in wanted])
+                for pending, prediction in zip(wanted, predictions, strict=True):
                     pending.note(prediction)
                 return
-        for pending in asked:
+        for pending in wanted:
             pending.settle(self._alone)
 
-    def _mates(self, kind: Hashable, waiting: deque[PendingCall]) -> list[PendingCall]:
+    def _batch_of(self, kind: Hashable, waiting: deque[PendingCall]) -> list[PendingCall]:
         """The first of one kind, and those behind it with which the batch is not too large."""
-        mates: list[PendingCall] = []
+        batch: list[PendingCall] = []
         rows = 0
         for pending in waiting:
             if pending.kind == kind:
                 rows += pending.rows
-                if mates and rows > self._batching.max_size:
+                if batch and rows > self._batching.max_size:
                     break
-                mates.append(pending)
-        return mates
+                batch.append(pending)
+        return batch
 
     def _predict_together(self, calls: Sequence[Call]) -> list[Prediction]:
         """One prediction for each of ``calls``, which are of one kind."""
@@ -110,5 +110,5 @@ class BatchRunner:
             for part, names, count in zip(parts, wanted, counts, strict=True)
         ]
 
-    def _alone(self, call: Call) -> Prediction:
-        return self._singly.predict(call, rows=max(1, row_count(call.inputs)))
+    def _alone(self, call: Call, rows: int = 1) -> Prediction:
+        return super().predict(call, max(rows, row_count(call.inputs)))

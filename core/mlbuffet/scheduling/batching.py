@@ -1,4 +1,4 @@
-"""What a person says about batches."""
+"""How calls are batched: the table ``[batching]`` of a ``model.toml``."""
 
 from typing import Annotated
 
@@ -25,5 +25,5 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"a preferred size is larger than max_size, which is {self.max_size}")
 
     def padded(self, rows: int) -> int:
-        """With how many rows so many are run."""
+        """The size of the batch in which so many rows are run."""
         return min((size for size in self.preferred_sizes if size >= rows), default=rows)

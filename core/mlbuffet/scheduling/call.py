@@ -1,4 +1,4 @@
-"""One call of a model and its answer, as data."""
+"""One call of a model and its result, as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mlbuffet.tensors import Tensors
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """What `mlbuffet.Model.predict` is asked."""
+    """The arguments of `mlbuffet.Model.predict`."""
 
     inputs: Tensors
     """By name, in the dtypes and the shapes of the signature (`InvalidInput` otherwise)."""
@@ -40,7 +40,7 @@ class Execution:
     _counted: bool = False
 
     def count_once(self) -> bool:
-        """Whether it is to be counted: only the first time that one of its calls asks."""
+        """Whether it is to be counted: true for the first of its calls alone."""
         first, self._counted = not self._counted, True
         return first
 
@@ -53,4 +53,4 @@ class Prediction(NamedTuple):
     rows: int = 1
     """Of this call; 1 where the model is not batched."""
     lookup: int | None = None
-    """How many nanoseconds it took to look for the answer in the cache, where there is one."""
+    """How many nanoseconds the look-up in the cache took, where there is one."""

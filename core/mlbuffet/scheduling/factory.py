@@ -1,4 +1,4 @@
-"""What the schedulers of a process share."""
+"""What the schedulers of a process share: threads, and the time of the event loop."""
 
 import logging
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.independence import check_rows_independent
 from mlbuffet.scheduling.limits import Limits
 from mlbuffet.scheduling.loop_budget import LoopBudget
+from mlbuffet.scheduling.runner import Predict, Runner
 from mlbuffet.scheduling.scheduler import Scheduler
-from mlbuffet.scheduling.single_runner import Predict, Runner, SingleRunner
 from mlbuffet.tensors import Signature
 
 _THREADS = 8_000  # each model has a limit of its own; a thread is started only where all others are busy
@@ -25,9 +25,9 @@ Samples = Mapping[str, Mapping[str, Any]]
 
 
 class Scheduling:
-    """Threads, and the time of the event loop; with ``batching`` every model is batched that can be.
+    """Makes the schedulers of models; with ``batching`` every model is batched that can be.
 
-    ``limits`` are those of the models that say nothing of their own, and ``running`` is where their calls are noted.
+    ``limits`` are those of the models that have none of their own, and their calls are noted in ``running``.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Scheduling:
         samples: Samples | None = None,
         calls: VersionCalls | None = None,
     ) -> Scheduler:
-        """A scheduler for the calls of ``model``, batched if ``batching`` asks for it.
+        """A scheduler for the calls of ``model``, batched if there is a ``batching``.
 
         Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. The calls are
-        noted in ``calls``. Raises `LoadFailed` where batching was asked for and no signature can be batched.
+        noted in ``calls``. Raises `LoadFailed` where there is a ``batching`` and no signature can be batched.
         """
         predict: Predict = model.predict
         if calls is not None:
@@ -63,17 +63,17 @@ class Scheduling:
         self._threads.shutdown(wait=False)
 
     def _runner(self, model: Model, predict: Predict, batching: Batching | None, samples: Samples) -> Runner:
-        asked = batching or (Batching() if self._batching else Batching(max_size=1))
-        if asked.max_size == 1:
-            return SingleRunner(model, predict)
+        wanted = batching or (Batching() if self._batching else None)
+        if wanted is None or wanted.max_size == 1:
+            return Runner(model, predict)
         fit, refusals = _tried(model, samples)
         for refusal in refusals.values():
             logger.info("'%s': %s", model.path, refusal.reason)
         if fit:
-            return BatchRunner(model, predict, asked, fit)
+            return BatchRunner(model, predict, wanted, fit)
         if batching is not None and refusals:
             raise refusals.get(model.signatures.default, next(iter(refusals.values())))
-        return SingleRunner(model, predict)
+        return Runner(model, predict)
 
 
 def _tried(model: Model, samples: Samples) -> tuple[dict[str, list[Signature]], dict[str | None, LoadFailed]]:

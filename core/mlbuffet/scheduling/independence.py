@@ -1,4 +1,4 @@
-"""Which signatures answer a row the same way, whatever rows stand beside it."""
+"""Which signatures give the same outputs for a row, whatever other rows are in its batch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def check_rows_independent(
 ) -> None:
     """Raises `LoadFailed` with the reason where calls of ``signature``, called ``name``, must not share a batch.
 
-    Each of three rows is asked alone, then all as one batch, and in another order. The rows are random, or those of
+    Three rows are predicted one by one, then as one batch, and in another order. The rows are random, or those of
     ``samples``. Numbers may differ in their last bits: matrices of another size are multiplied in another order.
     """
     for spec in [*signature.inputs.values(), *signature.outputs.values()]:

@@ -9,7 +9,7 @@ SLOW = 0.001
 TOO_LONG = 0.005
 """Seconds of one call on the loop that count as no more than these: two in a row and its kind leaves the loop.
 
-One alone is more likely to be the machine's doing, which had something else to do, than the model's.
+A single one is more likely due to the machine, which was busy, than to the model.
 """
 ERRATIC = 0.025
 """Seconds of one call on the loop after which its kind leaves it; one in a thread undoes half of the good ones.

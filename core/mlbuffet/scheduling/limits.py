@@ -33,10 +33,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def completed(self, defaults: "Limits") -> "Limits":
         """These, with what ``defaults`` say where these say nothing."""
-        return Limits(
-            self.max_concurrency if self.max_concurrency is not None else defaults.max_concurrency,
-            self.max_queue if self.max_queue is not None else defaults.max_queue,
-        )
+        set_here = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(defaults, **set_here)
 
 
 def available_cores() -> int:

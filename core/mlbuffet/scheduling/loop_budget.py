@@ -3,7 +3,7 @@
 import asyncio
 
 TURN = 0.01
-"""Seconds that the calls of one turn may take in all, so that whoever else waits for the loop is soon served."""
+"""Seconds that the calls of one turn may take in all, so that all else that waits for the loop runs soon."""
 
 
 class LoopBudget:
@@ -14,7 +14,7 @@ class LoopBudget:
 
     @property
     def is_shared(self) -> bool:
-        """Whether a call has run in this turn already: there is a crowd."""
+        """Whether a call has run in this turn already."""
         return self._spent > 0
 
     @property

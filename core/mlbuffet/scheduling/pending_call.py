@@ -1,4 +1,4 @@
-"""A call that waits for its turn, and for its answer."""
+"""A call that waits to be run, and for its result."""
 
 import asyncio
 from collections.abc import Callable, Hashable
@@ -15,14 +15,14 @@ class Lease(Protocol):
     """What keeps a model loaded until it is released."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Let the model be unloaded."""
         ...
 
 
 class PendingCall:
     """Made on the event loop, settled in a thread, delivered on the loop."""
 
-    __slots__ = ("_lease", "_settled", "answer", "call", "estimate", "is_ripe", "kind", "request_id", "rows")
+    __slots__ = ("_settled", "call", "estimate", "is_ready", "kind", "release", "request_id", "result", "rows")
 
     def __init__(self, call: Call, kind: Hashable | None, estimate: LatencyEstimate, lease: Lease) -> None:
         self.call = call
@@ -30,43 +30,34 @@ class PendingCall:
         """What calls that may share a batch have in common; ``None`` for one that runs alone."""
         self.rows = row_count(call.inputs)
         self.estimate = estimate
+        self.release = lease.release
         self.request_id = REQUEST_IDS.get()
-        """Of the request that it is of."""
-        self.is_ripe = True
+        """Of the request that made the call."""
+        self.is_ready = True
         """Whether it waits no longer for others to share its batch."""
-        self.answer: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
-        self._lease = lease
-        self._settled: Callable[[], object] = self.answer.cancel
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self.answer.cancelled()
+        self.result: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        self._settled: Callable[[], object] = self.result.cancel
 
     @property
     def succeeded(self) -> bool:
-        """Whether the answer is a prediction."""
-        return self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None
+        """Whether the result is a prediction."""
+        return self.result.done() and not self.result.cancelled() and self.result.exception() is None
 
     def settle(self, predict: Callable[[Call], Prediction]) -> None:
-        """Note what ``predict`` makes of the call, unless nobody waits for it."""
-        if self.is_abandoned:
+        """Note the outcome of ``predict``, unless the call was cancelled."""
+        if self.result.cancelled():
             return
         REQUEST_IDS.set(self.request_id)
         try:
             self.note(predict(self.call))
-        except BaseException as raised:  # noqa: BLE001  whatever it is, the caller is told
-            self._settled = partial(self.answer.set_exception, raised)
+        except BaseException as raised:  # noqa: BLE001  whatever it is, the caller gets it
+            self._settled = partial(self.result.set_exception, raised)
 
     def note(self, prediction: Prediction) -> None:
-        """Take ``prediction`` for the answer."""
-        self._settled = partial(self.answer.set_result, prediction)
+        """Take ``prediction`` for the result."""
+        self._settled = partial(self.result.set_result, prediction)
 
     def deliver(self) -> None:
-        """Hand over what was noted."""
-        if not self.answer.done():
+        """Give the caller what was noted."""
+        if not self.result.done():
             self._settled()
-
-    def release(self) -> None:
-        """Let the model go."""
-        self._lease.release()

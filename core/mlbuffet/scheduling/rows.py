@@ -26,7 +26,7 @@ def joined(inputs: Sequence[Tensors], size: int) -> dict[str, NDArray[Any]]:
 
 
 def divided(outputs: Tensors, counts: Iterable[int]) -> list[dict[str, NDArray[Any]]]:
-    """For each count so many rows, each with memory of its own: who keeps an answer does not keep the batch."""
+    """For each count so many rows, copied, so that an output that is kept does not keep the memory of the batch."""
     spans = pairwise(accumulate(counts, initial=0))
     return [{name: array[begin:end].copy() for name, array in outputs.items()} for begin, end in spans]
 

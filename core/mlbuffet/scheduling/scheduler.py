@@ -9,29 +9,32 @@ from functools import partial
 from time import perf_counter
 
 from mlbuffet.errors import Overloaded
-from mlbuffet.model import Model
-from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.limits import Limits
 from mlbuffet.scheduling.loop_budget import LoopBudget
 from mlbuffet.scheduling.pending_call import Lease, PendingCall
-from mlbuffet.scheduling.single_runner import Runner
+from mlbuffet.scheduling.runner import Runner
 from mlbuffet.tensors import rough_size
 
 WORTH_BATCHING = 0.00015
-"""Seconds of a call for which a batch is better than the loop in a crowd: its part of the way to a thread and back."""
+"""Seconds of a call for which a batch is better than the loop where several calls come together.
+
+That is its part of the way to a thread and back.
+"""
 
 
 class Scheduler:
     """Its methods are called on one event loop.
 
     A call that is known to be quick runs there (`run_now`), for the way to a thread and back takes longer than many
-    models. Others are submitted: so many run at once in threads, more wait, and what is beyond that is refused.
+    models. Others are submitted: ``limits`` say how many run in threads and how many wait; more are refused.
     """
 
     def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_budget: LoopBudget) -> None:
         self._runner = runner
+        self.model = runner.model
+        self.batching = runner.batching
         self._concurrency = limits.concurrency
         self._max_queue = limits.queue
         self._threads = threads
@@ -39,45 +42,32 @@ class Scheduler:
         self.batches = Counter[int]()
         """By rows, how many batches were taken from the queue."""
         self._waiting: deque[PendingCall] = deque()
-        self._running = 0
-        self._estimates: dict[tuple[str, int], LatencyEstimate] = defaultdict(LatencyEstimate)
-
-    @property
-    def model(self) -> Model:
-        """The model that is called."""
-        return self._runner.model
-
-    @property
-    def running(self) -> int:
+        self.running = 0
         """How many calls, or batches of them, run in threads."""
-        return self._running
+        self._estimates: dict[tuple[str, int], LatencyEstimate] = defaultdict(LatencyEstimate)
 
     @property
     def waiting(self) -> int:
         """How many calls wait for their turn."""
         return len(self._waiting)
 
-    def batching(self, signature: str | None) -> Batching | None:
-        """How calls of ``signature`` are batched, if they are."""
-        return self._runner.batching(signature)
-
     def check_room(self) -> None:
         """Raises `Overloaded` where another call could not even wait."""
-        if self._running >= self._concurrency and len(self._waiting) >= self._max_queue:
-            raise Overloaded(self._running, len(self._waiting))
+        if self.running >= self._concurrency and len(self._waiting) >= self._max_queue:
+            raise Overloaded(self.running, len(self._waiting))
 
     @property
     def may_run_now(self) -> bool:
-        """Whether it is worth while to ask `run_now`, of which a call has to be made first."""
-        if not (self._running or self._waiting or self._runner.delay) and self._loop_budget.is_left:
+        """Whether `run_now` is worth trying, for which a call has to be made first."""
+        if not (self.running or self._waiting or self._runner.delay) and self._loop_budget.is_left:
             for estimate in self._estimates.values():  # any() of a generator takes twice the time
                 if estimate.quick:
                     return True
         return False
 
     def run_now(self, call: Call) -> Prediction | None:
-        """The answer to a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
-        if self._running or self._waiting or self._runner.delay:
+        """The result of a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
+        if self.running or self._waiting or self._runner.delay:
             return None
         estimate = self._estimate_of(call)
         if not (estimate.quick and self._loop_budget.is_left) or self._is_batch_better(call, estimate):
@@ -91,24 +81,24 @@ class Scheduler:
             estimate.note_loop(seconds)
 
     def submit(self, call: Call, lease: Callable[[], Lease]) -> asyncio.Future[Prediction]:
-        """The answer to come. Cancelling it takes the call out of the queue.
+        """The result to come. Cancelling it takes the call out of the queue.
 
-        The model is held with a ``lease`` until the call has ended, which may be after the answer was given up.
+        The model is held with a ``lease`` until the call has ended, which may be after the result was cancelled.
         Raises `Overloaded` or `UnknownSignature`.
         """
         self.check_room()
         pending = PendingCall(call, self._runner.kind(call), self._estimate_of(call), lease())
-        pending.answer.add_done_callback(partial(self._forget, pending))
+        pending.result.add_done_callback(partial(self._drop_cancelled, pending))
         if pending.kind is not None and self._runner.delay:
-            pending.is_ripe = False
-            asyncio.get_running_loop().call_later(self._runner.delay, self._ripen, pending)
+            pending.is_ready = False
+            asyncio.get_running_loop().call_later(self._runner.delay, self._make_ready, pending)
         self._waiting.append(pending)
         self._start()
-        return pending.answer
+        return pending.result
 
     def _is_batch_better(self, call: Call, estimate: LatencyEstimate) -> bool:
-        crowded = self._loop_budget.is_shared and estimate.mean > WORTH_BATCHING
-        return crowded and self._runner.kind(call) is not None
+        is_worth = self._loop_budget.is_shared and estimate.mean > WORTH_BATCHING
+        return is_worth and self._runner.kind(call) is not None
 
     def _estimate_of(self, call: Call) -> LatencyEstimate:
         """Sizes count by powers of two: what is much larger than all before is measured in a thread first."""
@@ -116,8 +106,8 @@ class Scheduler:
         return self._estimates[signature, rough_size(call.inputs).bit_length()]
 
     def _start(self) -> None:
-        while self._running < self._concurrency and (batch := self._runner.take(self._waiting)):
-            self._running += 1
+        while self.running < self._concurrency and (batch := self._runner.take(self._waiting)):
+            self.running += 1
             if batch[0].kind is not None:
                 self.batches[sum(pending.rows for pending in batch)] += 1
             self._threads.submit(self._run, batch, asyncio.get_running_loop())
@@ -130,23 +120,23 @@ class Scheduler:
             seconds = perf_counter() - begun
             for pending in batch:
                 pending.release()
-            with suppress(RuntimeError):  # the loop was closed, and nobody waits
+            with suppress(RuntimeError):  # the loop was closed, and with it the callers
                 loop.call_soon_threadsafe(self._ended, batch, seconds)
 
     def _ended(self, batch: Sequence[PendingCall], seconds: float) -> None:
-        self._running -= 1
+        self.running -= 1
         self._start()
         for pending in batch:
             pending.deliver()
             if pending.succeeded:
                 pending.estimate.note_thread(seconds)
 
-    def _ripen(self, pending: PendingCall) -> None:
-        pending.is_ripe = True
+    def _make_ready(self, pending: PendingCall) -> None:
+        pending.is_ready = True
         self._start()
 
-    def _forget(self, pending: PendingCall, answer: asyncio.Future[Prediction]) -> None:
-        """Drop a call that nobody waits for, unless it is running."""
-        if answer.cancelled() and pending in self._waiting:
+    def _drop_cancelled(self, pending: PendingCall, result: asyncio.Future[Prediction]) -> None:
+        """Take a call that was cancelled out of the queue, if it is there."""
+        if result.cancelled() and pending in self._waiting:
             self._waiting.remove(pending)
             pending.release()

@@ -1,9 +1,9 @@
-"""How the calls that wait are taken and run."""
+"""How the calls that wait are taken and run, one at a time."""
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from time import perf_counter_ns
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -16,62 +16,35 @@ Predict: TypeAlias = Callable[..., dict[str, NDArray[Any]]]
 """`mlbuffet.Model.predict` of a model, or what stands for it."""
 
 
-class Runner(Protocol):
+class Runner:
     """``predict`` and ``run`` are called from several threads at once, the others on the event loop."""
 
-    model: Model
-    delay: float
-    """How many seconds a call waits for others to share its batch, though it could run."""
-
-    def batching(self, signature: str | None) -> Batching | None:
-        """How calls of ``signature`` are batched, if they are."""
-        ...
-
-    def kind(self, call: Call) -> Hashable | None:
-        """What calls that may share a batch have in common; ``None`` for one that runs alone."""
-        ...
-
-    def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
-        """Remove from ``waiting`` what is to be run next; nothing where all that wait may have to wait for others."""
-        ...
-
-    def predict(self, call: Call) -> Prediction:
-        """Run one call."""
-        ...
-
-    def run(self, batch: Sequence[PendingCall]) -> None:
-        """Settle batch that were taken together, but for those that nobody waits for."""
-        ...
-
-
-class SingleRunner:
-    """One call at a time."""
-
     delay = 0.0
+    """How many seconds a call waits for others to share its batch, though it could run."""
 
     def __init__(self, model: Model, predict: Predict) -> None:
         self.model = model
         self._predict = predict
 
     def batching(self, signature: str | None) -> Batching | None:  # noqa: ARG002
-        """Not at all."""
+        """How calls of ``signature`` are batched, if they are."""
         return None
 
     def kind(self, call: Call) -> Hashable | None:  # noqa: ARG002
-        """Each runs alone."""
+        """What calls that may share a batch have in common; ``None`` for one that runs alone."""
         return None
 
     def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
-        """The call that waits longest."""
+        """Remove from ``waiting`` what is to be run next; nothing where all that wait may have to wait for others."""
         return [waiting.popleft()] if waiting else []
 
     def predict(self, call: Call, rows: int = 1) -> Prediction:
-        """What the model answers to a call that counts as so many rows."""
+        """Run one call, which counts as so many rows."""
         begun = perf_counter_ns()
         outputs = self._predict(call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape)
         return Prediction(outputs, Execution(rows, begun, 0, perf_counter_ns() - begun, 0), rows)
 
     def run(self, batch: Sequence[PendingCall]) -> None:
-        """Each after the other."""
+        """Settle the calls of a batch, but for those that were cancelled."""
         for pending in batch:
             pending.settle(self.predict)
