@@ -93,7 +93,6 @@ _OTHERS = (
         "a sparse feature of a tf.Example among the inputs has {came} indices and {wanted} values",
     ),
     (r"[Ii]nteger division by zero", "the model divides by an integer among the inputs that is zero"),
-    (r"Input is not invertible", "a matrix among the inputs has no inverse, which the model computes"),
     (r"matri(?:x|ces) must be square", "a matrix among the inputs is not square, as the model takes it"),
     (r"Requires (?:start|limit|delta)", "the start, limit and delta of a range among the inputs do not fit each other"),
     (r"[Ii]mage (?:file )?format|JPEG|PNG|GIF|BMP|WebP", "an image among the inputs cannot be decoded"),
