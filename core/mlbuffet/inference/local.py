@@ -9,15 +9,15 @@ from anyio.to_thread import run_sync
 from mlbuffet.errors import ModelNotFound, ModelNotReady, Overloaded
 from mlbuffet.inference.gauges import measure
 from mlbuffet.inference.local_model import LocalModel
-from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
-from mlbuffet.inference.service import ModelDescription, VersionStatus
+from mlbuffet.inference.request import ModelSelector
+from mlbuffet.inference.service import InferenceService, ModelDescription, VersionStatus
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
 from mlbuffet.telemetry.totals import Version
 from mlbuffet.telemetry.version_statistics import VersionCounts, VersionStatistics
 from mlbuffet.telemetry.worker import WorkerTelemetry
 
 
-class LocalService:
+class LocalService(InferenceService):
     """An `InferenceService`, which counts in ``telemetry``, if any other than its own is given."""
 
     def __init__(self, repository: ModelRepository, telemetry: WorkerTelemetry | None = None) -> None:
@@ -26,17 +26,14 @@ class LocalService:
         self._statistics: dict[Version, VersionStatistics] = {}
 
     def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
-        """See `InferenceService`."""
         version = self._version(selector)
         _check_room(version, self._counts(version, counted=counted))
         return _status(version)
 
     def status(self, selector: ModelSelector) -> VersionStatus:
-        """See `InferenceService`."""
         return _status(self._version(selector))
 
     async def serve(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel:
-        """See `InferenceService`."""
         handle = await self._loaded(selector)
         counts = self._counts(handle.version, counted=counted)
         try:
@@ -47,7 +44,6 @@ class LocalService:
         return LocalModel(handle, self._repository.cache, counts)
 
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
-        """See `InferenceService`."""
         version = self._version(selector)
         counts = self._counts(version, counted=counted)
         _check_room(version, counts)
@@ -59,21 +55,7 @@ class LocalService:
         except ModelNotReady:
             return None
 
-    async def infer(self, request: InferenceRequest) -> InferenceResult:
-        """See `InferenceService`."""
-        with await self.serve(request.model) as model:
-            return await model.infer(request)
-
-    def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
-        """See `InferenceService`."""
-        model = self.serve_now(request.model)
-        if model is None:
-            return None
-        with model:
-            return model.infer_now(request)
-
     async def describe(self, selector: ModelSelector) -> ModelDescription:
-        """See `InferenceService`."""
         with await self._loaded(selector) as handle:
             version, model = handle.version, handle.model
             ready = [one.version for one in self._repository.versions(version.name) if one.state is State.READY]
@@ -89,35 +71,28 @@ class LocalService:
             )
 
     def check_ready(self, selector: ModelSelector) -> VersionStatus:
-        """See `InferenceService`."""
         version = self._version(selector)
         if not self._repository.is_dormant(version):
             version.check_ready()
         return _status(version)
 
     def versions(self, model: str | None = None) -> Sequence[VersionStatus]:
-        """See `InferenceService`."""
         return [_status(one) for one in (self._repository if model is None else self._repository.versions(model))]
 
     @property
     def has_started(self) -> bool:
-        """See `InferenceService`."""
         return self._repository.attempted
 
     def unready(self) -> Sequence[VersionStatus]:
-        """See `InferenceService`."""
         return [_status(one) for one in self._repository.unready()]
 
     async def load(self, model: str) -> None:
-        """See `InferenceService`."""
         await run_sync(self._repository.load, model)
 
     async def unload(self, model: str) -> None:
-        """See `InferenceService`."""
         await run_sync(self._repository.unload, model)
 
     async def statistics(self) -> Mapping[Version, VersionCounts]:
-        """See `InferenceService`."""
         return (await self._telemetry.totals()).statistics()
 
     def _version(self, selector: ModelSelector) -> ModelVersion:

@@ -31,7 +31,6 @@ class LocalModel:
         self._begun = perf_counter_ns()
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
-        """See `ServedModel`."""
         self._begin_call(request)
         handle, deadline = self._handle, request.deadline
         if handle.version.configuration.cache is not None:
@@ -42,7 +41,6 @@ class LocalModel:
         return self._result(prediction)
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
-        """See `ServedModel`."""
         self._begin_call(request)
         prediction = self._handle.scheduler.run_now(request)
         return None if prediction is None else self._result(prediction)

@@ -94,11 +94,15 @@ class InferenceService(Protocol):
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
         """The result of a request: `serve` and `ServedModel.infer`."""
-        ...
+        with await self.serve(request.model) as model:
+            return await model.infer(request)
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
         """The result of a request that need not wait: `serve_now` and `ServedModel.infer_now`."""
-        ...
+        if (model := self.serve_now(request.model)) is None:
+            return None
+        with model:
+            return model.infer_now(request)
 
     async def describe(self, selector: ModelSelector) -> ModelDescription:
         """The metadata of a version; it is loaded first where that is done on demand."""

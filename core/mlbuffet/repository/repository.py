@@ -12,7 +12,7 @@ from mlbuffet.errors import ModelNotFound, reason_of
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.loading import LoadQueue, end_request
-from mlbuffet.repository.served import ServedModel
+from mlbuffet.repository.model_versions import ModelVersions
 from mlbuffet.repository.version import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
@@ -44,7 +44,7 @@ class ModelRepository:
         """The responses of the models whose ``model.toml`` has them cached."""
         self._residency = residency or Residency()
         self._scheduling = scheduling or Scheduling()
-        self._models: dict[str, ServedModel] = {}
+        self._models: dict[str, ModelVersions] = {}
         self._lock = RLock()
         self._loading = LoadQueue(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
         self._retiring: set[Future[None]] = set()
@@ -212,7 +212,7 @@ class ModelRepository:
             found = [version for name in sorted(self._models) for version in self.versions(name)]
         return iter(found)
 
-    def _known(self, name: str) -> ServedModel:
+    def _known(self, name: str) -> ModelVersions:
         if name not in self._models:
             raise ModelNotFound(name)
         return self._models[name]
@@ -222,7 +222,7 @@ class ModelRepository:
 
     def _take(self, stored: StoredModel) -> None:
         """Make a model's versions those of ``stored``, and request the loads that it takes."""
-        model = self._models.setdefault(stored.name, ServedModel(stored))
+        model = self._models.setdefault(stored.name, ModelVersions(stored))
         if stored.error and model.has(State.READY):
             logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
             return
@@ -233,7 +233,7 @@ class ModelRepository:
             self._want(model, number, version, active=active)
         self._settle(model)
 
-    def _want(self, model: ServedModel, number: int, stored: StoredVersion, *, active: bool) -> None:
+    def _want(self, model: ModelVersions, number: int, stored: StoredVersion, *, active: bool) -> None:
         """Make one version what is on disk; ``active`` is whether the model is in use."""
         current = model.successors.get(number) or model.versions.get(number)
         configuration, fault = model.stored.configuration, model.stored.error
@@ -250,7 +250,7 @@ class ModelRepository:
         if self._started and not model.unloaded and (active or not self._residency.on_demand):
             self._loading.request(version)
 
-    def _settle(self, model: ServedModel) -> None:
+    def _settle(self, model: ModelVersions) -> None:
         """Choose its default, and retire what that or a newer version has replaced."""
         model.choose_default(self._answers)
         self._drop(model.take_superseded(), "a newer version replaced it")

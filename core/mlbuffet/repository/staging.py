@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -24,11 +25,7 @@ class Staging:
         self._folder: Path | None = None
         self._descriptor = -1
         self._lock = Lock()
-        for folder in self._parent.iterdir() if self._parent.is_dir() else ():
-            with suppress(OSError):  # it belongs to another user
-                if (descriptor := locked(folder)) is not None:
-                    discard(folder)
-                    os.close(descriptor)
+        sweep(self._parent.glob("*"))
         self._remove_parent()
 
     def new(self) -> Path:
@@ -55,6 +52,15 @@ class Staging:
     def _remove_parent(self) -> None:
         with suppress(OSError):  # it is not there, or another process works in it
             self._parent.rmdir()
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove those of ``folders`` that no living process has locked."""
+    for folder in folders:
+        with suppress(OSError):  # it belongs to another user, or another process sweeps too
+            if (descriptor := locked(folder)) is not None:
+                discard(folder)
+                os.close(descriptor)
 
 
 def locked(folder: Path) -> int | None:

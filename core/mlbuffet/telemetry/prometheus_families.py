@@ -1,16 +1,19 @@
 """Totals in the words of Prometheus."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import accumulate
 
-from prometheus_client import Metric
+from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from mlbuffet.telemetry.metric_names import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS
-from mlbuffet.telemetry.process_families import process_families
 from mlbuffet.telemetry.totals import Totals
+
+_START = "process_start_time_seconds"
+_PROCESSOR = "process_cpu_seconds"
 
 
 class Families(Collector):
@@ -35,7 +38,7 @@ class Families(Collector):
                     yield family
         yield self._workers()
         (seconds,) = self._numbers["processor_seconds"][()]
-        yield from process_families(self._processes, seconds)
+        yield from _process_families(self._processes, seconds)
 
     def _workers(self) -> Metric:
         text = "Processes that serve, by how they were asked."
@@ -52,3 +55,19 @@ class Families(Collector):
             for key, (*buckets, total) in self._numbers[name].items():
                 family.add_metric(list(map(str, key)), list(zip(bounds, accumulate(buckets), strict=True)), total)
             yield family
+
+
+def _process_families(processes: Iterable[int], processor_seconds: float) -> Iterator[Metric]:
+    """What prometheus_client tells of each, if it can here, summed; the moment of the start is that of the oldest.
+
+    ``processor_seconds`` are also those of processes that have ended, of which nothing else is left.
+    """
+    found: dict[str, list[Metric]] = defaultdict(list)
+    for process in processes:
+        for family in ProcessCollector(pid=partial(int, process), registry=None).collect():
+            found[family.name].append(family)
+    for name, families in found.items():
+        values = [family.samples[0].value for family in families]
+        joined = {_START: min(values), _PROCESSOR: processor_seconds}.get(name, sum(values))
+        families[0].samples[0] = families[0].samples[0]._replace(value=joined)
+        yield families[0]

@@ -92,22 +92,22 @@ class Supervisor:
         return [place.process for place in self._places if place.process is not None]
 
     @property
-    def _told_to_end(self) -> bool:
+    def _is_ending(self) -> bool:
         return self._ending is not None or bool(self._received)
 
     def _first_has_loaded(self) -> bool:
-        """Whether the first worker has, or was told to end before."""
+        """Whether the first worker has loaded, or the server is ending before."""
         ours, theirs = self._context.Pipe(duplex=False)
         self._start(self._places[0], theirs)
         theirs.close()
         while self._ending is None:
             self._pass_signals_on()
             if ours.poll(_TICK):
-                return self._heard(ours)
+                return self._loaded_or_ending(ours)
         return True
 
-    def _heard(self, first: Connection) -> bool:
-        """Whether the first worker has said that it loaded; where it ended by itself, it has said why."""
+    def _loaded_or_ending(self, first: Connection) -> bool:
+        """Whether the first worker has loaded, or the server is ending; a worker that failed has logged why."""
         with suppress(EOFError):
             return bool(first.recv())
         for place in self._places:
@@ -116,9 +116,9 @@ class Supervisor:
                 continue
             process.join()
             place.running.report(process.pid or 0)
-            if process.exitcode not in (0, 1) and not self._told_to_end:
+            if process.exitcode not in (0, 1) and not self._is_ending:
                 logger.error("the worker %d ended (%s) before it had loaded", process.pid, _how(process))
-        return self._told_to_end
+        return self._is_ending
 
     def _tend(self) -> None:
         """Start what is due, pass on what was received, and note what has ended."""

@@ -11,7 +11,7 @@ from threading import current_thread, main_thread
 from types import FrameType
 
 from mlbuffet.repository.disk import discard
-from mlbuffet.repository.staging import locked
+from mlbuffet.repository.staging import locked, sweep
 
 PREFIX = "mlbuffet-serve-"
 
@@ -23,11 +23,11 @@ class TemporaryFolder:
     """
 
     def __init__(self, parent: Path) -> None:
-        _sweep(parent)
+        sweep(filter(_is_own, parent.glob(f"{PREFIX}*")))
         self._descriptor: int | None = None
         while self._descriptor is None:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-            self._descriptor = _locked(self.path)  # unless another process swept it before
+            self._descriptor = locked(self.path)  # unless another process swept it before
 
     def remove(self) -> None:
         """Remove it with its content; and the parent folder of a supervisor that was killed, if that is empty."""
@@ -68,24 +68,11 @@ def own_temporary_folder() -> Iterator[Callable[[], None]]:
         yield folder.remove
 
 
-def _sweep(parent: Path) -> None:
-    for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another process sweeps too
-            found = folder.lstat()
-            is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-            if is_own and (descriptor := _locked(folder)) is not None:
-                discard(folder)
-                os.close(descriptor)
-
-
-def _locked(folder: Path) -> int | None:
-    """A descriptor that holds the lock on ``folder``; ``None`` where another process does or has removed it."""
-    with suppress(FileNotFoundError):
-        descriptor = locked(folder)
-        if descriptor is None or folder.exists():
-            return descriptor
-        os.close(descriptor)
-    return None
+def _is_own(folder: Path) -> bool:
+    with suppress(FileNotFoundError):  # another process sweeps too
+        found = folder.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return False
 
 
 def _set_tmpdir(variable: str | None, default: str | None) -> None:

@@ -8,7 +8,7 @@ from mlbuffet.repository.version import ModelVersion, State
 
 
 @dataclass
-class ServedModel:
+class ModelVersions:
     """Its methods take versions in and out; the caller retires those that they return."""
 
     stored: StoredModel
