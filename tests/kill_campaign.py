@@ -15,7 +15,7 @@ from threading import Thread
 
 import httpx
 
-from mlbuffet.repository.default_version import read_default_version
+from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.staging import FOLDER_NAME
 from processes import address_of, environment_with_runtimes, serve
 

@@ -8,7 +8,7 @@ import pytest
 
 from mlbuffet import Runtimes
 from mlbuffet.repository import Configuration, ModelVersion, StoredVersion
-from mlbuffet.repository.loading import LoadQueue
+from mlbuffet.repository.load_queue import LoadQueue
 from mlbuffet.scheduling import Scheduling
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mlbuffet.scheduling import Limits
-from mlbuffet.scheduling.limits import available_cores
+from mlbuffet.scheduling.limit_settings import available_cores
 
 
 def test_a_key_that_is_left_out_is_that_of_the_defaults() -> None:

@@ -242,7 +242,7 @@ def test_a_defect_of_the_server_is_500_and_its_text_stays_in_the_log(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("mlbuffet.server.protocols.open_inference.codec.encode_response", lambda *_: 1 / 0)
+        patched.setattr("mlbuffet.server.protocols.open_inference.prediction.encode_response", lambda *_: 1 / 0)
         answer = infer(client, "half", X)
     assert answer.status_code == 500
     assert answer.json() == {"error": "internal error; the server's log has the cause"}

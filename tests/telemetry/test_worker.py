@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mlbuffet.running import file_in_memory
+from mlbuffet.running_calls import file_in_memory
 from mlbuffet.telemetry import worker as module
 from mlbuffet.telemetry.counter_table import SIZE, CounterTable, Key
 from mlbuffet.telemetry.totals import PROCESS, Totals

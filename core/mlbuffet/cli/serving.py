@@ -34,7 +34,7 @@ from mlbuffet.repository import (
     default_cache,
     is_remote,
 )
-from mlbuffet.running import RunningCalls
+from mlbuffet.running_calls import RunningCalls
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app

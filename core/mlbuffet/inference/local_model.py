@@ -7,7 +7,7 @@ from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import code
 from mlbuffet.inference.request import InferenceRequest, InferenceResult
 from mlbuffet.repository import Handle
-from mlbuffet.running import REQUEST_IDS
+from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.telemetry.version_statistics import VersionStatistics
 from mlbuffet.tensors import rough_size

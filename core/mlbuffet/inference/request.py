@@ -29,7 +29,7 @@ class InferenceRequest(Call, frozen=True, kw_only=True, gc=False):
     parameters: Mapping[str, Any] = {}
     """What a client sent beside the inputs."""
     id: str = ""
-    """For the log; where it is empty, the id that the context has (`mlbuffet.running.REQUEST_IDS`)."""
+    """For the log; where it is empty, the id that the context has (`mlbuffet.running_calls.REQUEST_IDS`)."""
     deadline: Deadline | None = None
     """``None``: as long as the model needs."""
 

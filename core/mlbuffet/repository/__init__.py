@@ -6,11 +6,11 @@ from mlbuffet.repository.eviction import Residency
 from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models
 from mlbuffet.repository.publishing import Publisher
 from mlbuffet.repository.reading import Files
+from mlbuffet.repository.received_upload import Provenance, Upload
 from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.sources import Sources
-from mlbuffet.repository.uploads import Provenance, Upload
-from mlbuffet.repository.version import Handle, ModelVersion, ReportedState, State
+from mlbuffet.repository.version_lifecycle import Handle, ModelVersion, ReportedState, State
 from mlbuffet.repository.watcher import Watcher
 
 __all__ = [

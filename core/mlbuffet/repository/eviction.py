@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlbuffet.repository.version import ModelVersion, State
+from mlbuffet.repository.version_lifecycle import ModelVersion, State
 
 _EVICTABLE_AFTER = 1.0
 

@@ -30,10 +30,10 @@ from mlbuffet.errors import (
     NoModels,
 )
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
-from mlbuffet.repository.default_version import read_default_version
+from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.uploads import is_uploaded
+from mlbuffet.repository.received_upload import is_uploaded
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mlbuffet.repository.layout import StoredModel
-from mlbuffet.repository.version import ModelVersion, State
+from mlbuffet.repository.version_lifecycle import ModelVersion, State
 
 
 @dataclass

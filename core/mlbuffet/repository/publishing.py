@@ -9,16 +9,16 @@ from threading import Lock, Semaphore, Thread
 from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, StorageFailed, reason_of
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
-from mlbuffet.repository.default_version import read_default_version, write_default_version
+from mlbuffet.repository.default_file import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
 from mlbuffet.repository.layout import Finder, StoredModel
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
+from mlbuffet.repository.received_upload import Provenance, Upload
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.staging import Staging
-from mlbuffet.repository.uploads import Provenance, Upload
 from mlbuffet.repository.validation import PATIENCE, validate
-from mlbuffet.repository.version import State
+from mlbuffet.repository.version_lifecycle import State
 from mlbuffet.version_numbers import LARGEST
 
 TRIALS = 2

@@ -11,12 +11,12 @@ from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import ModelNotFound, reason_of
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
-from mlbuffet.repository.loading import LoadQueue, end_request
+from mlbuffet.repository.load_queue import LoadQueue, end_request
 from mlbuffet.repository.model_versions import ModelVersions
-from mlbuffet.repository.version import ModelVersion, State
+from mlbuffet.repository.version_lifecycle import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
-from mlbuffet.scheduling.limits import available_cores
+from mlbuffet.scheduling.limit_settings import available_cores
 
 AT_START = 2
 """How many models are loaded at once at the start; the other threads are for loads on demand meanwhile."""

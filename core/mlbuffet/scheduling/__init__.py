@@ -3,7 +3,7 @@
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
 from mlbuffet.scheduling.factory import Scheduling
-from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.limit_settings import Limits
 from mlbuffet.scheduling.scheduler import Scheduler
 
 __all__ = ["Batching", "Call", "Execution", "Limits", "Prediction", "Scheduler", "Scheduling"]

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from mlbuffet.errors import MLBuffetError, PredictFailed
 from mlbuffet.model import Model
-from mlbuffet.running import REQUEST_IDS
+from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.call import Call, Execution, Prediction
 from mlbuffet.scheduling.pending_call import PendingCall

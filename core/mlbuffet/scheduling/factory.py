@@ -7,11 +7,11 @@ from typing import Any
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.model import Model
-from mlbuffet.running import RunningCalls, VersionCalls
+from mlbuffet.running_calls import RunningCalls, VersionCalls
 from mlbuffet.scheduling.batch_runner import BatchRunner
 from mlbuffet.scheduling.batching import Batching
 from mlbuffet.scheduling.independence import check_rows_independent
-from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.limit_settings import Limits
 from mlbuffet.scheduling.loop_budget import LoopBudget
 from mlbuffet.scheduling.runner import Predict, Runner
 from mlbuffet.scheduling.scheduler import Scheduler
@@ -19,7 +19,7 @@ from mlbuffet.tensors import Signature
 
 _THREADS = 8_000  # each model has a limit of its own; a thread is started only where all others are busy
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mlbuffet.scheduling.scheduling")
 
 Samples = Mapping[str, Mapping[str, Any]]
 

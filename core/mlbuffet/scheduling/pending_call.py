@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Protocol
 
-from mlbuffet.running import REQUEST_IDS
+from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.rows import row_count

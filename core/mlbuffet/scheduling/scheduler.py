@@ -11,7 +11,7 @@ from time import perf_counter
 from mlbuffet.errors import Overloaded
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.latency_estimate import LatencyEstimate
-from mlbuffet.scheduling.limits import Limits
+from mlbuffet.scheduling.limit_settings import Limits
 from mlbuffet.scheduling.loop_budget import LoopBudget
 from mlbuffet.scheduling.pending_call import Lease, PendingCall
 from mlbuffet.scheduling.runner import Runner

@@ -5,7 +5,7 @@ from mmap import mmap
 from os import ftruncate
 from typing import Any
 
-from mlbuffet.running import file_in_memory
+from mlbuffet.running_calls import file_in_memory
 from mlbuffet.telemetry.counter_table import SIZE
 
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from mlbuffet.errors import MLBuffetError, Overloaded
 from mlbuffet.inference import InferenceService, ModelSelector, ServedModel
 from mlbuffet.inference.offload import LARGE
-from mlbuffet.running import REQUEST_IDS
+from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.server.fast_path.busy_poll import BusyPoll
 from mlbuffet.server.fast_path.request_heads import Head, RequestHeads
 from mlbuffet.server.fast_path.write_batch import WriteBatch

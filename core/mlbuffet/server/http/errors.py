@@ -42,7 +42,7 @@ RETRY_SECONDS = 1
 LONGEST_MESSAGE = 1000
 LONGEST_LINE = 10_000
 
-logger = logging.getLogger("mlbuffet.server.errors")  # a name that logs are filtered by stays
+logger = logging.getLogger("mlbuffet.server.errors")
 
 
 class ErrorAnswer(TypedDict):

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits
 
-from mlbuffet.running import REQUEST_IDS
+from mlbuffet.running_calls import REQUEST_IDS
 
 REQUEST_ID = b"x-request-id"
 """The header with the id of a request."""

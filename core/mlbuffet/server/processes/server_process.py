@@ -23,7 +23,7 @@ from mlbuffet.server.settings import ServerSettings
 DRAIN_SECONDS = 1.0
 FORCED_SECONDS = 1.0
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mlbuffet.server.process")
 
 
 def listen(host: str, port: int) -> socket.socket:

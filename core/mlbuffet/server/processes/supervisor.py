@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from threading import Thread
 
-from mlbuffet.running import RunningCalls
+from mlbuffet.running_calls import RunningCalls
 from mlbuffet.server.processes.temporary_files import TemporaryFolder
 from mlbuffet.telemetry.worker_slot import WorkerSlot, worker_slots
 
@@ -26,7 +26,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 _GOOD_EXITS = (0, *(-ending for ending in _ENDINGS))
 _TICK = 0.25
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mlbuffet.server.supervisor")
 
 Work = Callable[[WorkerSlot | None, Connection | None, RunningCalls], None]
 """What a worker does, which can be pickled; no other has its slot while it lives.

@@ -2,6 +2,6 @@
 
 from mlbuffet.server.protocols.management.answers import with_status
 from mlbuffet.server.protocols.management.endpoints import routes
-from mlbuffet.server.protocols.management.operations import protocol
+from mlbuffet.server.protocols.management.openapi_operations import protocol
 
 __all__ = ["protocol", "routes", "with_status"]

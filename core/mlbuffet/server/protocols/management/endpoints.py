@@ -24,9 +24,9 @@ from mlbuffet.server.http.change_guard import check_change
 from mlbuffet.server.http.errors import json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.management import answers
-from mlbuffet.server.protocols.management.codec import ValuesCodec
 from mlbuffet.server.protocols.management.downloads import Download
 from mlbuffet.server.protocols.management.information import model_information
+from mlbuffet.server.protocols.management.prediction import ValuesCodec
 from mlbuffet.server.protocols.management.uploads import receive_file, receive_form
 from mlbuffet.server.settings import ServerSettings
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlbuffet.repository import ModelRepository, Provenance, State, StoredVersion
-from mlbuffet.repository.uploads import read_provenance
+from mlbuffet.repository.received_upload import read_provenance
 from mlbuffet.server.protocols.management.answers import ModelInformation, VersionInformation, status
 
 

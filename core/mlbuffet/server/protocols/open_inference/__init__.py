@@ -4,6 +4,6 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 """
 
 from mlbuffet.server.protocols.open_inference.endpoints import OpenInference, routes
-from mlbuffet.server.protocols.open_inference.operations import protocol
+from mlbuffet.server.protocols.open_inference.openapi_operations import protocol
 
 __all__ = ["OpenInference", "protocol", "routes"]

@@ -16,8 +16,8 @@ from mlbuffet.server.http.change_guard import check_change
 from mlbuffet.server.http.errors import error_response, json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.open_inference import answers
-from mlbuffet.server.protocols.open_inference.codec import OpenInferenceCodec
 from mlbuffet.server.protocols.open_inference.metadata import model_config, model_metadata
+from mlbuffet.server.protocols.open_inference.prediction import OpenInferenceCodec
 from mlbuffet.server.protocols.open_inference.statistics import model_stats
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.telemetry.version_statistics import VersionCounts

@@ -4,6 +4,6 @@ https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_r
 """
 
 from mlbuffet.server.protocols.tensorflow_serving.endpoints import TensorFlowServing, routes
-from mlbuffet.server.protocols.tensorflow_serving.operations import protocol
+from mlbuffet.server.protocols.tensorflow_serving.openapi_operations import protocol
 
 __all__ = ["TensorFlowServing", "protocol", "routes"]

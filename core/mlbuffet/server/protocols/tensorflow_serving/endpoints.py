@@ -14,9 +14,9 @@ from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceService, ModelSelector, VersionStatus
 from mlbuffet.server.http.errors import json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
-from mlbuffet.server.protocols.tensorflow_serving import codec
-from mlbuffet.server.protocols.tensorflow_serving.codec import ServingCodec
+from mlbuffet.server.protocols.tensorflow_serving import prediction as codec
 from mlbuffet.server.protocols.tensorflow_serving.metadata import model_metadata, model_status
+from mlbuffet.server.protocols.tensorflow_serving.prediction import ServingCodec
 from mlbuffet.server.settings import ServerSettings
 
 

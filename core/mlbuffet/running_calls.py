@@ -95,7 +95,7 @@ class RunningCalls:
         import logging
 
         for message, fields in _entries(self._file, process):
-            logging.getLogger(__name__).error("%s", message, extra={"fields": fields})
+            logging.getLogger("mlbuffet.running").error("%s", message, extra={"fields": fields})
         os.close(self._file)
         self._file = -1
 

@@ -9,9 +9,9 @@ from starlette.routing import Route
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.server.http.openapi import Operation, Protocol, Schema
 from mlbuffet.server.protocols.management import answers
-from mlbuffet.server.protocols.management.codec import DEFAULT, PredictionRequest
 from mlbuffet.server.protocols.management.endpoints import DefaultRequest, Management
 from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE
+from mlbuffet.server.protocols.management.prediction import DEFAULT, PredictionRequest
 from mlbuffet.version_numbers import PATTERN
 
 _CHANGES = (401, 403, 409, 500, 507)

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread, Timer
 
 from mlbuffet.repository.gc_pause import GcPause
-from mlbuffet.repository.version import ModelVersion
+from mlbuffet.repository.version_lifecycle import ModelVersion
 from mlbuffet.runtimes import Runtimes
 
 LOADERS = 4

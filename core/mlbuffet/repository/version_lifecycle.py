@@ -26,7 +26,7 @@ _LONGEST_RETRY = 300.0
 _DOUBLINGS = 9
 """After so many it is the longest; a power of two that is much larger is no float any more."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mlbuffet.repository.version")
 
 
 ReportedState: TypeAlias = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
