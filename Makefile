@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 UV := $(or $(shell command -v uv),$(BIN)/uv)
+# one more than there are cores: many tests wait for a process that they have started
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 4)')
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
@@ -23,11 +25,11 @@ demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: env ## run the tests
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
 	$(BIN)/python -m coverage erase
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report= $(ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --include='core/*' --fail-under=98
 	$(BIN)/coverage report --include='plugins/*' --fail-under=95
 

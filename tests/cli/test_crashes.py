@@ -40,7 +40,7 @@ def ask(address: str, model: str, x: float, request_id: str) -> None:
 
 
 def monitor_of(process: subprocess.Popen[str]) -> psutil.Process:
-    (monitor,) = [one for one in psutil.Process(process.pid).children() if "running.py" in " ".join(one.cmdline())]
+    (monitor,) = [one for one in psutil.Process(process.pid).children() if "running_calls.py" in " ".join(one.cmdline())]
     return monitor
 
 
@@ -65,7 +65,7 @@ def test_what_a_process_was_running_is_said_when_a_call_ends_it(
     assert line == f"ERROR mlbuffet.running: the process {process.pid} ended while it ran {what}"
     if number != signal.SIGKILL:
         assert "Fatal Python error" in err
-        assert re.search(r'"[^"]*running.py", line \d+ in predict of \'a\' \(version 1\)', err)
+        assert re.search(r'"[^"]*running_calls.py", line \d+ in predict of \'a\' \(version 1\)', err)
     wait_until(lambda: not monitor.is_running())
 
 
