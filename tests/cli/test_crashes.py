@@ -40,7 +40,8 @@ def ask(address: str, model: str, x: float, request_id: str) -> None:
 
 
 def monitor_of(process: subprocess.Popen[str]) -> psutil.Process:
-    (monitor,) = [one for one in psutil.Process(process.pid).children() if "running_calls.py" in " ".join(one.cmdline())]
+    children = psutil.Process(process.pid).children()
+    (monitor,) = [one for one in children if "running_calls.py" in " ".join(one.cmdline())]
     return monitor
 
 
