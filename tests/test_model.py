@@ -2,8 +2,10 @@
 
 import gc
 import signal
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +234,42 @@ def test_ctrl_c_is_for_the_program_and_a_server_has_its_own_answer_to_it(
         monkeypatch.setattr("signal.getsignal", lambda _: print)
         with pytest.raises(PredictFailed, match="KeyboardInterrupt"):
             model.predict({"x": [1]})
+
+
+class Exclusive(Scripted):
+    """Its loads fail where two run at once, as PyTorch's deserializer does."""
+
+    def __init__(self, *, concurrent_loads: bool) -> None:
+        super().__init__()
+        self.concurrent_loads = concurrent_loads
+        self.under_way = 0
+        self.collisions = 0
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> object:
+        self.under_way += 1
+        self.collisions += self.under_way > 1
+        time.sleep(0.05)
+        self.under_way -= 1
+        return object()
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_loads_of_one_runtime_run_one_after_the_other_unless_it_allows_others(half: Path, *, concurrent: bool) -> None:
+    plugin, runtimes = Exclusive(concurrent_loads=concurrent), Runtimes()
+    runtimes.register(plugin, name="exclusive")
+    with ThreadPoolExecutor(4) as threads:
+        for model in threads.map(lambda _: mlbuffet.load(half, runtimes=runtimes), range(4)):
+            model.close()
+    assert (plugin.collisions > 0) == concurrent
+
+
+def test_a_load_may_load_another_model_of_its_runtime(half: Path) -> None:
+    class Nested(Scripted):
+        @hookimpl
+        def load(self, path: Path, options: Mapping[str, Any]) -> object:
+            return object() if options else mlbuffet.load(path, runtimes=runtimes, options={"inner": True})
+
+    runtimes = Runtimes()
+    runtimes.register(Nested(), name="nested")
+    mlbuffet.load(half, runtimes=runtimes).close()

@@ -54,7 +54,7 @@ class Model:
     @classmethod
     def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any], *, confined: Path | None = None) -> "Model":
         """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
-        with _load_errors(runtime, path):
+        with runtime.load_lock, _load_errors(runtime, path):
             handle = runtime.hook("load")(path=path, options=options, confined=confined)
         try:
             with _load_errors(runtime, path):

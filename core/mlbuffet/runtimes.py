@@ -5,10 +5,11 @@ import logging
 import sys
 import types
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import pluggy
@@ -45,6 +46,9 @@ class Runtime:
         self.version: str | None = distribution.version if distribution else None
         self.platform: str = getattr(plugin, "platform", name)
         self.takes_any_shape: bool = getattr(plugin, "takes_any_shape", False)
+        concurrent: bool = getattr(plugin, "concurrent_loads", False)
+        self.load_lock: AbstractContextManager[object] = nullcontext() if concurrent else RLock()
+        """Held while a model is loaded. A load may load another model of the runtime."""
         self.hook = hook
         """Gives a hook by its name, as this plugin implements it, with the wrappers of others."""
 

@@ -98,6 +98,8 @@ def test_loading_counts_as_attempted_when_the_last_version_is_through(repository
 class Meeting:
     """A runtime whose loads wait until so many are under way, and that counts how many are."""
 
+    concurrent_loads = True
+
     def __init__(self, at_once: int) -> None:
         self.barrier = Barrier(at_once)
         self.under_way = self.most = 0

@@ -18,6 +18,7 @@ class OnnxRuntime:
     """Runs ONNX models with ONNX Runtime."""
 
     platform = "onnx_onnxv1"
+    concurrent_loads = True
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

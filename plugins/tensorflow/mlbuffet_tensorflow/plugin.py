@@ -18,6 +18,7 @@ class TensorFlowRuntime:
     """Models of TensorFlow 1 and 2 and of Keras."""
 
     platform = "tensorflow_savedmodel"
+    concurrent_loads = True
     takes_any_shape = True
 
     @hookimpl
