@@ -18,7 +18,7 @@ import uvloop
 from mlbuffet import Tensors, TensorSpec
 from mlbuffet.caching import MemoryCache, PredictionCache, Question, RedisCache
 from mlbuffet.caching.entry import decode_answer, encode_answer
-from mlbuffet.caching.redis import AT_ONCE, LARGEST, LONGEST_WAIT, PREFIX
+from mlbuffet.caching.redis import LARGEST, LONGEST_WAIT, MAX_CONCURRENT, PREFIX
 from mlbuffet.scheduling import Execution, Prediction
 from redis_server import free_port, redis_server
 
@@ -265,7 +265,8 @@ def test_a_frozen_redis_keeps_those_waiting_once_who_ask_it_then() -> None:
                 os.kill(server.process.pid, signal.SIGSTOP)
                 try:
                     begin = time.perf_counter()
-                    assert await asyncio.gather(*(cache.get(QUESTION) for _ in range(3 * AT_ONCE))) == [None] * 48
+                    answers = await asyncio.gather(*(cache.get(QUESTION) for _ in range(3 * MAX_CONCURRENT)))
+                    assert answers == [None] * 48
                     assert time.perf_counter() - begin < 2  # it would be for ever
                     assert not cache.answers
                     begin = time.perf_counter()
@@ -286,7 +287,7 @@ def test_closing_does_not_wait_for_a_frozen_redis() -> None:
             async with cache_at(server.url) as cache:
                 await share(cache)
                 os.kill(server.process.pid, signal.SIGSTOP)
-                for number in range(AT_ONCE):
+                for number in range(MAX_CONCURRENT):
                     cache.put(question(number), OUTPUTS, UNTIL)
                 await asyncio.sleep(0)
 

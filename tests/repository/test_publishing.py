@@ -286,7 +286,7 @@ def test_what_processes_left_behind_is_swept_but_not_what_lives(tmp_path: Path) 
     assert list(root.iterdir()) == []
 
 
-def test_a_workshop_that_is_swept_as_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_staging_that_is_swept_as_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Path] = []
     flock = fcntl.flock
 
@@ -297,11 +297,11 @@ def test_a_workshop_that_is_swept_as_it_is_made_is_made_again(tmp_path: Path, mo
             folder.rmdir()
         flock(descriptor, operation)
 
-    workshop = Staging(tmp_path)
+    staging = Staging(tmp_path)
     monkeypatch.setattr(fcntl, "flock", sweep_first)
-    assert workshop.new().parent not in taken
-    assert workshop.new().parent.is_dir()
-    workshop.close()
+    assert staging.new().parent not in taken
+    assert staging.new().parent.is_dir()
+    staging.close()
 
 
 def test_a_number_that_another_process_took_meanwhile_is_left_to_it(shelf: Callable[..., Shelf]) -> None:

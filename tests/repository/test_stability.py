@@ -18,7 +18,7 @@ class Watched:
         self.root = root
         self._runtimes = runtimes
         self.write("a/1/x.half")
-        self._settling = StabilityCheck(self._found())
+        self._stability = StabilityCheck(self._found())
 
     def write(self, name: str, text: str = "half") -> None:
         path = self.root / name
@@ -27,7 +27,7 @@ class Watched:
 
     def at(self, now: float) -> list[str] | None:
         """The versions that are at rest; ``None`` if nothing changed."""
-        models = self._settling.observe(self._found(), now)
+        models = self._stability.observe(self._found(), now)
         if models is None:
             return None
         return [f"{stored.name}/{stored.version}" for model in models for stored in model.versions]

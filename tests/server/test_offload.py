@@ -5,12 +5,12 @@ from threading import get_ident
 import anyio
 import pytest
 
-from mlbuffet.inference.offload import LARGE, code
+from mlbuffet.inference.offload import LARGE, offload
 
 
 @pytest.mark.parametrize(("size", "where"), [(0, "the loop"), (LARGE - 1, "the loop"), (LARGE, "a thread")])
 def test_a_thread_codes_what_is_large(size: int, where: str) -> None:
     async def coded() -> str:
-        return "the loop" if await code(size, get_ident) == get_ident() else "a thread"
+        return "the loop" if await offload(size, get_ident) == get_ident() else "a thread"
 
     assert anyio.run(coded) == where

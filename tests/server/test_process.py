@@ -1,6 +1,8 @@
 """Sockets are bound before models are loaded, and addresses are such as a person can paste."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +35,21 @@ def test_a_server_without_the_fast_path_knows_nothing_of_it() -> None:
     protocols = [Server(app, settings).config.http, Server(app).config.http]
     assert ["fast_path" in str(protocol) for protocol in protocols] == [False, True]
     assert not any("fast_path" in one.cls.__module__ for one in app.user_middleware)
+
+
+def test_a_server_without_the_fast_path_never_imports_it() -> None:
+    program = (
+        "import sys\n"
+        "from importlib.abc import MetaPathFinder\n"
+        "class Missing(MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if 'fast_path' in name: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from mlbuffet import Runtimes\n"
+        "from mlbuffet.repository import ModelRepository\n"
+        "from mlbuffet.server import ServerSettings, create_app\n"
+        "from mlbuffet.server.processes.server_process import Server\n"
+        "settings = ServerSettings(fast_path=False)\n"
+        "Server(create_app(ModelRepository(Runtimes()), settings), settings).config.load()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlbuffet import InvalidInput, Signatures
-from mlbuffet.server.protocols.open_inference import request_templates as repeats
+from mlbuffet.server.protocols.open_inference import request_templates
 from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
 from mlbuffet.server.protocols.open_inference.requests import InferCall, decode_request, take_apart
 
@@ -43,7 +43,7 @@ def is_remembered(decoder: RequestDecoder, text: bytes, monkeypatch: pytest.Monk
         asked.append(call)
         return decode_request(*call)
 
-    monkeypatch.setattr(repeats, "decode_request", decode)
+    monkeypatch.setattr(request_templates, "decode_request", decode)
     assert outcome(text, decoder.decode) == outcome(text, decode_request)
     monkeypatch.undo()
     return not asked

@@ -17,7 +17,7 @@ from mlbuffet.tensors import Tensors
 LONGEST_WAIT = 0.02
 """How many seconds a call waits for Redis; after a timeout, Redis is not used until it responds again."""
 LARGEST = 2**20  # outputs of more bytes are not shared: to transfer them takes about as long as a call waits at most
-AT_ONCE = 16  # how many reads, and how many writes, run at once; other calls do without
+MAX_CONCURRENT = 16  # how many reads, and how many writes, run at once; other calls do without
 PREFIX = b"mlbuffet:"
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class RedisCache:
         self._refused = ResponseError
         self._longest_wait = longest_wait
         retry = Retry(NoBackoff(), 0)
-        connections = 2 * AT_ONCE + 1
+        connections = 2 * MAX_CONCURRENT + 1
         self._redis = Redis.from_url(url, protocol=2, retry=retry, socket_timeout=None, max_connections=connections)
         self.answers = False
         """Whether Redis responded last time, and is used."""
@@ -53,7 +53,7 @@ class RedisCache:
 
     async def get(self, question: Question) -> tuple[dict[str, NDArray[Any]], float] | None:
         """The outputs that answer ``question``, and until when they are valid."""
-        if not self.answers or self._reads >= AT_ONCE:
+        if not self.answers or self._reads >= MAX_CONCURRENT:
             return None
         self._reads += 1
         try:
@@ -70,7 +70,7 @@ class RedisCache:
     def put(self, question: Question, outputs: Tensors, until: float) -> None:
         """Send the outputs that answer ``question`` in the background, where there is room."""
         declared = all(spec.accepts_shape(outputs[name].shape) for name, spec in question.outputs.items())
-        if self.answers and len(self._tasks) < AT_ONCE and size_of(outputs) <= LARGEST and declared:
+        if self.answers and len(self._tasks) < MAX_CONCURRENT and size_of(outputs) <= LARGEST and declared:
             self._in_background(self._send(question, encode_answer(question, outputs, until)))
 
     async def close(self) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,15 +25,19 @@ class Deadline(msgspec.Struct, frozen=True, gc=False):
         return cls(time.monotonic() + seconds, seconds)
 
 
-async def within(deadline: Deadline | None, work: Awaitable[T]) -> T:
+async def within(deadline: Deadline | None, work: Coroutine[Any, Any, T]) -> T:
     """The result of ``work``. Cancels ``work`` at the deadline, and raises `DeadlineExceeded`.
 
     A call that runs already cannot be stopped, and keeps the model from being unloaded until it ends.
     """
     if deadline is None:
         return await work
+    left = deadline.at - time.monotonic()
     try:
-        async with asyncio.timeout(deadline.at - time.monotonic()):
-            return await work
+        if left > 0:
+            async with asyncio.timeout(left):
+                return await work
+        work.close()
     except TimeoutError:
-        raise DeadlineExceeded(deadline.seconds) from None
+        pass
+    raise DeadlineExceeded(deadline.seconds)

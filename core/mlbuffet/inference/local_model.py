@@ -3,8 +3,7 @@
 from time import perf_counter_ns
 
 from mlbuffet.caching import PredictionCache, Question
-from mlbuffet.inference.deadline import within
-from mlbuffet.inference.offload import code
+from mlbuffet.inference.offload import offload
 from mlbuffet.inference.request import InferenceRequest, InferenceResult
 from mlbuffet.repository import Handle
 from mlbuffet.running_calls import REQUEST_IDS
@@ -32,12 +31,12 @@ class LocalModel:
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
         self._begin_call(request)
-        handle, deadline = self._handle, request.deadline
+        handle = self._handle
         if handle.version.configuration.cache is not None:
-            return self._result(await within(deadline, self._cached_or_computed(request)))
+            return self._result(await self._cached_or_computed(request))
         prediction = handle.scheduler.run_now(request)
         if prediction is None:
-            prediction = await within(deadline, handle.scheduler.submit(request, handle.again))
+            prediction = await handle.scheduler.submit(request, handle.again)
         return self._result(prediction)
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
@@ -62,7 +61,7 @@ class LocalModel:
     def _begin_call(self, request: InferenceRequest) -> None:
         self._called = perf_counter_ns()
         if request.id:
-            REQUEST_IDS.set(request.id.encode())
+            REQUEST_IDS.set(request.id.encode(errors="replace"))
 
     def _result(self, prediction: Prediction) -> InferenceResult:
         self._prediction = prediction
@@ -75,7 +74,7 @@ class LocalModel:
 
     async def _cached_or_computed(self, call: Call) -> Prediction:
         cache, question = self._cache, self._question(call)
-        await code(rough_size(question.inputs), lambda: question.key)
+        await offload(rough_size(question.inputs), lambda: question.key)
         kept = cache.kept(question)
         if kept is not None:
             return kept

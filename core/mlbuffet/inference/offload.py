@@ -14,7 +14,7 @@ To read the numbers in so much JSON takes 0.3 ms; the slowest JSON of that size 
 """
 
 
-async def code(size: int, work: Callable[[], T]) -> T:
+async def offload(size: int, work: Callable[[], T]) -> T:
     """The result of ``work``, which reads or writes about ``size`` bytes."""
     if size < LARGE:
         return work()

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from mlbuffet.errors import InvalidInput
 from mlbuffet.inference.deadline import Deadline
 from mlbuffet.scheduling import Call
 from mlbuffet.tensors import Tensors
@@ -32,6 +34,15 @@ class InferenceRequest(Call, frozen=True, kw_only=True, gc=False):
     """For the log; where it is empty, the id that the context has (`mlbuffet.running_calls.REQUEST_IDS`)."""
     deadline: Deadline | None = None
     """``None``: as long as the model needs."""
+
+
+def check_request(request: InferenceRequest) -> None:
+    """Raises `InvalidInput` where a program has made a request that no codec would make."""
+    inputs = request.inputs
+    if not isinstance(inputs, Mapping) or not all(isinstance(array, np.ndarray) for array in inputs.values()):
+        raise InvalidInput("the inputs of a request are numpy arrays by name")
+    if not isinstance(request.signature, str | None):
+        raise InvalidInput(f"the signature of a request is {request.signature!r}; it is a name, or None")
 
 
 class InferenceResult(msgspec.Struct, frozen=True, gc=False):

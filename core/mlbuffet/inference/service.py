@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
-from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector
+from mlbuffet.inference.deadline import within
+from mlbuffet.inference.request import InferenceRequest, InferenceResult, ModelSelector, check_request
 from mlbuffet.repository import State
 from mlbuffet.scheduling import Batching
 from mlbuffet.telemetry.version_statistics import VersionCounts
@@ -51,9 +52,10 @@ class ServedModel(Protocol):
     signatures: Signatures
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
-        """The result of ``request``; where it has to wait, cancelling takes it out of the queue.
+        """The result of ``request``, whose deadline the caller enforces: cancelling takes it out of the queue.
 
-        Raises what `mlbuffet.Model.predict` raises, `Overloaded` and `DeadlineExceeded`.
+        Nobody else holds the inputs against the signature (`mlbuffet.Signature.check_inputs`, ``check_outputs``), or
+        the outputs. Raises what `mlbuffet.Model.predict` raises, and `Overloaded`.
         """
         ...
 
@@ -93,12 +95,18 @@ class InferenceService(Protocol):
         ...
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
-        """The result of a request: `serve` and `ServedModel.infer`."""
-        with await self.serve(request.model) as model:
-            return await model.infer(request)
+        """The result of a request before its deadline: `serve` and `ServedModel.infer`. Raises `DeadlineExceeded`."""
+        check_request(request)
+
+        async def served() -> InferenceResult:
+            with await self.serve(request.model) as model:
+                return await model.infer(request)
+
+        return await within(request.deadline, served())
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
         """The result of a request that need not wait: `serve_now` and `ServedModel.infer_now`."""
+        check_request(request)
         if (model := self.serve_now(request.model)) is None:
             return None
         with model:
@@ -113,7 +121,10 @@ class InferenceService(Protocol):
         ...
 
     def versions(self, model: str | None = None) -> Sequence[VersionStatus]:
-        """All versions of a model, or of all models, by name and number; may be called in any thread."""
+        """All versions of a model, or of all models, by name and number; may be called in any thread.
+
+        Raises `ModelNotFound`.
+        """
         ...
 
     @property

@@ -64,7 +64,7 @@ class StabilityCheck:
     def __init__(self, models: Iterable[StoredModel]) -> None:
         self._settled = _parts(models)
         self.seen: dict[_Key, tuple[StoredModel | None, float]] = {}
-        """What is not at rest, and since when it is as it is."""
+        """What still changes, with the moment of its last change."""
 
     @property
     def models(self) -> list[StoredModel]:

@@ -44,7 +44,7 @@ class ModelVersions:
         return [places.pop(number) for places in (self.versions, self.successors) for number in places.keys() - on_disk]
 
     def take_superseded(self) -> list[ModelVersion]:
-        """Take out what is not wanted: what is not ready now, the rest once all that is wanted is ready."""
+        """Take out unwanted versions: those not ready immediately, ready ones when all wanted versions are ready."""
         wanted, versions = self.stored.wanted, self.versions
         ready = {number for number, version in versions.items() if version.state is State.READY}
         complete = self.unloaded or wanted.keys() <= ready

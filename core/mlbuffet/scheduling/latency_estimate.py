@@ -7,12 +7,12 @@ QUICK = 0.0005
 SLOW = 0.001
 """Seconds that calls on the loop may take in the mean; between this and `QUICK` a kind stays where it is."""
 TOO_LONG = 0.005
-"""Seconds of one call on the loop that count as no more than these: two in a row and its kind leaves the loop.
+"""A call on the loop that takes longer counts as so many seconds: two in a row move calls of its kind to threads.
 
 A single one is more likely due to the machine, which was busy, than to the model.
 """
 ERRATIC = 0.025
-"""Seconds of one call on the loop after which its kind leaves it; one in a thread undoes half of the good ones.
+"""A longer call on the loop, in seconds, moves calls of its kind to threads; in a thread it halves the quick ones.
 
 Neither Python's lock nor a machine that is merely busy often delays one so long.
 """

@@ -35,7 +35,7 @@ class Runner:
         return None
 
     def take(self, waiting: deque[PendingCall]) -> list[PendingCall]:
-        """Remove from ``waiting`` what is to be run next; nothing where all that wait may have to wait for others."""
+        """Take the next calls to run out of ``waiting``; none while a batch may still fill."""
         return [waiting.popleft()] if waiting else []
 
     def predict(self, call: Call, rows: int = 1) -> Prediction:

@@ -18,9 +18,9 @@ from mlbuffet.scheduling.runner import Runner
 from mlbuffet.tensors import rough_size
 
 WORTH_BATCHING = 0.00015
-"""Seconds of a call for which a batch is better than the loop where several calls come together.
+"""The seconds of a call from which concurrent calls are batched instead of run on the event loop.
 
-That is its part of the way to a thread and back.
+They are one call's share of the way to a thread and back.
 """
 
 

@@ -1,7 +1,7 @@
 """The HTTP application: every protocol on one port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from threading import Thread
@@ -11,21 +11,27 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.inference import InferenceService
 from mlbuffet.inference.gauges import measure, measure_service
 from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
-from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath
-from mlbuffet.server.fast_path.prediction_router import PredictionRouter
 from mlbuffet.server.http import documentation
 from mlbuffet.server.http.access_log import RequestLog
-from mlbuffet.server.http.errors import answer_defect, answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.http.errors import (
+    Handler,
+    answer_defect,
+    answer_http_exception,
+    answer_mlbuffet_error,
+    answer_nobody,
+)
 from mlbuffet.server.http.prediction import PredictionCodec
 from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.protocols.metrics import Metrics
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.telemetry.worker import WorkerTelemetry
 
 
@@ -65,7 +71,7 @@ def create_app(
             repository.cache.start()
         state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
-            state["fast_path"] = FastPath(service, fast_endpoints, telemetry.requests, max_body=chosen.max_body)
+            state["fast_path"] = _fast_path(service, codecs, predictions, telemetry.requests, chosen.max_body)
         yield state
         await telemetry.close()
         if repository is not None:
@@ -80,7 +86,6 @@ def create_app(
     own = management.routes(service, chosen, repository, publisher)
     codecs: dict[str, PredictionCodec] = {"infer": infer.codec, "predict": predict.codec}
     predictions = [route for route in (*v2, *v1) if route.name in codecs]
-    fast_endpoints = [FastEndpoint(route.path_regex, codecs[route.name]) for route in predictions]
     operations = Metrics(telemetry)
     described = [
         open_inference.protocol(v2),
@@ -88,14 +93,15 @@ def create_app(
         management.protocol(own),
         metrics.protocol(operations),
     ]
+    handlers: dict[type[Exception], Handler] = {
+        MLBuffetError: management.with_status(answer_mlbuffet_error),
+        HTTPException: management.with_status(answer_http_exception),
+        ClientDisconnect: answer_nobody,
+        Exception: management.with_status(answer_defect),
+    }
     app = Starlette(
         routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
-        exception_handlers={
-            MLBuffetError: management.with_status(answer_mlbuffet_error),
-            HTTPException: management.with_status(answer_http_exception),
-            ClientDisconnect: answer_nobody,
-            Exception: management.with_status(answer_defect),
-        },
+        exception_handlers=handlers,
         middleware=[
             Middleware(
                 RequestLog,
@@ -103,7 +109,7 @@ def create_app(
                 access_log=chosen.access_log,
                 answer_cut=management.with_status(answer_http_exception),
             ),
-            *([Middleware(PredictionRouter, predictions)] if chosen.fast_path else []),
+            *([_prediction_router(predictions, handlers)] if chosen.fast_path else []),
         ],
         lifespan=lifespan,
     )
@@ -127,3 +133,22 @@ def _load_in_thread(
     # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
     Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
     return loaded
+
+
+def _fast_path(
+    service: InferenceService,
+    codecs: Mapping[str, PredictionCodec],
+    predictions: Sequence[Route],
+    counters: RequestCounters,
+    max_body: int,
+) -> object:
+    from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath  # a server without it never imports it
+
+    endpoints = [FastEndpoint(route.path_regex, codecs[route.name]) for route in predictions]
+    return FastPath(service, endpoints, counters, max_body=max_body)
+
+
+def _prediction_router(predictions: Sequence[Route], handlers: Mapping[type[Exception], Handler]) -> Middleware:
+    from mlbuffet.server.fast_path.prediction_router import PredictionRouter
+
+    return Middleware(PredictionRouter, predictions, handlers)

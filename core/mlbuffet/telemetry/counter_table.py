@@ -20,8 +20,8 @@ Numbers: TypeAlias = "memoryview[float]"
 class CounterTable:
     """Entries are only added, and begin with zeros; a process adds to them with ``values(key)[slot] += 1``.
 
-    One process at a time writes to ``memory``, and goes on from what another has left there. Where that is full, what
-    is new is counted where this process alone can read it.
+    One process at a time writes to ``memory``, and continues the values of its predecessor. When it is full, new
+    entries stay in memory that this process alone can read.
     """
 
     def __init__(self, memory: memoryview | None = None) -> None:

@@ -58,9 +58,9 @@ class Families(Collector):
 
 
 def _process_families(processes: Iterable[int], processor_seconds: float) -> Iterator[Metric]:
-    """What prometheus_client tells of each, if it can here, summed; the moment of the start is that of the oldest.
+    """prometheus_client's metrics of processes, summed over ``processes``; none where the system has no /proc.
 
-    ``processor_seconds`` are also those of processes that have ended, of which nothing else is left.
+    The start time is that of the oldest. ``processor_seconds`` include those of processes that have ended.
     """
     found: dict[str, list[Metric]] = defaultdict(list)
     for process in processes:

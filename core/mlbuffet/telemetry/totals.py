@@ -44,9 +44,9 @@ class Totals:
 
 
 def total(tables: Iterable[tuple[CounterTable, bool]], versions: Collection[Version], now: float) -> Totals:
-    """The sum of what workers have counted, and of the gauges of those that live, as it says beside each table.
+    """The sums of the counters of all tables, and of the gauges of those whose flag says that the worker is alive.
 
-    Of versions, and models, that are not among ``versions`` there is nothing. ``now`` is `time.monotonic`.
+    Entries of models and versions that are not in ``versions`` are left out. ``now`` is `time.monotonic`.
     """
     numbers: dict[str, dict[Key, Sequence[float]]] = defaultdict(dict)
     processes: dict[int, bool] = {}

@@ -10,9 +10,9 @@ from mlbuffet.telemetry.counter_table import SIZE
 
 
 class WorkerSlot:
-    """The part that is a worker's: one worker has it after the other, and a lock tells whether one lives.
+    """A worker's section of the shared memory, which its replacement inherits; a lock shows whether it is alive.
 
-    It travels, pickled, to the process of a worker that is being started.
+    It is pickled to the process of a worker that starts.
     """
 
     def __init__(self, file: int, number: int, count: int) -> None:

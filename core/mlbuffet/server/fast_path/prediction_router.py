@@ -1,14 +1,12 @@
 """Predictions, routed before all other requests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlbuffet.errors import MLBuffetError
-from mlbuffet.server.http.errors import answer_http_exception, answer_mlbuffet_error, answer_nobody
+from mlbuffet.server.http.errors import Handler
 
 
 class PredictionRouter:
@@ -18,8 +16,9 @@ class PredictionRouter:
     mounted below a path.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[Route], handlers: Mapping[type[Exception], Handler]) -> None:
         self._app = app
+        self._handlers = {kind: handler for kind, handler in handlers.items() if kind is not Exception}
         self._routes = [(route.path_regex, route.endpoint) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,12 +30,9 @@ class PredictionRouter:
                     request = Request(scope, receive, send)
                     try:
                         response = await endpoint(request)
-                    except MLBuffetError as error:
-                        response = await answer_mlbuffet_error(request, error)
-                    except HTTPException as error:
-                        response = await answer_http_exception(request, error)
-                    except ClientDisconnect as error:
-                        response = await answer_nobody(request, error)
+                    except tuple(self._handlers) as error:
+                        handler = next(self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers)
+                        response = await handler(request, error)
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
-from mlbuffet.inference.offload import code
+from mlbuffet.inference.offload import offload
 from mlbuffet.server.http.body_gathering import gather
 from mlbuffet.server.http.decompression import WINDOWS, coding, decompressed, too_large
 from mlbuffet.server.http.eager_await import Pending, begin
@@ -134,7 +134,7 @@ class _Compressed(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await code(len(self.body), self._compress)
+        await offload(len(self.body), self._compress)
         await super().__call__(scope, receive, send)
 
     def _compress(self) -> None:

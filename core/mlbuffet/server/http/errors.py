@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -43,6 +43,9 @@ LONGEST_MESSAGE = 1000
 LONGEST_LINE = 10_000
 
 logger = logging.getLogger("mlbuffet.server.errors")
+
+
+Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class ErrorAnswer(TypedDict):

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from mlbuffet.errors import ModelNotFound, Overloaded
 from mlbuffet.inference import Deadline, InferenceRequest, InferenceResult, InferenceService, ModelSelector
-from mlbuffet.inference.offload import code
+from mlbuffet.inference.deadline import within
+from mlbuffet.inference.offload import offload
 from mlbuffet.server.http.body import compress, read_body
 from mlbuffet.server.http.disconnect import unless_disconnected
 from mlbuffet.server.http.request_context import note_version, request_id
@@ -111,12 +112,12 @@ class PredictionEndpoint:
             seconds = self._settings.request_timeout
             deadline = None if seconds is None else Deadline.after(seconds)
             size = codec.size_to_decode(request, body, padding)
-            decoded, encode = await code(
+            decoded, encode = await offload(
                 size, lambda: codec.decode(request, body, padding, selector, served.signatures)
             )
             decoded = replace(decoded, id=request_id(), deadline=deadline)
-            result = await unless_disconnected(served.infer(decoded), request.receive)
-            return await code(rough_size(result.outputs), lambda: encode(result).as_response(request))
+            result = await unless_disconnected(within(deadline, served.infer(decoded)), request.receive)
+            return await offload(rough_size(result.outputs), lambda: encode(result).as_response(request))
 
 
 async def _take_outcome(request: Request) -> Response | None:
@@ -124,4 +125,4 @@ async def _take_outcome(request: Request) -> Response | None:
     outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
     if isinstance(outcome, Exception):
         raise outcome
-    return await code(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome
+    return await offload(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome

@@ -16,7 +16,6 @@ import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from mlbuffet.server.fast_path.protocol import FastHttpToolsProtocol
 from mlbuffet.server.http.body_gathering import GatheringHttpToolsProtocol
 from mlbuffet.server.settings import ServerSettings
 
@@ -65,7 +64,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=FastHttpToolsProtocol if chosen.fast_path else GatheringHttpToolsProtocol,
+                http=_fast_protocol() if chosen.fast_path else GatheringHttpToolsProtocol,
                 log_config=None,
                 access_log=False,
                 proxy_headers=bool(chosen.trusted_proxies),  # uvicorn would believe every proxy on this machine
@@ -103,6 +102,12 @@ class Server(uvicorn.Server):
     @override
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+
+
+def _fast_protocol() -> type[GatheringHttpToolsProtocol]:
+    from mlbuffet.server.fast_path.protocol import FastHttpToolsProtocol  # a server without it never imports it
+
+    return FastHttpToolsProtocol
 
 
 def _end_process_after(seconds: float, clean_up: Callable[[], None]) -> None:

@@ -29,10 +29,9 @@ _TICK = 0.25
 logger = logging.getLogger("mlbuffet.server.supervisor")
 
 Work = Callable[[WorkerSlot | None, Connection | None, RunningCalls], None]
-"""What a worker does, which can be pickled; no other has its slot while it lives.
+"""A worker's main function, which can be pickled; the slot is its own while it lives.
 
-The first worker says on its connection that it has loaded what it serves; the others, and those that replace a dead
-one, get none, and are to answer only once they have loaded.
+The first worker reports on its connection that its models are loaded. Later ones get none, and load before they serve.
 """
 
 

@@ -1,6 +1,5 @@
 """The JSON of responses."""
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Literal, TypedDict
 
@@ -8,9 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlbuffet.server.http.errors import json_response
-
-Handler = Callable[[Request, Exception], Awaitable[Response]]
+from mlbuffet.server.http.errors import Handler, json_response
 
 
 class Status(TypedDict):

@@ -44,5 +44,11 @@ class OpenInferenceCodec(PredictionCodec):
         parts = take_apart(body, header(request, _HEADER_LENGTH), padding)
         call = self._decoder.decode(parts, signatures)
         outputs = None if call.outputs is None else list(call.outputs)
-        decoded = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, outputs=outputs)
+        decoded = InferenceRequest(
+            model=selector,
+            inputs=call.inputs,
+            signature=call.signature,
+            outputs=outputs,
+            parameters=call.parameters,
+        )
         return decoded, lambda result: encode_response(call, result.model, result.version, result.outputs)

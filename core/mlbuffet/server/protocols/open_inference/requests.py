@@ -1,6 +1,7 @@
 """Inference requests: bytes to named arrays."""
 
 import re
+from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -79,6 +80,7 @@ class InferCall(NamedTuple):
     outputs: dict[str, OutputForm] | None = None
     default_form: OutputForm = OutputForm()
     id: str | None = None
+    parameters: Mapping[str, Any] = {}
 
 
 class Parts(NamedTuple):
@@ -145,6 +147,7 @@ def call_of(request: InferRequest, inputs: Tensors) -> InferCall:
         outputs=_outputs(request.outputs, default),
         default_form=default,
         id=request.id,
+        parameters=parameters,
     )
 
 
