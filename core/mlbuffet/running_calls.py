@@ -119,8 +119,8 @@ class VersionCalls:
 
     def __init__(self, calls: RunningCalls, model: str, version: int) -> None:
         self._calls = calls
-        self._model = model
-        self._version = version
+        self.model = model
+        self.version = version
 
     def run(self, activity: str, work: Callable[[], T]) -> T:
         """The result of ``work``, noted while it runs as ``activity``, such as the load of the version."""
@@ -150,7 +150,7 @@ class VersionCalls:
                 give(slot)
 
         # so that faulthandler shows the model, for a process without a monitor
-        name = f"{activity} of {self._model!r} (version {self._version})"
+        name = f"{activity} of {self.model!r} (version {self.version})"
         noted.__code__ = noted.__code__.replace(co_name=name)
         return noted
 
@@ -158,7 +158,7 @@ class VersionCalls:
         """The beginning of a note: JSON, in which there is no line break and no null."""
         import json
 
-        head = [activity, self._model, self._version, signature[:200]]
+        head = [activity, self.model, self.version, signature[:200]]
         return json.dumps(head, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 

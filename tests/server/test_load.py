@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import httpx
@@ -209,6 +209,21 @@ def test_a_client_that_goes_away_while_its_call_runs_harms_no_other(
     crowded.plugin.gate.set()
     assert second.result().json()["outputs"][0]["data"] == [4]
     wait_for(lambda: crowded.repository.get("m").users == 0)
+    assert "Traceback" not in caplog.text
+
+
+def test_clients_that_leave_as_their_answer_comes_are_no_error_of_the_server(
+    crowd: Callable[..., Crowded], caplog: pytest.LogCaptureFixture
+) -> None:
+    crowded = crowd("[scheduling]\nmax_concurrency = 64")
+    for number in range(60):
+        crowded.plugin.gate.clear()
+        with posted(crowded, number):
+            wait_for(lambda number=number: number in crowded.plugin.seen)  # type: ignore[misc]  # an argument of the test
+            Timer(0.0005 * (number % 4), crowded.plugin.gate.set).start()
+            time.sleep(0.0005 * (number % 5))
+        wait_for(lambda: crowded.repository.get("m").users == 0)
+    assert "Exception in callback" not in caplog.text
     assert "Traceback" not in caplog.text
 
 

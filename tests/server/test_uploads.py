@@ -539,12 +539,15 @@ def test_a_model_toml_in_an_upload_is_read_by_nobody(
 ) -> None:
     says = b'runtime = "lost"'  # nothing could be loaded with it
     with uploading(tmp_path / "models", run_app, ServerSettings(allow_changes=True)) as one:
-        sent = zipped({"model.half": b"half", "model.toml": says})
+        sent = zipped({"model.half": b"half", "model.toml": says, "deep/model.toml": says, "deep/er/model.toml": says})
         assert one.push("sent", ("x.zip", sent)).status_code == 201
         assert one.predicts("sent")
     version = tmp_path / "models" / "sent" / "1"
+    assert list(version.rglob("model.toml")) == []
+    (version / "model.toml").write_bytes(says)  # as versions have it that were uploaded before
+    (tmp_path / "link").symlink_to(version)
     shutil.copytree(version, tmp_path / "copied" / "flat")
-    for folder in (version, version.parent, tmp_path / "copied" / "flat"):
+    for folder in (version, version.parent, tmp_path / "copied" / "flat", tmp_path / "link"):
         with mlbuffet.load(folder, runtimes=some_runtimes()) as model:
             assert model.runtime.name == "half"
     for served in (version, tmp_path / "copied"):

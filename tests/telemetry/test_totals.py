@@ -9,7 +9,7 @@ from mlbuffet.scheduling import Execution, Prediction
 from mlbuffet.telemetry.counter_table import CounterTable, Key
 from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.telemetry.totals import PROCESS, SILENT, Totals, total
-from mlbuffet.telemetry.version_statistics import RunCounts, VersionStatistics
+from mlbuffet.telemetry.version_statistics import MANY_SIZES, RunCounts, VersionStatistics
 
 A, B = ("a", 1), ("b", 2)
 NOW = 100.0
@@ -141,3 +141,14 @@ def test_a_run_for_several_requests_is_counted_once() -> None:
         statistics.success(Prediction({}, shared), 0, 10, 20, 30)
     counts = total([(table, True)], [A], NOW).statistics()[A]
     assert counts.runs == {2: RunCounts(runs=1, join=1, infer=5, divide=2)}
+
+
+def test_runs_of_any_number_of_rows_take_little_room() -> None:
+    table = CounterTable()
+    statistics = VersionStatistics(table, "a", 1)
+    for rows in range(1, 5001):
+        statistics.success(Prediction({}, Execution(rows, 0, 0, 1, 0), rows), 0, 0, 1, 2)
+    counts = total([(table, True)], {A}, NOW).statistics()[A]
+    assert len(counts.runs) < MANY_SIZES + 10
+    assert sum(run.runs for run in counts.runs.values()) == counts.succeeded == 5000
+    assert counts.runs[7].runs == 1

@@ -26,8 +26,9 @@ def measure(repository: ModelRepository) -> Sample:
     }
     if cache.redis is not None:
         gauges["cache_redis_up",] = cache.redis.answers
+    batches = dict(repository.batches)
     counters: dict[Key, Sequence[float]] = {
-        **{("batch_rows", *key): _histogram(dict(one.batches)) for key, one in schedulers.items() if one.batches},
+        **{("batch_rows", *key): _histogram(dict(rows)) for key, rows in batches.items() if rows},
         **{("cache_hits", model): (number,) for model, number in dict(cache.hits).items()},
         **{("cache_misses", model): (number,) for model, number in dict(cache.misses).items()},
     }

@@ -98,7 +98,9 @@ def find_models(
 
 def has_configuration(folder: Path) -> bool:
     """Whether a ``model.toml`` in ``folder`` counts: one that came with an upload could have programs run."""
-    return (folder / FILE_NAME).exists() and not any(is_uploaded(one) for one in (folder, *folder.absolute().parents))
+    places = (folder.absolute(), folder.resolve())
+    uploaded = any(is_uploaded(one) for place in places for one in (place, *place.parents))
+    return (folder / FILE_NAME).exists() and not uploaded
 
 
 def merged(models: Iterable[StoredModel]) -> list[StoredModel]:

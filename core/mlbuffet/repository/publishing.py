@@ -11,7 +11,7 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_file import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import Finder, StoredModel
+from mlbuffet.repository.layout import Finder, StoredModel, has_configuration
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.received_upload import Provenance, Upload
@@ -237,7 +237,7 @@ class Publisher:
             raise _elsewhere(name)
         own = self._own(name)
         if own is None:
-            return read_configuration(folder / FILE_NAME) if (folder / FILE_NAME).exists() else Configuration()
+            return read_configuration(folder / FILE_NAME) if has_configuration(folder) else Configuration()
         if own.error is not None:
             raise own.error
         if any(one.place == folder for one in own.versions):

@@ -10,6 +10,7 @@ import msgspec
 
 from mlbuffet.archives import DAMAGED, METHODS, Budget, checked, opened, pieces, refused
 from mlbuffet.errors import LoadFailed, UploadRefused, UploadTooLarge
+from mlbuffet.repository.configuration import FILE_NAME as CONFIGURATION_FILE
 from mlbuffet.repository.disk import Disk, discard, storing
 
 PROVENANCE_FILE = ".upload.json"
@@ -107,6 +108,8 @@ def _unpack(archive: Path, folder: Path, budget: Budget, disk: Disk) -> None:
         disk.make_folder(folder)
         for entry in entries:
             target = folder / entry.filename
+            if target.name == CONFIGURATION_FILE:  # an upload says nothing of how it is run, wherever its files go
+                continue
             parent = target if entry.is_dir() else target.parent
             missing = [one for one in (parent, *parent.parents) if one.is_relative_to(folder) and not one.is_dir()]
             for one in reversed(missing):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import groupby
 from threading import RLock
@@ -52,6 +52,11 @@ class ModelRepository:
         self._started = False
         self._attempted = False
         self._closed = False
+
+    @property
+    def batches(self) -> Mapping[tuple[str, int], Mapping[int, int]]:
+        """By model and version: by rows, how many batches were run, also of versions that are unloaded."""
+        return self._scheduling.batches
 
     def update(self, models: Iterable[StoredModel]) -> None:
         """Serve these models and no others; what they replace is retired when it can be."""

@@ -1,6 +1,7 @@
 """What the schedulers of a process share: threads, and the time of the event loop."""
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,6 +35,8 @@ class Scheduling:
         self, *, batching: bool = False, limits: Limits | None = None, running: RunningCalls | None = None
     ) -> None:
         self.running = running or RunningCalls()
+        self.batches: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
+        """By model and version: by rows, how many batches all its schedulers have taken from their queues."""
         self._batching = batching
         self._limits = limits or Limits()
         self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
@@ -56,7 +59,8 @@ class Scheduling:
         if calls is not None:
             predict = calls.noting(predict, model.signatures, model.signatures.default)
         runner = self._runner(model, predict, batching, samples or {})
-        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget)
+        batches = Counter[int]() if calls is None else self.batches[calls.model, calls.version]
+        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -31,7 +31,9 @@ class Scheduler:
     models. Others are submitted: ``limits`` say how many run in threads and how many wait; more are refused.
     """
 
-    def __init__(self, runner: Runner, limits: Limits, threads: Executor, loop_budget: LoopBudget) -> None:
+    def __init__(
+        self, runner: Runner, limits: Limits, threads: Executor, loop_budget: LoopBudget, batches: Counter[int]
+    ) -> None:
         self._runner = runner
         self.model = runner.model
         self.batching = runner.batching
@@ -39,7 +41,7 @@ class Scheduler:
         self._max_queue = limits.queue
         self._threads = threads
         self._loop_budget = loop_budget
-        self.batches = Counter[int]()
+        self.batches = batches
         """By rows, how many batches were taken from the queue."""
         self._waiting: deque[PendingCall] = deque()
         self.running = 0

@@ -1,5 +1,6 @@
 """A table of numbers by key, in memory that other processes can read while this one writes."""
 
+import logging
 from collections.abc import Sequence
 from mmap import mmap
 from struct import Struct
@@ -12,6 +13,8 @@ SIZE = 2**24
 """Bytes of a table: room for some ten thousand versions. Only pages that were written take memory."""
 _HEAD = Struct("II")
 """Of an entry: the bytes of its key as JSON, and how many float64 come behind that; zeros behind the last entry."""
+
+logger = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[str | int, ...]
 Numbers: TypeAlias = "memoryview[float]"
@@ -29,6 +32,7 @@ class CounterTable:
         self._entries: dict[Key, Numbers] = {}
         self._lock = Lock()
         self._end = 0
+        self._is_full = False
         self.items()
 
     def values(self, key: Key, count: int = 1) -> Numbers:
@@ -57,6 +61,9 @@ class CounterTable:
         entry = self._memory[self._end : self._end + end + _HEAD.size]  # with the zeros behind it
         if len(entry) < end + _HEAD.size:
             entry = memoryview(bytearray(end + _HEAD.size))
+            if not self._is_full:
+                logger.warning("the memory for counters is full: other workers do not show what is new in this one")
+            self._is_full = True
         else:
             self._end += end
         entry[_HEAD.size :] = text.ljust(len(entry) - _HEAD.size, b"\0")

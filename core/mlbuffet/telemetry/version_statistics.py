@@ -7,6 +7,9 @@ from typing import NamedTuple
 from mlbuffet.scheduling import Execution, Prediction
 from mlbuffet.telemetry.counter_table import CounterTable, Numbers
 
+MANY_SIZES = 256
+"""So many numbers of rows are counted by themselves; others as the next power of two."""
+
 
 class RunCounts(NamedTuple):
     """The runs of a version with one number of rows, and the nanoseconds that they took in all."""
@@ -78,9 +81,12 @@ class VersionStatistics:
         self._slots[_FAIL] += nanoseconds
 
     def _count_run(self, execution: Execution) -> None:
-        slots = self._runs.get(execution.rows)
+        rows = execution.rows
+        if rows not in self._runs and len(self._runs) >= MANY_SIZES:  # a client may send any number of rows
+            rows = 1 << (rows - 1).bit_length()
+        slots = self._runs.get(rows)
         if slots is None:
-            slots = self._runs[execution.rows] = self._table.values(("runs", *self._version, execution.rows), 4)
+            slots = self._runs[rows] = self._table.values(("runs", *self._version, rows), 4)
         slots[0] += 1
         slots[1] += execution.join
         slots[2] += execution.infer

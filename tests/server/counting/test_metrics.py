@@ -127,7 +127,7 @@ def test_the_rows_of_batches_are_a_histogram(
     (tmp_path / "half").mkdir()
     (tmp_path / "half/model.half").write_text("half")
     (tmp_path / "half/model.toml").write_text("[batching]\nmax_size = 4\nmax_delay_ms = 60000")
-    with serve(tmp_path) as client, ThreadPoolExecutor(2) as pool:
+    with serve(tmp_path, ServerSettings(allow_changes=True)) as client, ThreadPoolExecutor(2) as pool:
         rows = [{"inputs": {"x": [1, 2, 3]}}, {"inputs": {"x": [4]}}]
         answers = [pool.submit(client.post, "/v1/models/half:predict", json=body) for body in rows]
         assert [answer.result().status_code for answer in answers] == [200, 200]
@@ -135,6 +135,13 @@ def test_the_rows_of_batches_are_a_histogram(
         assert samples(client, "mlbuffet_batch_rows_count") == {("half", "1"): 1}
         assert samples(client, "mlbuffet_batch_rows_bucket", le="2.0") == {("half", "1"): 0}
         assert samples(client, "mlbuffet_batch_rows_bucket", le="4.0") == {("half", "1"): 1}
+        for _ in range(2):  # batches of a model that was unloaded stay counted, whether anybody asked before or not
+            client.post("/v2/repository/models/half/unload").raise_for_status()
+            client.post("/v2/repository/models/half/load").raise_for_status()
+            answers = [pool.submit(client.post, "/v1/models/half:predict", json=body) for body in rows]
+            assert [answer.result().status_code for answer in answers] == [200, 200]
+        assert samples(client, "mlbuffet_batch_rows_count") == {("half", "1"): 3}
+        assert samples(client, "mlbuffet_batch_rows_sum") == {("half", "1"): 12}
 
 
 def test_every_metric_is_documented(client: httpx.Client) -> None:

@@ -42,7 +42,7 @@ class _Watch:
     """
 
     def __init__(self, waiting: asyncio.Task[Any], receive: Receive) -> None:
-        self.is_disconnected = False
+        self.is_disconnected = self._has_ended = False
         self._waiting = waiting
         self._receive = receive
         self._steps: Generator[Any, Any, Message] | None = None
@@ -54,7 +54,8 @@ class _Watch:
             self._task = asyncio.create_task(self._await_end())
 
     def end(self) -> None:
-        """Stop listening."""
+        """Stop listening, also where `_listen` is about to be called."""
+        self._has_ended = True
         if self._task is not None:
             self._task.cancel()
         if self._waits_for is not None:
@@ -65,7 +66,7 @@ class _Watch:
     def _listen(self, _: object = None) -> None:
         """Run ``receive`` until it waits, or the client has disconnected."""
         self._waits_for = None
-        while not self.is_disconnected:
+        while not (self.is_disconnected or self._has_ended):
             self._steps = self._steps or self._receive().__await__()
             try:
                 self._waits_for = next(self._steps)
