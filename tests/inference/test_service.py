@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -34,10 +34,11 @@ def asked(model: str = "half", **arguments: Any) -> InferenceRequest:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> LocalService:
+def service(tmp_path: Path) -> Iterator[LocalService]:
     repository = repository_of(write_models(tmp_path, {"half/3/x.half": "half", "bad.half": "no"}), small_runtimes())
     repository.load_all()
-    return LocalService(repository)
+    yield LocalService(repository)
+    repository.close()
 
 
 @on_a_loop
@@ -108,11 +109,13 @@ def lazily(folder: Path) -> ModelRepository:
 
 @on_a_loop
 async def test_a_deadline_holds_while_a_model_is_loaded_on_demand(tmp_path: Path) -> None:
-    service, begin = LocalService(lazily(tmp_path)), time.monotonic()
+    repository = lazily(tmp_path)
+    service, begin = LocalService(repository), time.monotonic()
     with pytest.raises(DeadlineExceeded, match=r"within 0\.1 seconds"):
         await service.infer(asked(deadline=Deadline.after(0.1)))
     assert time.monotonic() - begin < 0.8
     assert (await service.infer(asked())).outputs["y"].tolist() == [2.5]
+    repository.close()
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

@@ -83,11 +83,12 @@ def test_what_cannot_be_served_is_passed_over_with_a_warning(
     (models / "a\nb").mkdir()
     (models / os.fsdecode(b"\xff.half")).symlink_to("../data/one.half")
     assert found(models, runtimes) == {"good": [1, 2]}
-    assert len(caplog.messages) == 6
+    ignored = [message for message in caplog.messages if message.startswith("ignored ")]
+    assert len(ignored) == 6
     assert f"ignored '{models}/bad name': 'bad name' cannot be a model's name" in caplog.text
     for name in ("broken", "loop", "self"):
         assert f"ignored '{models}/{name}': it is a link that leads nowhere, or back to where it lies" in caplog.text
-    assert all(message.isprintable() for message in caplog.messages)
+    assert all(message.isprintable() for message in ignored)
 
 
 def test_a_bad_name_that_is_asked_for_alone_is_refused(models: Path, runtimes: Runtimes) -> None:
