@@ -28,6 +28,8 @@
     ├── DeadlineExceeded        the model did not answer in the time that the call had
     ├── UploadRefused           what was uploaded cannot be a version of a model
     │   └── UploadTooLarge      it is larger than the server takes
+    ├── NotAuthenticated        a request needs a token, and does not show it
+    ├── NotPermitted            who sends a request may not do that here
     ├── NotChangeable           the model lies where, or as, a server cannot change it
     ├── StorageFailed           the file system failed while a change was stored
     │   └── StorageFull         there is no room left
@@ -398,6 +400,18 @@ class UploadTooLarge(UploadRefused):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"the upload is larger than {limit} bytes, which is the limit of this server (--max-upload)")
+
+
+class NotAuthenticated(MLBuffetError):
+    """A request does not show the token that it needs; ``code`` is that of RFC 6750 (3.1), if it has one for this."""
+
+    def __init__(self, problem: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(problem)
+
+
+class NotPermitted(MLBuffetError):
+    """Who sends a request may not do that here; the message says why and what to do, fit for a client."""
 
 
 class NotChangeable(MLBuffetError):

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
 from mlbuffet.conversion import ML_INTEGERS, is_small
 from mlbuffet.server.http.prediction import Answer
-from mlbuffet.server.protocols.open_inference import requests, responses
+from mlbuffet.server.protocols.open_inference import outputs, requests, responses
 from mlbuffet.server.protocols.open_inference.binary import array_from_buffer, buffer_from_array
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
 from mlbuffet.server.protocols.open_inference.metadata import tensor_metadata
@@ -512,13 +512,13 @@ def test_raw_and_json_outputs_mix_in_one_response() -> None:
     ],
 )
 def test_the_best_classes_are_written_as_value_and_index(array: np.ndarray, count: int, expected: list[Any]) -> None:
-    assert responses.best_classes(array, count, "y").tolist() == expected
+    assert outputs.best_classes(array, count, "y").tolist() == expected
 
 
 @pytest.mark.parametrize("array", [np.array(1.0), np.array([b"a"], object), np.zeros(2, np.complex64)])
 def test_what_is_no_scores_has_no_best_classes(array: np.ndarray) -> None:
     with pytest.raises(InvalidInput, match=r"output 'y' .* is no scores of classes"):
-        responses.best_classes(array, 1, "y")
+        outputs.best_classes(array, 1, "y")
 
 
 @given(st.binary(), st.none() | st.integers(0, 300).map(str) | st.text(max_size=5))

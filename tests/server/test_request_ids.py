@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlbuffet.server.http.request_context import request_id
+from mlbuffet.telemetry.request_context import request_id
 
 
 @pytest.fixture(scope="module")

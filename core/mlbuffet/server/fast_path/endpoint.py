@@ -23,7 +23,7 @@ from mlbuffet.server.fast_path.write_batch import WriteBatch
 from mlbuffet.server.http.body import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
 from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, PredictionHead, Unwritten
-from mlbuffet.server.http.request_context import REQUEST_ID, id_in, new_id
+from mlbuffet.telemetry.request_context import REQUEST_ID, id_in, new_id
 from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.tensors import rough_size
 

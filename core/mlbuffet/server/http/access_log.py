@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
-from mlbuffet.server.http.request_context import REQUEST_ID, RequestContext, begin_request
+from mlbuffet.telemetry.request_context import REQUEST_ID, RequestContext, begin_request
 from mlbuffet.telemetry.request_counters import RequestCounters
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})

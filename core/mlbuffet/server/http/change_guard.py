@@ -1,7 +1,5 @@
-"""Who may change what is served."""
+"""Who may change what is served over HTTP."""
 
-import hmac
-import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -9,63 +7,29 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from mlbuffet.errors import NotAuthenticated, NotPermitted
+from mlbuffet.server.change_rules import MALFORMED, check_caller, check_changeable, why_forwarded
 from mlbuffet.server.settings import ServerSettings
-
-_FORWARDING = re.compile(
-    rb"forwarded(-for)?|x-forwarded(-.+)?|x-original-(forwarded-for|host|url|to)|x-rewrite-url|via|cdn-loop|cf-.+"
-    rb"|x-(real|remote)-ip|x-remote-addr|x-envoy-.+|x-azure-(clientip|socketip|fdid|ref)|x-appengine-.+"
-    rb"|(.+-)?client-?ip"  # X-Client-IP, True-Client-IP, Fastly-Client-IP and their like
-)
 
 
 def check_change(request: Request, settings: ServerSettings) -> None:
     """Raise `HTTPException` where ``request`` may change nothing: 401 for a missing or wrong token, 400 for a malformed
-    one, 403 where clients may change nothing, and for a page of another site.
-
-    One of several processes would change only itself, and the next request may reach another.
+    one; and `NotPermitted` where clients may change nothing, and for a page of another site.
 
     A browser lets any page send a POST anywhere, and names that page's site in ``Origin``. A site may also give its own
     name the address of this machine (DNS rebinding); so without a token the name must be one that always means this
     machine.
     """
-    if settings.read_only:
-        raise HTTPException(403, "this server is read-only (--read-only): clients change nothing that it serves")
-    if settings.workers > 1:
-        raise HTTPException(
-            403, f"this server has {settings.workers} processes, and a request reaches one: change its folder (--watch)"
-        )
+    check_changeable(settings)
     origin = request.headers.get("origin")
     if origin is not None and not _is_own(origin, request.headers.get("host", ""), settings):
-        raise HTTPException(403, "a page of another site may not change what is served")
-    if settings.admin_token is not None:
-        _check_token(request.headers.getlist("authorization"), settings.admin_token)
-    elif not settings.allow_changes:
-        raise HTTPException(
-            403,
-            "this server does not let clients change what is served: it listens on more than this machine, and was "
-            "started without --admin-token-file",
-        )
-    elif reason := _not_local(request.scope["headers"]):
-        raise HTTPException(
-            403,
-            f"without a token, only programs on this machine may change what is served, and this request may be "
-            f"another's: {reason}; start the server with --admin-token-file, and send the token",
-        )
-
-
-def _check_token(given: list[str], token: str) -> None:
-    """Responses are those of RFC 6750 (3.1), which clients read in ``WWW-Authenticate``."""
-    if len(given) > 1:
-        raise _unauthorized(400, "send one header 'Authorization: Bearer <token>'", "invalid_request")
-    scheme, _, credentials = "".join(given).partition(" ")
-    if scheme.lower() != "bearer" or not credentials.strip():
-        raise _unauthorized(401, "changes take 'Authorization: Bearer <token>'")
-    if not hmac.compare_digest(credentials.strip().encode(), token.encode()):
-        raise _unauthorized(401, "the token is not that of this server", "invalid_token")
-
-
-def _unauthorized(status: int, message: str, error: str = "") -> HTTPException:
-    return HTTPException(status, message, {"www-authenticate": f'Bearer error="{error}"' if error else "Bearer"})
+        raise NotPermitted("a page of another site may not change what is served")
+    try:
+        check_caller(settings, request.headers.getlist("authorization"), lambda: _not_local(request.scope["headers"]))
+    except NotAuthenticated as error:
+        status = 400 if error.code == MALFORMED else 401
+        challenge = f'Bearer error="{error.code}"' if error.code else "Bearer"
+        raise HTTPException(status, str(error), {"www-authenticate": challenge}) from None
 
 
 def _is_own(origin: str, host: str, settings: ServerSettings) -> bool:
@@ -82,8 +46,8 @@ def _not_local(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
 
     A proxy that adds no header and keeps its own name for the server in Host looks like a program of this machine.
     """
-    if forwarded := next((name for name, _ in headers if _FORWARDING.fullmatch(name)), None):
-        return f"it came through a proxy, which its header {forwarded.decode('latin-1').title()} says"
+    if reason := why_forwarded(name for name, _ in headers):
+        return reason
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     if len(hosts) != 1:
         return "it has no header Host that says that it is for this machine"

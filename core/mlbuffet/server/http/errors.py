@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from mlbuffet import errors
 from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotReady
+from mlbuffet.message_text import LONGEST_MESSAGE, one_line, short
 
 STATUS: dict[type[MLBuffetError], int] = {
     InvalidInput: 400,
@@ -32,6 +33,8 @@ STATUS: dict[type[MLBuffetError], int] = {
     errors.DeadlineExceeded: 504,
     errors.UploadRefused: 422,
     errors.UploadTooLarge: 413,
+    errors.NotAuthenticated: 401,
+    errors.NotPermitted: 403,
     errors.NotChangeable: 409,
     errors.StorageFailed: 500,
     errors.StorageFull: 507,
@@ -39,8 +42,6 @@ STATUS: dict[type[MLBuffetError], int] = {
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's, which HTTP has no word for
 RETRY_SECONDS = 1
-LONGEST_MESSAGE = 1000
-LONGEST_LINE = 10_000
 
 logger = logging.getLogger("mlbuffet.server.errors")
 
@@ -62,7 +63,7 @@ async def answer_mlbuffet_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MLBuffetError)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status in (500, 507) or (isinstance(error, InvalidInput) and error.detail):
-        line = _one_line(f"{request.method} {request.url.path}: {error}")
+        line = one_line(f"{request.method} {request.url.path}: {error}")
         logger.warning("%s", line, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
     seconds = error.retry_after if isinstance(error, ModelNotReady) else RETRY_SECONDS
     return error_response(status, error.public, seconds)
@@ -93,21 +94,9 @@ def error_response(status: int, message: str, retry_after: float | None = RETRY_
     headers = None
     if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
         headers = {"Retry-After": str(math.ceil(retry_after))}
-    return json_response(ErrorAnswer(error=_short(message, LONGEST_MESSAGE)), status, headers)
+    return json_response(ErrorAnswer(error=short(message, LONGEST_MESSAGE)), status, headers)
 
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``content`` as JSON."""
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
-
-
-def _one_line(text: str) -> str:
-    """``text`` fit for a log: messages of frameworks have many lines, and may repeat what a client sent."""
-    words = _short(" ".join(text.split()), LONGEST_LINE)
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words)
-
-
-def _short(message: str, most: int) -> str:
-    """``message``, which may repeat what a client sent, without its middle where it is longer than ``most``."""
-    half = most // 2
-    return message if len(message) <= most else f"{message[:half]} ... {message[-half:]}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from mlbuffet.server.http.request_context import request_id
+from mlbuffet.telemetry.request_context import request_id
 
 
 class HumanFormatter(logging.Formatter):

@@ -15,8 +15,8 @@ from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import LARGE, offload
 from mlbuffet.server.http.body import compress, read_body
 from mlbuffet.server.http.disconnect import unless_disconnected
-from mlbuffet.server.http.request_context import CONTEXT, RequestContext
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.telemetry.request_context import CONTEXT, RequestContext
 from mlbuffet.tensors import Signatures, rough_size
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]

@@ -1,6 +1,5 @@
 """The endpoints below /v2."""
 
-from importlib.metadata import version as distribution_version
 from typing import Annotated, Any
 
 import msgspec
@@ -8,30 +7,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlbuffet.errors import InvalidInput
-from mlbuffet.inference import InferenceService, State, VersionStatus
+from mlbuffet.inference import InferenceService, State
 from mlbuffet.json_tensors.text import decode
 from mlbuffet.server.http.body import read_body
 from mlbuffet.server.http.change_guard import check_change
 from mlbuffet.server.http.errors import error_response, json_response
 from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.open_inference import answers
-from mlbuffet.server.protocols.open_inference.metadata import model_config, model_metadata
+from mlbuffet.server.protocols.open_inference.metadata import model_config, model_metadata, server_metadata
+from mlbuffet.server.protocols.open_inference.model_repository import (
+    CHANGE_PARAMETER,
+    check_change_parameters,
+    index_entry,
+)
 from mlbuffet.server.protocols.open_inference.prediction import OpenInferenceCodec
 from mlbuffet.server.protocols.open_inference.statistics import model_stats
+from mlbuffet.server.readiness import why_not_ready
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.telemetry.version_statistics import VersionCounts
-
-_CHANGE_PARAMETER = "unload_dependents"
-EXTENSIONS = [
-    "binary_tensor_data",
-    "classification",
-    "model_configuration",
-    "model_repository",
-    f"model_repository({_CHANGE_PARAMETER})",
-    "statistics",
-]
-"""The extensions of the protocol that are implemented, as server metadata lists them."""
 
 
 class IndexRequest(msgspec.Struct):
@@ -45,7 +38,7 @@ class ChangeRequest(msgspec.Struct):
 
     parameters: Annotated[
         dict[str, Any] | None,
-        msgspec.Meta(extra_json_schema={"properties": {_CHANGE_PARAMETER: {}}, "additionalProperties": False}),
+        msgspec.Meta(extra_json_schema={"properties": {CHANGE_PARAMETER: {}}, "additionalProperties": False}),
     ] = None
 
 
@@ -79,9 +72,7 @@ class OpenInference:
     def __init__(self, service: InferenceService, settings: ServerSettings) -> None:
         self._service = service
         self._settings = settings
-        self._server = answers.ServerMetadata(
-            name="mlbuffet", version=distribution_version("mlbuffet"), extensions=EXTENSIONS
-        )
+        self._server = server_metadata()
         self.codec = OpenInferenceCodec()
         self._infer = PredictionEndpoint(service, self.codec, settings)
 
@@ -95,14 +86,9 @@ class OpenInference:
 
     async def ready(self, request: Request) -> Response:
         """200 once the loading of every model has been attempted, or in strict readiness was successful."""
-        if request.app.state.draining:
-            return error_response(503, "the server is being stopped")
-        if not self._service.has_started:
-            return error_response(503, "models are being loaded")
-        if self._settings.strict_readiness and (unready := self._service.unready()):
-            names = ", ".join(version.model for version in unready)
-            delays = [version.retry_after for version in unready if version.retry_after is not None]
-            return error_response(503, f"models are not ready: {names}", min(delays, default=None))
+        strict = self._settings.strict_readiness
+        if unready := why_not_ready(self._service, strict=strict, draining=request.app.state.draining):
+            return error_response(503, *unready)
         return json_response(answers.Ready(ready=True, live=True))
 
     async def models(self, request: Request) -> Response:
@@ -142,7 +128,7 @@ class OpenInference:
         body = await read_body(request, self._settings)
         only_ready = decode(body if body.strip() else b"{}", IndexRequest).ready
         versions = self._service.versions()
-        return json_response([_index_entry(one) for one in versions if one.state is State.READY or not only_ready])
+        return json_response([index_entry(one) for one in versions if one.state is State.READY or not only_ready])
 
     async def load(self, request: Request) -> Response:
         """Load the versions of a model that are not ready."""
@@ -159,11 +145,4 @@ class OpenInference:
     async def _check_change(self, request: Request) -> None:
         check_change(request, self._settings)
         body = await read_body(request, self._settings)
-        parameters = decode(body if body.strip() else b"{}", ChangeRequest).parameters or {}
-        if unknown := parameters.keys() - {_CHANGE_PARAMETER}:
-            raise InvalidInput(f"the parameter {min(unknown)!r} is not supported: a model is loaded as it is on disk")
-
-
-def _index_entry(version: VersionStatus) -> answers.IndexEntry:
-    entry = answers.IndexEntry(name=version.model, version=str(version.version), state=version.state.reported)
-    return entry if version.state is State.READY else {**entry, "reason": version.reason}
+        check_change_parameters(decode(body if body.strip() else b"{}", ChangeRequest).parameters or {})

@@ -1,6 +1,7 @@
-"""The metadata of a model, and its configuration as Triton's clients read it."""
+"""The metadata of the server and of a model, and the latter's configuration as Triton's clients read it."""
 
 from collections.abc import Mapping
+from importlib.metadata import version as distribution_version
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,23 @@ import orjson
 from mlbuffet.inference import ModelDescription
 from mlbuffet.server.protocols.open_inference import answers
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES, datatype_of
+from mlbuffet.server.protocols.open_inference.model_repository import CHANGE_PARAMETER
 from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
+
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    f"model_repository({CHANGE_PARAMETER})",
+    "statistics",
+]
+"""The extensions of the protocol that are implemented, as server metadata lists them."""
+
+
+def server_metadata() -> answers.ServerMetadata:
+    """Name, version and extensions of the server."""
+    return answers.ServerMetadata(name="mlbuffet", version=distribution_version("mlbuffet"), extensions=EXTENSIONS)
 
 
 def model_metadata(model: ModelDescription) -> answers.ModelMetadata:

@@ -243,8 +243,7 @@ def checked_dtype(tensor: RequestInput) -> np.dtype[Any]:
 def binary_size(tensor: RequestInput) -> int | None:
     """The size in bytes of a tensor's raw buffer; ``None`` for a tensor in JSON. Raises `InvalidInput`."""
     parameters = tensor.parameters or {}
-    if parameters.get("shared_memory_region") is not None:
-        raise InvalidInput(f"input {tensor.name!r} is in shared memory, which this server does not read")
+    refuse_shared_memory(tensor.name, parameters)
     size = parameters.get("binary_data_size")
     if size is None:
         return None
@@ -253,6 +252,12 @@ def binary_size(tensor: RequestInput) -> int | None:
     if bytes(tensor.data) not in _ABSENT:
         raise InvalidInput(f"input {tensor.name!r} has both 'data' and 'binary_data_size'; send one of them")
     return size
+
+
+def refuse_shared_memory(name: str, parameters: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` where the parameters of the input ``name`` say that it is in shared memory."""
+    if parameters.get("shared_memory_region") is not None:
+        raise InvalidInput(f"input {name!r} is in shared memory, which this server does not read")
 
 
 def _array_from_json(tensor: RequestInput, dtype: np.dtype[Any], text_of: TextOf) -> NDArray[Any]:

@@ -1,12 +1,11 @@
 """What logs and metrics show of a request."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits
-
-from starlette.types import Scope
+from typing import Any
 
 from mlbuffet.running_calls import REQUEST_IDS
 
@@ -26,19 +25,25 @@ class RequestContext:
     request_id: bytes
     protocol: str
     status: int = 0
-    """0 until the response begins."""
+    """Of HTTP; 0 until the response begins."""
     version: tuple[str, int] = "", 0
     """The model that a prediction is for, and the number of its version; the name is empty where there is none."""
 
 
-def begin_request(scope: Scope) -> RequestContext:
-    """The context of the request that this task handles, with the client's id for it where that is valid.
+def begin_request(scope: MutableMapping[str, Any]) -> RequestContext:
+    """The context of the request over HTTP that this task handles, which its ``scope`` gets.
 
     The protocol is "other" where the path belongs to none, such as that of the documentation.
     """
     root = scope["path"][1:].partition("/")[0].lower()
-    context = RequestContext(id_in(scope["headers"]) or new_id(), root if root in ("v2", "v1", "api") else "other")
+    context = begin(root if root in ("v2", "v1", "api") else "other", scope["headers"])
     scope[CONTEXT] = context
+    return context
+
+
+def begin(protocol: str, headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:
+    """The context of the request that this task handles, with the client's id for it where that is valid."""
+    context = RequestContext(id_in(headers) or new_id(), protocol)
     _current.set(context)
     REQUEST_IDS.set(context.request_id)
     return context
