@@ -5,10 +5,11 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 # one more than there are cores: many tests wait for a process that they have started
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 4)')
+MESSAGES := core/mlbuffet/grpc/messages
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +19,7 @@ $(VENV)/made: $(MANIFESTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
 	@test -x "$(UV)" || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
-		--group dev --editable '.[testing]' $(patsubst %,--editable %,$(wildcard plugins/*)) pip hatchling
+		--group dev --editable '.[grpc,testing]' $(patsubst %,--editable %,$(wildcard plugins/*)) pip hatchling
 	@touch $@
 
 demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
@@ -72,6 +73,11 @@ kills: env ## kill a server 300 times while clients change its models, and look 
 schema: env ## renew the JSON schema of model.toml
 	$(BIN)/python -c 'from mlbuffet.repository.configuration import schema_text; print(schema_text(), end="")' \
 		> core/mlbuffet/repository/model.schema.json
+
+protos: env ## renew what is compiled from .proto files
+	$(BIN)/python -m grpc_tools.protoc -I$(MESSAGES) --include_imports --descriptor_set_out=$(MESSAGES)/open_inference.binpb \
+		--pyi_out=$(MESSAGES) open_inference.proto
+	mv $(MESSAGES)/open_inference_pb2.pyi $(MESSAGES)/open_inference.pyi
 
 pins: env ## renew constraints.txt: the versions that the tests run with
 	echo . | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \

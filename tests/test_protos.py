@@ -1,0 +1,60 @@
+"""What is compiled of the messages of gRPC is current, and lives beside other packages' messages of the same names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlbuffet
+
+MESSAGES = Path(mlbuffet.__file__).parent / "grpc/messages"
+BESIDE = ["tritonclient.grpc", "tensorflow"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MESSAGES.glob("*.proto")))
+def test_what_is_checked_in_is_what_protoc_makes(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{MESSAGES}", "--include_imports", f"--pyi_out={tmp_path}"]
+    subprocess.run([*command, f"--descriptor_set_out={tmp_path}/made", f"{name}.proto"], check=True)
+    hint = "`make protos` renews it"
+    assert (tmp_path / "made").read_bytes() == (MESSAGES / f"{name}.binpb").read_bytes(), hint
+    assert (tmp_path / f"{name}_pb2.pyi").read_text() == (MESSAGES / f"{name}.pyi").read_text(), hint
+
+
+@pytest.mark.parametrize("other", BESIDE)
+@pytest.mark.parametrize("first", ["other", "mlbuffet"])
+def test_messages_of_the_same_names_may_be_in_one_process(other: str, first: str) -> None:
+    own = "from mlbuffet.grpc.messages.open_inference import ModelInferRequest as ours"
+    imports = [f"import {other}", own]
+    if first == "mlbuffet":
+        imports.reverse()
+    code = "\n".join([*imports, "assert ours(model_name='m').SerializeToString() == b'\\x0a\\x01m'"])
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_messages_are_tritons_to_the_byte() -> None:
+    from tritonclient.grpc import service_pb2
+
+    from mlbuffet.grpc.messages import open_inference
+
+    for name, theirs in vars(service_pb2).items():
+        if (ours := getattr(open_inference, name, None)) is None or not hasattr(theirs, "DESCRIPTOR"):
+            continue
+        own = {field.name: (field.number, field.type) for field in ours.DESCRIPTOR.fields}
+        others = {field.name: (field.number, field.type) for field in theirs.DESCRIPTOR.fields}
+        added = {"isLoaded", "isUnloaded"} | ({"model_name"} if own.keys() & {"isLoaded", "isUnloaded"} else set())
+        assert own.keys() - others.keys() <= added, name
+        assert {key: own[key] for key in own.keys() & others.keys()}.items() <= others.items(), name
+
+
+def test_nothing_of_grpc_is_imported_unless_it_is_asked_for() -> None:
+    code = (
+        "import sys, mlbuffet.cli.commands, mlbuffet.cli.serving, mlbuffet.server.processes.server_process\n"
+        "from mlbuffet.server import create_app, ServerSettings\n"
+        "from mlbuffet import Runtimes\n"
+        "from mlbuffet.repository import ModelRepository\n"
+        "create_app(ModelRepository(Runtimes()))\n"
+        "assert not {name for name in sys.modules if name.split('.')[0] in ('grpc', 'grpc_health')}\n"
+        "assert not {name for name in sys.modules if name.startswith(('google.protobuf', 'mlbuffet.grpc'))}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
