@@ -1,6 +1,7 @@
 """The commands and what they take."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -70,6 +71,10 @@ def serve(
     *,
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        Option(metavar="PORT", help="Answer gRPC too, there (mlbuffet\\[grpc]); 0 is a free port.", min=0, max=65535),
+    ] = None,
     # the defaults of sizes are parsed like what a user gives
     max_body: Annotated[int, _Size(help="The largest body of a request that is read.")] = "64MiB",  # type: ignore[assignment]
     max_upload: Annotated[int, _Size(help="The largest model that may be uploaded.")] = "10GiB",  # type: ignore[assignment]
@@ -125,7 +130,7 @@ def serve(
 
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
-    from mlbuffet.cli.serving import Serving, listen_on
+    from mlbuffet.cli.serving import Serving, listen_on, reserved_for_grpc
     from mlbuffet.repository import Residency
     from mlbuffet.scheduling import Limits
     from mlbuffet.server import ServerSettings
@@ -158,7 +163,8 @@ def serve(
         batching=batching,
         limits=Limits(max_concurrency, max_queue),
     )
-    with listen_on(host, port) as listener:
+    with listen_on(host, port) as listener, reserved_for_grpc(host, grpc_port) as grpc_address:
+        serving = replace(serving, settings=replace(settings, grpc_address=grpc_address))
         raise typer.Exit(serving.run(listener))
 
 

@@ -81,17 +81,19 @@ def show_model(model: Model, *, as_json: bool) -> None:
         console.print(f"The default is {escape(repr(signatures.default))}: {escape(reason)}", soft_wrap=True)
 
 
-def show_versions(versions: list[ModelVersion], address: str, log: TextIO | None, *, as_json: bool) -> None:
-    """The served models and the address; as a line of ``log`` where the log is JSON."""
+def show_versions(
+    versions: list[ModelVersion], address: str, log: TextIO | None, *, grpc: str | None = None, as_json: bool
+) -> None:
+    """The served models and the addresses; as a line of ``log`` where the log is JSON."""
     if log is not None:
         from mlbuffet.server.http.log_format import JsonFormatter
 
-        fields = _served(versions, address)
+        fields = _served(versions, address, grpc)
         record = {"name": PROGRESS, "levelname": "INFO", "msg": f"serving on {address}", "fields": fields}
         print(JsonFormatter().format(logging.makeLogRecord(record)), file=log, flush=True)
         return
     if as_json:
-        print_json(_served(versions, address))
+        print_json(_served(versions, address, grpc))
         return
     table = _table("model", "version", "runtime", "state", "loaded in", "signatures")
     for version in versions:
@@ -114,7 +116,9 @@ def show_versions(versions: list[ModelVersion], address: str, log: TextIO | None
     for framework, seconds in _import_seconds(versions).items():
         if seconds >= NOTABLE:
             console.print(f"importing {escape(framework)} took {seconds:.2f} s")
-    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)", soft_wrap=True)
+    lines = [] if grpc is None else [f"serving gRPC on [bold]{grpc}[/]"]
+    lines.append(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -159,7 +163,7 @@ def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
     return [{"name": spec.name, "dtype": dtype_name(spec.dtype), "shape": spec.shape} for spec in specs.values()]
 
 
-def _served(versions: Iterable[ModelVersion], address: str) -> dict[str, Any]:
+def _served(versions: Iterable[ModelVersion], address: str, grpc: str | None) -> dict[str, Any]:
     rows = []
     for version in versions:
         row: dict[str, Any] = {
@@ -173,7 +177,8 @@ def _served(versions: Iterable[ModelVersion], address: str) -> dict[str, Any]:
         else:
             row["reason"] = str(version.error or version.reason)
         rows.append(row)
-    return {"address": address, "models": rows, "imports": _import_seconds(versions)}
+    addresses = {"address": address} if grpc is None else {"address": address, "grpc_address": grpc}
+    return {**addresses, "models": rows, "imports": _import_seconds(versions)}
 
 
 def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:

@@ -4,10 +4,11 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
@@ -38,7 +39,8 @@ from mlbuffet.running_calls import RunningCalls
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
-from mlbuffet.server.processes.server_process import Server, address_of, is_loopback, listen
+from mlbuffet.server.processes.port_reservation import reserve
+from mlbuffet.server.processes.server_process import Server, address_of, host_and_port, is_loopback, listen
 from mlbuffet.server.processes.supervisor import Supervisor
 from mlbuffet.server.processes.temporary_files import own_temporary_folder
 from mlbuffet.telemetry.worker_slot import WorkerSlot
@@ -66,14 +68,30 @@ def listen_on(host: str, port: int) -> socket.socket:
         raise CannotListen(_why_not(host, port, error)) from error
 
 
-def _why_not(host: str, port: int, error: OSError | UnicodeError) -> str:
+@contextmanager
+def reserved_for_grpc(host: str, port: int | None) -> Iterator[tuple[str, int] | None]:
+    """The address that only gRPC servers of this server's processes can have. Raises `CannotListen`."""
+    if port is None:
+        yield None
+        return
+    if not all(map(find_spec, ("grpc", "grpc_health", "grpc_reflection"))):
+        raise CannotListen("--grpc-port takes packages that are not installed: pip install 'mlbuffet[grpc]'")
+    try:
+        held = reserve(host, port)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(_why_not(host, port, error, "--grpc-port")) from error
+    with held:
+        yield held.getsockname()[:2]
+
+
+def _why_not(host: str, port: int, error: OSError | UnicodeError, option: str = "--port") -> str:
     if isinstance(error, socket.gaierror | UnicodeError):
         return f"{host!r} is no address of this machine, and no name of one; choose another with --host"
     match error.errno:
         case errno.EADDRINUSE:
-            return f"port {port} of {host} is in use; stop what listens there, or choose another with --port"
+            return f"port {port} of {host} is in use; stop what listens there, or choose another with {option}"
         case errno.EACCES:
-            return f"this user may not listen on port {port} of {host}; choose one from 1024 on with --port"
+            return f"this user may not listen on port {port} of {host}; choose one from 1024 on with {option}"
         case errno.EADDRNOTAVAIL:
             return f"{host} is no address of this machine; choose another with --host"
     reason = (error.strerror or str(error)).partition(" (")[0].lower()  # Python appends the address
@@ -176,7 +194,8 @@ class Serving:
                 if not self.may_be_empty and not any(version.state is State.READY for version in versions):
                     server.stop()
                 elif on_loaded is not None:
-                    show_versions(versions, address_of(listener), stdout, as_json=self.as_json)
+                    grpc = settings.grpc_address and host_and_port(*settings.grpc_address)
+                    show_versions(versions, address_of(listener), stdout, grpc=grpc, as_json=self.as_json)
                     on_loaded()
                 if watcher is not None:
                     watcher.start()

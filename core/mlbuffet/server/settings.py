@@ -41,3 +41,5 @@ class ServerSettings:
     """Whether small predictions bypass the application, where the server is that of `mlbuffet.server`."""
     access_log: bool = False
     """Whether each request is logged, by the logger ``mlbuffet.access``."""
+    grpc_address: tuple[str, int] | None = None
+    """Host and port at which calls of gRPC are answered too (``mlbuffet[grpc]``); ``None``: nowhere."""

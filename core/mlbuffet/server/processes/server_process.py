@@ -1,5 +1,6 @@
 """A server process: its socket, its application, and its shutdown."""
 
+import asyncio
 import logging
 import math
 import os
@@ -33,8 +34,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def address_of(listener: socket.socket) -> str:
     """The URL at which ``listener`` is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{host_and_port(*listener.getsockname()[:2])}"
+
+
+def host_and_port(host: str, port: int) -> str:
+    """``127.0.0.1:8000``, ``[::1]:8000``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(listener: socket.socket) -> bool:
@@ -98,6 +103,15 @@ class Server(uvicorn.Server):
         with super().capture_signals():
             yield
             self._clean_up()
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Calls of gRPC have the same time to end as requests have, and not the time after that."""
+        grpc = self._app.state.grpc
+        ending = grpc and asyncio.create_task(grpc.stop(self._grace - 2 * self._drain))
+        await super().shutdown(sockets)
+        if ending:
+            await ending
 
     @override
     async def on_tick(self, counter: int) -> bool:

@@ -1,0 +1,131 @@
+"""How calls of methods are answered: each gets an id, its errors become statuses, and it is counted when it ends."""
+
+import asyncio
+import time
+from contextlib import suppress
+from time import perf_counter
+from typing import NoReturn
+
+import grpc
+from grpc import StatusCode
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.grpc.call_log import CallLog
+from mlbuffet.grpc.service import Call, Method, StreamMethod, parse
+from mlbuffet.grpc.status import Status, status_of
+from mlbuffet.inference import Deadline
+from mlbuffet.telemetry.request_context import REQUEST_ID, begin
+
+MOST_UNANSWERED = 64
+"""How many messages of one stream are read before the first of them is answered; they take memory."""
+STOPPED = Status(StatusCode.UNAVAILABLE, "the server is being stopped", 1)
+_REQUEST_ID = REQUEST_ID.decode()
+_PUSHBACK = "grpc-retry-pushback-ms"
+"""When to try again, as clients of gRPC that retry by themselves read it."""
+
+
+def begin_call(protocol: str, context: grpc.aio.ServicerContext) -> Call:
+    """The call that this task handles."""
+    metadata = context.invocation_metadata()
+    ids = [(REQUEST_ID, value.encode()) for key, value in metadata if key == _REQUEST_ID]
+    seconds = context.time_remaining()
+    return Call(begin(protocol, ids), metadata, context.peer, None if seconds is None else Deadline.after(seconds))
+
+
+async def abort(context: grpc.aio.ServicerContext, call: Call, status: Status) -> NoReturn:
+    """End the call with ``status``: raise what gRPC ends it by."""
+    metadata = [(_REQUEST_ID, call.context.request_id.decode())]
+    if status.retry_after is not None:
+        metadata.append((_PUSHBACK, str(round(status.retry_after * 1000))))
+    await context.abort(status.code, status.message, tuple(metadata))
+    raise AssertionError("abort raises")
+
+
+class MethodHandler:
+    """One method of a service."""
+
+    def __init__(self, path: str, protocol: str, method: Method | StreamMethod, log: CallLog) -> None:
+        self._path = path
+        self._protocol = protocol
+        self._method = method
+        self._log = log
+
+    async def _answered(self, call: Call, body: bytes) -> bytes | Status:
+        """The answer to a message, or how that failed; either is counted."""
+        begun, code = perf_counter(), StatusCode.CANCELLED
+        try:
+            method = self._method
+            answer: bytes = (await method.answer(call, parse(method.request, body))).SerializeToString()
+            code = StatusCode.OK
+            return answer
+        except Exception as error:  # noqa: BLE001  whatever it is, the client gets a status
+            status = status_of(error, self._path)
+            code = status.code
+            return status
+        except asyncio.CancelledError:  # by the client, or because its deadline is over
+            if call.deadline is not None and call.deadline.at <= time.monotonic():
+                code = StatusCode.DEADLINE_EXCEEDED
+            raise
+        finally:
+            self._log.note(call, self._path, code, perf_counter() - begun)
+
+
+class UnaryHandler(MethodHandler):
+    """A method that answers one message."""
+
+    _method: Method
+
+    async def answer(self, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        """What gRPC calls."""
+        call = begin_call(self._protocol, context)
+        answer = await self._answered(call, body)
+        if isinstance(answer, Status):
+            await abort(context, call, answer)
+        context.set_trailing_metadata(((_REQUEST_ID, call.context.request_id.decode()),))
+        return answer
+
+
+class StreamHandler(MethodHandler):
+    """A method that answers each message of a stream; `end_streams` ends the streams that are open."""
+
+    _method: StreamMethod
+
+    def __init__(self, path: str, protocol: str, method: StreamMethod, log: CallLog) -> None:
+        super().__init__(path, protocol, method, log)
+        self._readers: set[asyncio.Task[None]] = set()
+
+    def end_streams(self) -> None:
+        """Read no more messages; the streams end when those that were read are answered."""
+        for reader in list(self._readers):
+            reader.cancel()
+
+    async def answer(self, _: object, context: grpc.aio.ServicerContext) -> None:
+        """What gRPC calls."""
+        async with asyncio.TaskGroup() as answers:
+            reader = answers.create_task(self._read(context, answers))
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
+        if reader.cancelled():
+            await abort(context, begin_call(self._protocol, context), STOPPED)
+
+    async def _read(self, context: grpc.aio.ServicerContext, answers: asyncio.TaskGroup) -> None:
+        room, writing = asyncio.Semaphore(MOST_UNANSWERED), asyncio.Lock()
+        while (body := await context.read()) is not grpc.aio.EOF:
+            await room.acquire()
+            answers.create_task(self._answer_one(body, context, writing)).add_done_callback(lambda _: room.release())
+
+    async def _answer_one(self, body: bytes, context: grpc.aio.ServicerContext, writing: asyncio.Lock) -> None:
+        answer = await self._answered(begin_call(self._protocol, context), body)
+        if isinstance(answer, Status):
+            answer = self._refusal(body, answer.message)
+        async with writing:
+            with suppress(grpc.aio.BaseError, grpc.aio.UsageError):  # the client is gone; that cancels this task too
+                await context.write(answer)
+
+    def _refusal(self, body: bytes, text: str) -> bytes:
+        try:
+            message = parse(self._method.request, body)
+        except InvalidInput:
+            message = self._method.request()
+        refusal: bytes = self._method.refusal(message, text).SerializeToString()
+        return refusal

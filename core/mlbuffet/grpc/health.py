@@ -1,0 +1,83 @@
+"""The standard health service, for the server and for each model."""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+import grpc
+from grpc import StatusCode
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer
+from typing_extensions import override
+
+from mlbuffet.errors import ModelNotFound, ModelNotReady
+from mlbuffet.inference import InferenceService, ModelSelector
+
+PERIOD = 0.25
+"""Seconds after which those who watch a state that has changed are told."""
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
+    """Names of services, and the empty name, mean the whole server; other names are those of models."""
+
+    def __init__(
+        self,
+        services: Collection[str],
+        models: InferenceService,
+        *,
+        is_ready: Callable[[], bool],
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._services = frozenset(("", *services))
+        self._models = models
+        self._is_ready = is_ready
+        self._is_draining = is_draining
+        self._ended = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """Tell those who watch a last time, and let their calls end."""
+        self._ended.set()
+
+    @override
+    async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> HealthCheckResponse:
+        status = self._status(request.service)
+        if status is None:
+            await context.abort(StatusCode.NOT_FOUND, "there is no service and no model of this name")
+        return HealthCheckResponse(status=status)
+
+    @override
+    async def List(self, request: HealthListRequest, context: grpc.aio.ServicerContext) -> HealthListResponse:
+        names = {*self._services, *(version.model for version in self._models.versions())}
+        statuses = {name: self._status(name) for name in names}
+        return HealthListResponse(
+            statuses={name: HealthCheckResponse(status=one) for name, one in statuses.items() if one is not None}
+        )
+
+    @override
+    async def Watch(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+        shown: int | None = None
+        while True:
+            is_last = self._ended.is_set()
+            status = self._status(request.service) or HealthCheckResponse.SERVICE_UNKNOWN
+            if status != shown:
+                shown = status
+                await context.write(HealthCheckResponse(status=status))
+            if is_last:
+                return
+            try:
+                async with asyncio.timeout(PERIOD):
+                    await self._ended.wait()
+            except TimeoutError:
+                pass
+
+    def _status(self, name: str) -> int | None:
+        """``None`` for a name that nothing has."""
+        if name in self._services:
+            return int(SERVING if self._is_ready() else NOT_SERVING)
+        try:
+            self._models.check_ready(ModelSelector(name))
+        except ModelNotFound:
+            return None
+        except ModelNotReady:
+            return int(NOT_SERVING)
+        return int(NOT_SERVING if self._is_draining() else SERVING)

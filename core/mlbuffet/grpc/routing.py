@@ -1,0 +1,63 @@
+"""From the path of a call to the handler of its method."""
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+import grpc
+from grpc import StatusCode
+from typing_extensions import override
+
+from mlbuffet.grpc.call_log import CallLog
+from mlbuffet.grpc.handlers import StreamHandler, UnaryHandler, abort, begin_call
+from mlbuffet.grpc.service import Service, StreamMethod
+from mlbuffet.grpc.status import Status
+
+
+class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """The methods of ``services``; all others are UNIMPLEMENTED, with a sentence."""
+
+    def __init__(self, services: Iterable[Service], log: CallLog) -> None:
+        self._log = log
+        self._services = {service.name: service for service in services}
+        self._streams: list[StreamHandler] = []
+        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
+        for service in self._services.values():
+            self._add(service)
+
+    @override
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        """What gRPC calls."""
+        path = handler_call_details.method
+        return self._handlers.get(path) or self._refusal(path)
+
+    def end_streams(self) -> None:
+        """Read no more messages of streams, which end when those that were read are answered."""
+        for stream in self._streams:
+            stream.end_streams()
+
+    def _add(self, service: Service) -> None:
+        for name, method in service.methods.items():
+            path = f"/{service.name}/{name}"
+            if isinstance(method, StreamMethod):
+                self._streams.append(StreamHandler(path, service.protocol, method, self._log))
+                self._handlers[path] = grpc.stream_stream_rpc_method_handler(self._streams[-1].answer)
+            else:
+                unary = UnaryHandler(path, service.protocol, method, self._log)
+                self._handlers[path] = grpc.unary_unary_rpc_method_handler(unary.answer)
+
+    def _refusal(self, path: str) -> grpc.RpcMethodHandler:
+        name, _, method = path.removeprefix("/").rpartition("/")
+        service = self._services.get(name)
+        if service is None:
+            shown, protocol = "/*", "other"
+            sentence = f"this server has no service {name[:100]!r}; it has {', '.join(self._services)}"
+        else:
+            shown, protocol = f"/{name}/*", service.protocol
+            sentence = service.not_offered.get(method, f"{name} has no method {method[:100]!r} on this server")
+
+        async def refuse(_: object, context: grpc.aio.ServicerContext) -> NoReturn:
+            call = begin_call(protocol, context)
+            self._log.note(call, shown, StatusCode.UNIMPLEMENTED, 0.0)
+            await abort(context, call, Status(StatusCode.UNIMPLEMENTED, sentence))
+
+        return grpc.stream_stream_rpc_method_handler(refuse)  # which takes calls of every kind

@@ -1,0 +1,95 @@
+"""The gRPC server of a process, on the event loop of the HTTP server.
+
+Beside models, nothing here waits for the processor, and models run in the threads of `mlbuffet.scheduling` where they
+are not quick. So one event loop is enough for both servers, and a call need not be handed from a thread to the loop and
+back: that took a tenth to a third more processor time (`docs/grpc.md`).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from mlbuffet.grpc.call_log import CallLog
+from mlbuffet.grpc.health import Health
+from mlbuffet.grpc.messages.pool import POOL
+from mlbuffet.grpc.routing import Routes
+from mlbuffet.grpc.service import Service
+from mlbuffet.inference import InferenceService
+from mlbuffet.telemetry.request_counters import RequestCounters
+
+_STANDARD = health_pb2, reflection_pb2
+_SHORTEST_PING_MS = 10_000
+_PING_MS = 60_000
+_PING_TIMEOUT_MS = 20_000
+_MOST_CALLS = 1024
+
+
+class GrpcServer:
+    """Answers calls of ``services`` at ``address``, a host and a port; several processes may have one address.
+
+    Its methods are called on one event loop.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        models: InferenceService,
+        address: tuple[str, int],
+        counters: RequestCounters,
+        *,
+        max_message: int,
+        access_log: bool,
+        is_ready: Callable[[], bool],
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._services = services
+        self._address = address
+        self._max_message = max_message
+        names = [service.name for service in services]
+        self._health = Health(names, models, is_ready=is_ready, is_draining=is_draining)
+        self._routes = Routes(services, CallLog(counters, access_log=access_log))
+        self._server: grpc.aio.Server | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises ``OSError`` where the address cannot be had."""
+        self._server = server = grpc.aio.server(options=_options(self._max_message))
+        add_HealthServicer_to_server(self._health, server)
+        for module in _STANDARD:
+            POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        standard = [one.full_name for module in _STANDARD for one in module.DESCRIPTOR.services_by_name.values()]
+        reflection.enable_server_reflection([*standard, *(one.name for one in self._services)], server, POOL)
+        server.add_generic_rpc_handlers((self._routes,))  # the last, because it answers every path
+        host, port = self._address
+        try:
+            server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on port {port} of {host} for gRPC") from error
+        await server.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Accept no more calls, answer those that there are, and cancel them after so many seconds; once."""
+        if self._server is None:
+            return
+        if self._stopping is None:
+            self._health.end_streams()
+            self._routes.end_streams()
+            self._stopping = asyncio.create_task(self._server.stop(seconds))
+        await self._stopping
+
+
+def _options(max_message: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 1),  # so that several processes may listen
+        ("grpc.max_receive_message_length", max_message),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", _MOST_CALLS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _SHORTEST_PING_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", _PING_MS),  # or calls of clients that are gone would never end
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+    ]

@@ -1,0 +1,65 @@
+"""What a service offers: its methods, and what these know of a call."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.inference import Deadline
+from mlbuffet.telemetry.request_context import RequestContext
+
+Message: TypeAlias = Any
+"""An instance of a class of `mlbuffet.grpc.messages`."""
+
+
+class Call(NamedTuple):
+    """One request of a client."""
+
+    context: RequestContext
+    """For logs and metrics."""
+    metadata: tuple[tuple[str, str | bytes], ...]
+    """With names in lower case."""
+    peer: Callable[[], str]
+    """Gives the address of the client, as gRPC writes it."""
+    deadline: Deadline | None
+    """That of the client; ``None`` where it set none."""
+
+
+class Method(NamedTuple):
+    """A method that answers one message with one."""
+
+    request: type[Message]
+    answer: Callable[[Call, Message], Awaitable[Message]]
+    """Raises `MLBuffetError`."""
+
+
+class StreamMethod(NamedTuple):
+    """A method that answers each message of a stream with one, in the order in which the answers are there."""
+
+    request: type[Message]
+    answer: Callable[[Call, Message], Awaitable[Message]]
+    refusal: Callable[[Message, str], Message]
+    """The answer to a message that led to an error, with that error's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of one protocol."""
+
+    name: str
+    """With its package."""
+    protocol: str
+    """The protocol's name in metrics."""
+    methods: Mapping[str, Method | StreamMethod]
+    not_offered: Mapping[str, str]
+    """Methods that clients know, and why they are not here."""
+
+
+def parse(kind: type[Message], body: bytes) -> Message:
+    """The message of a class that ``body`` is. Raises `InvalidInput`."""
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise InvalidInput(f"what was sent is no {kind.DESCRIPTOR.full_name}") from None
