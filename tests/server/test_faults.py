@@ -13,7 +13,7 @@ import pytest
 from faults import FAULTS, LENGTH, V1, V2, X, exchange, post
 from mlbuffet.inference.offload import LARGE
 from mlbuffet.json_tensors.text import decode_outline
-from mlbuffet.server.http.errors import LONGEST_MESSAGE
+from mlbuffet.message_text import LONGEST_MESSAGE
 
 HIDDEN = ("Traceback", "/tmp", "site-packages", "Error:", "mlbuffet.", "numpy", "msgspec", "a secret")
 

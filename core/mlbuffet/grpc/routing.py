@@ -8,7 +8,7 @@ from grpc import StatusCode
 from typing_extensions import override
 
 from mlbuffet.grpc.call_log import CallLog
-from mlbuffet.grpc.handlers import StreamHandler, UnaryHandler, abort, begin_call
+from mlbuffet.grpc.handlers import STOPPED, StreamHandler, UnaryHandler, abort, begin_call
 from mlbuffet.grpc.service import Service, StreamMethod
 from mlbuffet.grpc.status import Status
 
@@ -18,6 +18,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 
     def __init__(self, services: Iterable[Service], log: CallLog) -> None:
         self._log = log
+        self._ending = False
         self._services = {service.name: service for service in services}
         self._streams: list[StreamHandler] = []
         self._handlers: dict[str, grpc.RpcMethodHandler] = {}
@@ -28,10 +29,13 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         """What gRPC calls."""
         path = handler_call_details.method
-        return self._handlers.get(path) or self._refusal(path)
+        if self._ending:
+            return self._refusing("/*", "other", STOPPED)
+        return self._handlers.get(path) or self._unknown(path)
 
-    def end_streams(self) -> None:
-        """Read no more messages of streams, which end when those that were read are answered."""
+    def end(self) -> None:
+        """Refuse new calls, and read no more messages of streams, which end when those that were read are answered."""
+        self._ending = True
         for stream in self._streams:
             stream.end_streams()
 
@@ -45,7 +49,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 unary = UnaryHandler(path, service.protocol, method, self._log)
                 self._handlers[path] = grpc.unary_unary_rpc_method_handler(unary.answer)
 
-    def _refusal(self, path: str) -> grpc.RpcMethodHandler:
+    def _unknown(self, path: str) -> grpc.RpcMethodHandler:
         name, _, method = path.removeprefix("/").rpartition("/")
         service = self._services.get(name)
         if service is None:
@@ -55,9 +59,12 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             shown, protocol = f"/{name}/*", service.protocol
             sentence = service.not_offered.get(method, f"{name} has no method {method[:100]!r} on this server")
 
+        return self._refusing(shown, protocol, Status(StatusCode.UNIMPLEMENTED, sentence))
+
+    def _refusing(self, shown: str, protocol: str, status: Status) -> grpc.RpcMethodHandler:
         async def refuse(_: object, context: grpc.aio.ServicerContext) -> NoReturn:
             call = begin_call(protocol, context)
-            self._log.note(call, shown, StatusCode.UNIMPLEMENTED, 0.0)
-            await abort(context, call, Status(StatusCode.UNIMPLEMENTED, sentence))
+            self._log.note(call, shown, status.code, 0.0)
+            await abort(context, call, status)
 
         return grpc.stream_stream_rpc_method_handler(refuse)  # which takes calls of every kind

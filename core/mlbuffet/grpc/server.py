@@ -22,6 +22,8 @@ from mlbuffet.inference import InferenceService
 from mlbuffet.telemetry.request_counters import RequestCounters
 
 _STANDARD = health_pb2, reflection_pb2
+REFUSING_SECONDS = 0.1
+"""How long calls are refused before the server closes: what has then arrived and was not seen ends as CANCELLED."""
 _SHORTEST_PING_MS = 10_000
 _PING_MS = 60_000
 _PING_TIMEOUT_MS = 20_000
@@ -77,9 +79,13 @@ class GrpcServer:
             return
         if self._stopping is None:
             self._health.end_streams()
-            self._routes.end_streams()
-            self._stopping = asyncio.create_task(self._server.stop(seconds))
+            self._routes.end()
+            self._stopping = asyncio.create_task(self._stop(self._server, seconds))
         await self._stopping
+
+    async def _stop(self, server: grpc.aio.Server, seconds: float) -> None:
+        await asyncio.sleep(min(REFUSING_SECONDS, seconds))
+        await server.stop(seconds)
 
 
 def _options(max_message: int) -> list[tuple[str, int]]:

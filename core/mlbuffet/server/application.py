@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from mlbuffet.inference import InferenceService
 from mlbuffet.inference.gauges import measure, measure_service
 from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
+from mlbuffet.server.grpc_serving import GrpcServing
 from mlbuffet.server.http import documentation
 from mlbuffet.server.http.access_log import RequestLog
 from mlbuffet.server.http.errors import (
@@ -31,13 +32,9 @@ from mlbuffet.server.http.errors import (
 from mlbuffet.server.http.prediction import PredictionCodec
 from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.protocols.metrics import Metrics
-from mlbuffet.server.readiness import why_not_ready
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.telemetry.worker import WorkerTelemetry
-
-if TYPE_CHECKING:
-    from mlbuffet.grpc.server import GrpcServer
 
 
 def create_app(
@@ -69,23 +66,18 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
         telemetry.start()
-        if chosen.grpc_address is not None:
-            app.state.grpc = _grpc_server(app, service, telemetry.requests, chosen, chosen.grpc_address)
-            if not chosen.load_first:
-                await app.state.grpc.start()
+        await app.state.grpc.start_before_loading()
         if repository is not None:
             loaded = _load_in_thread(repository, on_change, on_loaded)
             if chosen.load_first:
                 await loaded.wait()
             repository.cache.start()
-        if app.state.grpc is not None and chosen.load_first:
-            await app.state.grpc.start()
+        await app.state.grpc.start()
         state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
             state["fast_path"] = _fast_path(service, codecs, predictions, telemetry.requests, chosen.max_body)
         yield state
-        if app.state.grpc is not None:
-            await app.state.grpc.stop(chosen.grace)
+        await app.state.grpc.stop(chosen.grace)
         await telemetry.close()
         if repository is not None:
             await repository.cache.close()
@@ -128,7 +120,7 @@ def create_app(
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200
     app.state.draining = False  # set by the process when it is told to stop
-    app.state.grpc = None
+    app.state.grpc = GrpcServing(app.state, service, telemetry.requests, chosen)
     return app
 
 
@@ -160,31 +152,6 @@ def _fast_path(
 
     endpoints = [FastEndpoint(route.path_regex, codecs[route.name]) for route in predictions]
     return FastPath(service, endpoints, counters, max_body=max_body)
-
-
-def _grpc_server(
-    app: Starlette,
-    service: InferenceService,
-    counters: RequestCounters,
-    settings: ServerSettings,
-    address: tuple[str, int],
-) -> "GrpcServer":
-    from mlbuffet.grpc.server import GrpcServer  # a server without it never imports it
-    from mlbuffet.server.protocols.open_inference.grpc_service import open_inference as open_inference_service
-
-    def is_ready() -> bool:
-        return why_not_ready(service, strict=settings.strict_readiness, draining=app.state.draining) is None
-
-    return GrpcServer(
-        [open_inference_service(service, settings, is_ready=is_ready)],
-        service,
-        address,
-        counters,
-        max_message=settings.max_body,
-        access_log=settings.access_log,
-        is_ready=is_ready,
-        is_draining=lambda: app.state.draining,
-    )
 
 
 def _prediction_router(predictions: Sequence[Route], handlers: Mapping[type[Exception], Handler]) -> Middleware:

@@ -107,11 +107,9 @@ class Server(uvicorn.Server):
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Calls of gRPC have the same time to end as requests have, and not the time after that."""
-        grpc = self._app.state.grpc
-        ending = grpc and asyncio.create_task(grpc.stop(self._grace - 2 * self._drain))
+        ending = asyncio.create_task(self._app.state.grpc.stop(self._grace - 2 * self._drain))
         await super().shutdown(sockets)
-        if ending:
-            await ending
+        await ending
 
     @override
     async def on_tick(self, counter: int) -> bool:

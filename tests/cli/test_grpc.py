@@ -1,0 +1,157 @@
+"""``mlbuffet serve --grpc-port``: where it answers, how it ends, and several workers."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc import StatusCode
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from grpc_calls import HALF, answer, call, infer
+from mlbuffet.server.processes.port_reservation import reserve
+from mlbuffet.server.protocols.open_inference.grpc_service import NAME
+from processes import read_until, serve
+from waiting import wait_for
+
+ALONE = [("grpc.use_local_subchannel_pool", 1)]
+
+
+def addresses(process: subprocess.Popen[str]) -> str:
+    """Where gRPC is answered, once it is."""
+    return str(re.findall(r"serving gRPC on (\S+)", read_until(process, "serving on"))[0])
+
+
+def seconds(value: float, model: str = "a") -> bytes:
+    tensor = {"name": "x", "datatype": "FP32"}
+    request = infer(model, inputs=[tensor], raw_input_contents=[np.float32(value).tobytes()])
+    encoded: bytes = request.SerializeToString()
+    return encoded
+
+
+def wait_and_end(ended: threading.Event) -> Iterator[bytes]:
+    ended.wait(30)
+    yield from ()
+
+
+def test_a_second_port_answers_grpc_from_the_same_models(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models / "good.half", "--grpc-port", 0)
+    with grpc.insecure_channel(addresses(process)) as channel:
+        request = infer("good", inputs=HALF.inputs)
+        assert list(answer(channel, request).outputs[0].contents.fp32_contents) == [2.5, 3.0, 4.5]
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM
+    assert "Traceback" not in errors
+
+
+def test_the_address_of_grpc_is_in_what_machines_read(environment: dict[str, str], models: Path) -> None:
+    process = serve(environment, models / "good.half", "--grpc-port", 0, "--json")
+    assert re.search(r'"grpc_address": "127\.0\.0\.1:\d+"', read_until(process, "imports"))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
+def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
+    """Not ready first; then no new calls, streams end, and the calls under way are answered."""
+    (tmp_path / "a.sleep").touch()
+    process = serve(environment, tmp_path / "a.sleep", "--grpc-port", 0)
+    with grpc.insecure_channel(addresses(process)) as channel:
+        watch = HealthStub(channel).Watch(HealthCheckRequest())
+        assert next(watch).status == HealthCheckResponse.SERVING
+        never = threading.Event()
+        stream = channel.stream_stream(f"/{NAME}/ModelStreamInfer")(wait_and_end(never))
+        running = channel.unary_unary(f"/{NAME}/ModelInfer").future(seconds(3), timeout=20)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert next(watch).status == HealthCheckResponse.NOT_SERVING
+        assert list(watch) == []
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream)
+        assert ended.value.code() is StatusCode.UNAVAILABLE
+        assert running.result(timeout=20)
+        process.communicate(timeout=20)
+        assert time.monotonic() - begun < 10
+        never.set()
+
+
+def test_several_workers_answer(environment: dict[str, str], model: Path) -> None:
+    process = serve(environment, "--workers", 2, "--grpc-port", 0, model)
+    address = addresses(process)
+
+    def who(_: int) -> int:
+        with grpc.insecure_channel(address, ALONE) as channel:
+            body = channel.unary_unary(f"/{NAME}/ModelInfer")(seconds(0.02), timeout=20)
+            return int(np.frombuffer(body[-8:], "<i8")[0])
+
+    with ThreadPoolExecutor(16) as pool:
+        wait_for(lambda: len(set(pool.map(who, range(32)))) == 2, 60)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert "Traceback" not in errors
+
+
+def test_a_port_in_use_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:
+    first = serve(environment, models / "good.half", "--grpc-port", 0)
+    port = addresses(first).rpartition(":")[2]
+    second = serve(environment, models / "good.half", "--grpc-port", port)
+    _, error = second.communicate(timeout=20)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=20)
+    assert second.returncode == 2
+    assert error == (
+        f"error: port {port} of 127.0.0.1 is in use; stop what listens there, or choose another with --grpc-port\n"
+    )
+
+
+def test_a_port_that_others_share_is_not_shared_with_them() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(OSError, match="in use"):
+            reserve("127.0.0.1", other.getsockname()[1])
+
+
+def test_without_its_packages_the_option_says_what_to_install(environment: dict[str, str], models: Path) -> None:
+    code = (
+        "import sys, importlib.util as util; find = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'grpc_health' else find(name, *more)\n"
+        f"from mlbuffet.cli import main; sys.argv = ['mlbuffet', 'serve', {str(models)!r}, '--grpc-port', '0']; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 2
+    assert "--grpc-port takes packages that are not installed: pip install 'mlbuffet[grpc]'" in ran.stderr
+
+
+def test_a_server_stops_while_clients_ask(environment: dict[str, str], tmp_path: Path) -> None:
+    """Each call that was accepted is answered; those that came too late are UNAVAILABLE."""
+    (tmp_path / "a.sleep").touch()
+    process = serve(environment, tmp_path / "a.sleep", "--grpc-port", 0)
+    address, codes = addresses(process), list[StatusCode]()
+
+    def ask() -> None:
+        with grpc.insecure_channel(address, ALONE) as channel:
+            while not codes or codes[-1] is StatusCode.OK:
+                codes.append(call(channel, seconds(0.01))[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(codes) > 50)
+    process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join()
+    process.communicate(timeout=20)
+    assert set(codes) == {StatusCode.OK, StatusCode.UNAVAILABLE}
