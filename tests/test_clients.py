@@ -18,18 +18,19 @@ KSERVE = os.environ.get("MLBUFFET_KSERVE_PYTHON")
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the iris model is served."""
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Where the iris model is served, instead of the addresses in the document."""
     models = tmp_path_factory.mktemp("models")
     train = [sys.executable, str(ROOT / "examples/train_iris_onnx.py"), str(models / "iris/1")]
     subprocess.run(train, check=True, capture_output=True)
-    serve = [sys.executable, "-m", "mlbuffet", "serve", str(models), "--port", "0"]
+    serve = [sys.executable, "-m", "mlbuffet", "serve", str(models), "--port", "0", "--grpc-port", "0"]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         shown = ""
         while "serving on" not in shown:
             shown += server.stdout.readline()
-        yield re.findall(r"127\.0\.0\.1:\d+", shown)[0]
+        grpc, http = re.findall(r"serving (?:gRPC )?on (?:http://)?(127\.0\.0\.1:\d+)", shown)
+        yield {"localhost:8000": http, "localhost:8001": grpc}
         server.terminate()
 
 
@@ -37,7 +38,9 @@ def test_every_client_has_a_block() -> None:
     assert list(SECTIONS) == [
         "curl",
         "tritonclient",
+        "tritonclient over gRPC",
         "KServe's client",
+        "KServe's client over gRPC",
         "ovmsclient",
         "requests and numpy, raw",
         "JavaScript",
@@ -45,7 +48,7 @@ def test_every_client_has_a_block() -> None:
 
 
 @pytest.mark.parametrize("client", SECTIONS)
-def test_the_block_of_a_client_runs(client: str, address: str) -> None:
+def test_the_block_of_a_client_runs(client: str, addresses: dict[str, str]) -> None:
     language, _, code = SECTIONS[client].partition("\n")
     command = {
         "sh": ["bash", "-ec"],
@@ -59,7 +62,8 @@ def test_the_block_of_a_client_runs(client: str, address: str) -> None:
     if not command[0]:
         pytest.skip("this client is not installed")
     environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
-    code = code.replace("localhost:8000", address)
+    for written, address in addresses.items():
+        code = code.replace(written, address)
     ran = subprocess.run([*command, code], check=False, capture_output=True, text=True, timeout=60, env=environment)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("setosa") >= (2 if client == "curl" else 1)

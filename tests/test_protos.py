@@ -1,5 +1,6 @@
 """What is compiled of the messages of gRPC is current, and lives beside other packages' messages of the same names."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,13 @@ def test_nothing_of_grpc_is_imported_unless_it_is_asked_for() -> None:
         "assert not {name for name in sys.modules if name.startswith(('google.protobuf', 'mlbuffet.grpc'))}\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_codes_of_errors_are_documented() -> None:
+    from mlbuffet.grpc.status import CODES
+
+    text = (Path(__file__).parents[1] / "docs/grpc.md").read_text()
+    rows = dict(re.findall(r"^\| ([A-Z_]+) \| (.+) \|$", text.split("## Errors")[1], re.MULTILINE))
+    for kind, code in CODES.items():
+        assert f"`{kind.__name__}`" in rows[code.name]
+    assert {code.name for code in CODES.values()} <= rows.keys()

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
 
+from mlbuffet.server.grpc_serving import GrpcServing
 from mlbuffet.server.http.body_gathering import GatheringHttpToolsProtocol
 from mlbuffet.server.settings import ServerSettings
 
@@ -107,9 +108,13 @@ class Server(uvicorn.Server):
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Calls of gRPC have the same time to end as requests have, and not the time after that."""
-        ending = asyncio.create_task(self._app.state.grpc.stop(self._grace - 2 * self._drain))
+        grpc: GrpcServing | None = getattr(
+            self._app.state, "grpc", None
+        )  # none in an application around that of MLBuffet
+        ending = grpc and asyncio.create_task(grpc.stop(self._grace - 2 * self._drain))
         await super().shutdown(sockets)
-        await ending
+        if ending:
+            await ending
 
     @override
     async def on_tick(self, counter: int) -> bool:
