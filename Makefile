@@ -75,9 +75,11 @@ schema: env ## renew the JSON schema of model.toml
 		> core/mlbuffet/repository/model.schema.json
 
 protos: env ## renew what is compiled from .proto files
-	$(BIN)/python -m grpc_tools.protoc -I$(MESSAGES) --include_imports --descriptor_set_out=$(MESSAGES)/open_inference.binpb \
-		--pyi_out=$(MESSAGES) open_inference.proto
-	mv $(MESSAGES)/open_inference_pb2.pyi $(MESSAGES)/open_inference.pyi
+	for name in $(basename $(notdir $(wildcard $(MESSAGES)/*.proto))); do \
+		$(BIN)/python -m grpc_tools.protoc -I$(MESSAGES) --include_imports --pyi_out=$(MESSAGES) \
+			--descriptor_set_out=$(MESSAGES)/$$name.binpb $$name.proto && \
+		sed 's/^import \(\w*\)_pb2 as/from mlbuffet.grpc.messages import \1 as/' $(MESSAGES)/$${name}_pb2.pyi \
+			> $(MESSAGES)/$$name.pyi && rm $(MESSAGES)/$${name}_pb2.pyi || exit 1; done
 
 pins: env ## renew constraints.txt: the versions that the tests run with
 	echo . | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \

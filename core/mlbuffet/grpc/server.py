@@ -64,7 +64,9 @@ class GrpcServer:
         for module in _STANDARD:
             POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
         standard = [one.full_name for module in _STANDARD for one in module.DESCRIPTOR.services_by_name.values()]
-        reflection.enable_server_reflection([*standard, *(one.name for one in self._services)], server, POOL)
+        reflection.enable_server_reflection(
+            [*standard, *(one.name for one in self._services if one.methods)], server, POOL
+        )
         server.add_generic_rpc_handlers((self._routes,))  # the last, because it answers every path
         host, port = self._address
         try:

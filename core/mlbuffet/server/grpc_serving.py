@@ -44,6 +44,7 @@ class GrpcServing:
     def _made(self, address: tuple[str, int]) -> "GrpcServer":
         from mlbuffet.grpc.server import GrpcServer  # a server without gRPC never imports it
         from mlbuffet.server.protocols.open_inference.grpc_service import open_inference
+        from mlbuffet.server.protocols.tensorflow_serving.grpc_service import tensorflow_serving
 
         service, settings = self._service, self._settings
 
@@ -51,7 +52,7 @@ class GrpcServing:
             return why_not_ready(service, strict=settings.strict_readiness, draining=self._state.draining) is None
 
         return GrpcServer(
-            [open_inference(service, settings, is_ready=is_ready)],
+            [open_inference(service, settings, is_ready=is_ready), *tensorflow_serving(service, settings)],
             service,
             address,
             self._counters,

@@ -4,6 +4,7 @@ Which those are is TensorFlow Serving's rule for models of TensorFlow 2, whose s
 (servables/tensorflow/classifier.cc and regressor.cc): the names of the tensors count.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,20 @@ def outputs_of_regressor(signature: Signature, name: str) -> list[str]:
 
 def encode_classes(outputs: Tensors, count: int) -> bytes:
     """``{"results": [[[label, score], ...], ...]}`` for ``count`` examples; a label may be empty, a score 0."""
+    results = [
+        [list(pair) for pair in zip(labels, _numbers(scores), strict=True)]
+        for labels, scores in classes_of(outputs, count)
+    ]
+    return orjson.dumps({"results": results}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def encode_regressions(outputs: Tensors, count: int) -> bytes:
+    """``{"results": [value, ...]}`` for ``count`` examples."""
+    return orjson.dumps({"results": encode_values(regressions_of(outputs, count), VALUES)})
+
+
+def classes_of(outputs: Tensors, count: int) -> Iterator[tuple[list[str], NDArray[Any]]]:
+    """For each of ``count`` examples its labels, and their scores; a label may be empty, a score 0."""
     for name, array in outputs.items():
         dtype = np.dtype(object if name == CLASSES else np.float32)
         if array.dtype != dtype or array.ndim != 2 or len(array) != count:
@@ -46,19 +61,15 @@ def encode_classes(outputs: Tensors, count: int) -> bytes:
     labels = outputs.get(CLASSES, np.full(shape, b"", object))
     if labels.shape != scores.shape:
         raise InvalidInput(f"the model gives classes of shape {labels.shape} and scores of shape {scores.shape}")
-    results = [
-        [list(pair) for pair in zip(_texts(row_of_labels), _numbers(row_of_scores), strict=True)]
-        for row_of_labels, row_of_scores in zip(labels, scores, strict=True)
-    ]
-    return orjson.dumps({"results": results}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return zip(map(_texts, labels), scores, strict=True)
 
 
-def encode_regressions(outputs: Tensors, count: int) -> bytes:
-    """``{"results": [value, ...]}`` for ``count`` examples."""
+def regressions_of(outputs: Tensors, count: int) -> NDArray[Any]:
+    """The value of each of ``count`` examples."""
     array = outputs[VALUES]
     if array.dtype != np.float32 or array.shape not in ((count,), (count, 1)):
         raise _no_results(array, VALUES, np.dtype(np.float32), (count,))
-    return orjson.dumps({"results": encode_values(array.reshape(count), VALUES)})
+    return array.reshape(count)
 
 
 def _check(signature: Signature, name: str, verb: str, rule: str, *, fits: bool) -> None:

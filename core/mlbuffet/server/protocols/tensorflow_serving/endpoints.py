@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -17,6 +16,7 @@ from mlbuffet.server.http.prediction import PredictionEndpoint
 from mlbuffet.server.protocols.tensorflow_serving import prediction as codec
 from mlbuffet.server.protocols.tensorflow_serving.metadata import model_metadata, model_status
 from mlbuffet.server.protocols.tensorflow_serving.prediction import ServingCodec
+from mlbuffet.server.protocols.tensorflow_serving.selection import find_versions
 from mlbuffet.server.settings import ServerSettings
 
 
@@ -92,17 +92,12 @@ class TensorFlowServing:
 
     def _find_versions(self, selector: ModelSelector) -> Sequence[VersionStatus]:
         """The version that ``selector`` names, or all versions, the newest first."""
-        name, number = selector.model, selector.version
-        if selector.label is not None:
-            try:
-                return [self._service.status(selector)]
-            except ModelNotFound:
-                raise codec.unknown_label(selector.label) from None
-        with suppress(ModelNotFound):
-            versions = self._service.versions(name)[::-1]
-            found = versions if number is None else [one for one in versions if one.version == number]
-            if found or selector.or_default:
-                return found or versions
-        latest = number is None or selector.or_default
-        wanted = f"any versions of model {name}" if latest else f"version {number} of model {name}"
+        if found := find_versions(self._service, selector):
+            return found
+        latest = selector.version is None or selector.or_default
+        wanted = (
+            f"any versions of model {selector.model}"
+            if latest
+            else (f"version {selector.version} of model {selector.model}")
+        )
         raise HTTPException(404, f"Could not find {wanted}")

@@ -16,9 +16,9 @@ _LENGTH_DELIMITED = 2
 def encode_example(features: Mapping[str, Feature]) -> bytes:
     """The message with ``features``, each of which has values of one type; integers are of 64 bits."""
     entries = (
-        _field(1, _field(1, name.encode()) + _field(2, _encode_feature(values))) for name, values in features.items()
+        field(1, field(1, name.encode()) + field(2, _encode_feature(values))) for name, values in features.items()
     )
-    return _field(1, b"".join(entries))
+    return field(1, b"".join(entries))
 
 
 def _encode_feature(values: Feature) -> bytes:
@@ -26,16 +26,18 @@ def _encode_feature(values: Feature) -> bytes:
         case []:
             return b""
         case [bytes()]:
-            return _field(_BYTES, b"".join(_field(1, value) for value in values if isinstance(value, bytes)))
+            return field(_BYTES, b"".join(field(1, value) for value in values if isinstance(value, bytes)))
         case [float()]:
-            return _field(_FLOATS, _field(1, pack(f"<{len(values)}f", *values)))
+            return field(_FLOATS, field(1, pack(f"<{len(values)}f", *values)))
         case _:
-            return _field(
-                _INTEGERS, _field(1, b"".join(_varint(value % 2**64) for value in values if type(value) is int))
+            return field(
+                _INTEGERS,
+                field(1, b"".join(_varint(value % 2**64) for value in values if type(value) is int)),
             )
 
 
-def _field(number: int, content: bytes) -> bytes:
+def field(number: int, content: bytes) -> bytes:
+    """A field of bytes, of text, of a message or of packed numbers."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
 
 

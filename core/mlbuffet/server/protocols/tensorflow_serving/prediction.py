@@ -21,6 +21,7 @@ from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
 from mlbuffet.server.protocols.tensorflow_serving.examples import decode_examples
 from mlbuffet.server.protocols.tensorflow_serving.requests import decode_predict
 from mlbuffet.server.protocols.tensorflow_serving.responses import encode_columns, encode_rows
+from mlbuffet.server.protocols.tensorflow_serving.selection import unknown_label
 from mlbuffet.tensors import Signature, Signatures, Tensors
 from mlbuffet.version_numbers import version_number
 
@@ -31,11 +32,6 @@ Verb: TypeAlias = Callable[[bytes, ModelSelector, Signatures], Decoded]
 def malformed(request: Request) -> HTTPException:
     """The error for what is not an address of the protocol."""
     return HTTPException(400, f"Malformed request: {request.method} {request.url.path}")
-
-
-def unknown_label(label: str) -> InvalidInput:
-    """The error for an unknown label, and for a label of an unknown model, as in TensorFlow Serving."""
-    return InvalidInput(f"Unrecognized servable version label: {label}")
 
 
 class ServingCodec(PredictionCodec[PredictionHead]):
