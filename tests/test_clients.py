@@ -42,6 +42,8 @@ def test_every_client_has_a_block() -> None:
         "KServe's client",
         "KServe's client over gRPC",
         "ovmsclient",
+        "TensorFlow Serving's stubs",
+        "ovmsclient over gRPC",
         "requests and numpy, raw",
         "JavaScript",
     ]
