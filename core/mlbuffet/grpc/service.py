@@ -14,6 +14,16 @@ Message: TypeAlias = Any
 """An instance of a class of `mlbuffet.grpc.messages`."""
 
 
+class Encoded(NamedTuple):
+    """A message that was encoded without its class."""
+
+    content: bytes
+
+    def SerializeToString(self) -> bytes:  # noqa: N802  so it is called of messages
+        """The message."""
+        return self.content
+
+
 class Call(NamedTuple):
     """One request of a client."""
 

@@ -72,7 +72,6 @@ def test_compressed_bombs_take_no_memory(channel: grpc.Channel) -> None:
 def test_a_deadline_of_a_millisecond(channel: grpc.Channel) -> None:
     for _ in range(20):
         assert call(channel, HALF, timeout=0.001)[0] in (StatusCode.DEADLINE_EXCEEDED, StatusCode.OK)
-    assert call(channel, HALF, timeout=0)[0] is StatusCode.DEADLINE_EXCEEDED
     assert_healthy(channel)
 
 

@@ -1,6 +1,7 @@
 """The messages of predictions: requests to named arrays, and named arrays to responses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from mlbuffet.grpc.messages.open_inference import (
     ModelInferResponse,
 )
 from mlbuffet.grpc.prediction import Decoded, MessageCodec
+from mlbuffet.grpc.service import Encoded
 from mlbuffet.inference import InferenceRequest, InferenceResult, InferenceService, ModelSelector
+from mlbuffet.server.protobuf_fields import field, field_head
 from mlbuffet.server.protocols.open_inference.binary import array_from_buffer, buffer_from_array
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
 from mlbuffet.server.protocols.open_inference.outputs import best_classes, no_datatype, omitted
@@ -34,6 +37,8 @@ from mlbuffet.tensors import Signatures
 from mlbuffet.version_numbers import version_in_address
 
 _OF_64_BITS = 8
+_ID = ModelInferResponse.DESCRIPTOR.fields_by_name["id"].number
+_RAW = ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number
 _NOT_CHECKED = frozenset(DTYPES) - {"BYTES", "BOOL"}
 """Datatypes whose raw contents are taken as they are."""
 
@@ -51,7 +56,12 @@ def _contents_field(dtype: np.dtype[Any]) -> str | None:
     return f"{sign}64_contents" if dtype.itemsize == _OF_64_BITS else f"{sign}_contents"
 
 
-_FIELDS = {dtype: field for dtype in DATATYPES if (field := _contents_field(dtype)) is not None}
+_FIELDS = {dtype: name for dtype in DATATYPES if (name := _contents_field(dtype)) is not None}
+_PACKED = {
+    name: InferTensorContents.DESCRIPTOR.fields_by_name[name].number
+    for name in ("bool_contents", "fp32_contents", "fp64_contents")
+}
+"""Fields whose elements are in a message as they are in memory, which is faster than one by one."""
 
 
 class _InferMessage(NamedTuple):
@@ -162,9 +172,9 @@ def _typed(tensor: ModelInferRequest.InferInputTensor, dtype: np.dtype[Any]) -> 
     wanted = _FIELDS.get(dtype)
     if wanted is None:
         raise InvalidInput(f"input {name!r}: {tensor.datatype} has no typed contents, use raw_input_contents")
-    for field, _ in tensor.contents.ListFields():
-        if field.name != wanted:
-            raise InvalidInput(f"input {name!r} has {field.name}; {tensor.datatype} has {wanted}")
+    for given, _ in tensor.contents.ListFields():
+        if given.name != wanted:
+            raise InvalidInput(f"input {name!r} has {given.name}; {tensor.datatype} has {wanted}")
     elements: Sequence[Any] = getattr(tensor.contents, wanted)
     if len(elements) != prod(shape):
         raise InvalidInput(f"input {name!r} has {len(elements)} elements; its shape {list(shape)} holds {prod(shape)}")
@@ -172,29 +182,58 @@ def _typed(tensor: ModelInferRequest.InferInputTensor, dtype: np.dtype[Any]) -> 
         array = np.empty(len(elements), object)
         array[:] = list(elements)
         return array.reshape(shape)
-    if dtype.kind == "b":
-        return np.array(list(elements), dtype).reshape(shape)
+    if wanted in _PACKED and elements:
+        content = tensor.contents.SerializeToString()  # fields that are not known come behind the others
+        begin = len(field_head(_PACKED[wanted], len(elements) * dtype.itemsize))
+        return np.frombuffer(content, dtype.newbyteorder("<"), len(elements), begin).astype(dtype).reshape(shape)
     return array_from_numbers(list(elements), dtype, name, shape).reshape(shape)
 
 
-def _response(message: _InferMessage, result: InferenceResult) -> ModelInferResponse:
+def _response(message: _InferMessage, result: InferenceResult) -> ModelInferResponse | Encoded:
     """The answer. Raises `InvalidInput` for an output that cannot be sent as asked."""
     call = message.call
     outputs = {name: _form(call, name, array) for name, array in result.outputs.items()}
-    response = ModelInferResponse(model_name=result.model, model_version=str(result.version), id=call.id)
-    sent = {name: array for name, array in outputs.items() if array.dtype in DATATYPES}
+    sent, left_out = {name: array for name, array in outputs.items() if array.dtype in DATATYPES}, ""
     if len(sent) != len(outputs):
         if call.outputs is not None:
             raise InvalidInput(next(no_datatype(*output) for output in outputs.items() if output[0] not in sent))
-        response.parameters["omitted"].string_param = omitted(outputs)
-    is_raw = message.is_raw or any(DATATYPES[array.dtype] in BINARY_ONLY for array in sent.values())
-    for name, array in sent.items():
-        tensor = response.outputs.add(name=name, datatype=DATATYPES[array.dtype], shape=array.shape)
-        if is_raw:
-            response.raw_output_contents.append(bytes(buffer_from_array(array)))
+        left_out = omitted(outputs)
+    described = tuple([(name, DATATYPES[array.dtype], array.shape) for name, array in sent.items()])
+    head = _head(result.model, result.version, described, left_out)
+    if message.is_raw or any(datatype in BINARY_ONLY for _, datatype, _ in described):
+        return Encoded(_raw_response(head, call.id, sent.values()))
+    response: ModelInferResponse = ModelInferResponse.FromString(head)
+    response.id = call.id or ""
+    for tensor, array in zip(response.outputs, sent.values(), strict=True):
+        name = _FIELDS[array.dtype]
+        if name in _PACKED:
+            tensor.contents.MergeFromString(field(_PACKED[name], bytes(buffer_from_array(array))))
         else:
-            tensor.contents.CopyFrom(InferTensorContents(**{_FIELDS[array.dtype]: array.ravel().tolist()}))
+            getattr(tensor.contents, name).extend(array.ravel().tolist())
     return response
+
+
+@lru_cache(maxsize=1024)
+def _head(model: str, version: int, outputs: tuple[tuple[str, str, tuple[int, ...]], ...], left_out: str) -> bytes:
+    """A response without id and contents, which is mostly the same for the requests of a client."""
+    response = ModelInferResponse(model_name=model, model_version=str(version))
+    for name, datatype, shape in outputs:
+        response.outputs.add(name=name, datatype=datatype, shape=shape)
+    if left_out:
+        response.parameters["omitted"].string_param = left_out
+    encoded: bytes = response.SerializeToString()
+    return encoded
+
+
+def _raw_response(head: bytes, request_id: str | None, arrays: Iterable[NDArray[Any]]) -> bytes:
+    """The response with raw contents, joined from pieces: its class would copy each of them twice."""
+    pieces: list[bytes | memoryview] = [head]
+    if request_id:
+        pieces.append(field(_ID, request_id.encode()))
+    for array in arrays:
+        buffer = buffer_from_array(array)
+        pieces += (field_head(_RAW, len(buffer)), buffer)
+    return b"".join(pieces)
 
 
 def _form(call: InferCall, name: str, array: NDArray[Any]) -> NDArray[Any]:

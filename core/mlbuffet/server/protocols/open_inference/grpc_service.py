@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from mlbuffet.errors import ModelNotFound, ModelNotReady
 from mlbuffet.grpc.messages import open_inference as messages
 from mlbuffet.grpc.prediction import Prediction
-from mlbuffet.grpc.service import Call, Message, Method, Service, StreamMethod
+from mlbuffet.grpc.service import Call, Encoded, Message, Method, Service, StreamMethod
 from mlbuffet.inference import InferenceService, ModelDescription, ModelSelector, State, VersionStatus
 from mlbuffet.server.change_rules import check_caller, check_changeable, why_forwarded
+from mlbuffet.server.protobuf_fields import field
 from mlbuffet.server.protocols.open_inference import answers
 from mlbuffet.server.protocols.open_inference.grpc_prediction import OpenInferenceMessages, selector_of
 from mlbuffet.server.protocols.open_inference.metadata import model_config, model_metadata, server_metadata
@@ -30,6 +31,7 @@ _NOT_OFFERED = {
     "TraceSetting": "this server records no traces of its own",
     "LogSettings": "what this server logs is set where it is started (mlbuffet serve --help)",
 }
+_INFER_RESPONSE = messages.ModelStreamInferResponse.DESCRIPTOR.fields_by_name["infer_response"].number
 _DATA_TYPES = frozenset(messages.ModelInput.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_name)
 
 
@@ -107,7 +109,8 @@ class _Methods:
         return messages.ModelStatisticsResponse(model_stats=entries)
 
     async def _stream_infer(self, call: Call, request: messages.ModelInferRequest) -> Message:
-        return messages.ModelStreamInferResponse(infer_response=await self._prediction.answer(call, request))
+        answer = await self._prediction.answer(call, request)
+        return Encoded(field(_INFER_RESPONSE, answer.SerializeToString()))
 
     async def _index(self, call: Call, request: messages.RepositoryIndexRequest) -> Message:
         entries = [

@@ -7,10 +7,11 @@ and feature.proto of tensorflow/core/example. Concatenated messages merge, the f
 from collections.abc import Mapping
 from struct import pack
 
+from mlbuffet.server.protobuf_fields import field, varint
+
 Feature = list[bytes] | list[float] | list[int]
 
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3
-_LENGTH_DELIMITED = 2
 
 
 def encode_example(features: Mapping[str, Feature]) -> bytes:
@@ -32,20 +33,5 @@ def _encode_feature(values: Feature) -> bytes:
         case _:
             return field(
                 _INTEGERS,
-                field(1, b"".join(_varint(value % 2**64) for value in values if type(value) is int)),
+                field(1, b"".join(varint(value % 2**64) for value in values if type(value) is int)),
             )
-
-
-def field(number: int, content: bytes) -> bytes:
-    """A field of bytes, of text, of a message or of packed numbers."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
-    pieces = bytearray()
-    while value > 0x7F:
-        pieces.append(value & 0x7F | 0x80)
-        value >>= 7
-    pieces.append(value)
-    return bytes(pieces)

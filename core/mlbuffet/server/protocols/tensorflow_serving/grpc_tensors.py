@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mlbuffet.conversion import array_from_numbers, check_shape
 from mlbuffet.errors import InvalidInput
 from mlbuffet.grpc.messages.tensorflow_core import TensorProto, TensorShapeProto
+from mlbuffet.server.protobuf_fields import field
 from mlbuffet.server.protocols.tensorflow_serving.datatypes import datatype_of, type_name
-from mlbuffet.server.protocols.tensorflow_serving.example_message import field
 
 _ENUM = TensorProto.DESCRIPTOR.fields_by_name["dtype"].enum_type
 _SCALARS = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16", "O")
