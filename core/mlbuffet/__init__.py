@@ -26,13 +26,17 @@ from mlbuffet.errors import (
     UnknownRuntime,
     UnknownSignature,
 )
-from mlbuffet.hookspecs import hookimpl
+from mlbuffet.hookspecs import CONTRACT, hookimpl
+from mlbuffet.load_context import LoadContext
 from mlbuffet.loading import load
 from mlbuffet.model import Model
+from mlbuffet.parameters import ParameterSpec
+from mlbuffet.request import Request
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 
 __all__ = [
+    "CONTRACT",
     "DEFAULT_SIGNATURE",
     "AmbiguousRuntime",
     "ArtifactNotFound",
@@ -45,6 +49,7 @@ __all__ = [
     "InvalidInput",
     "InvalidModelName",
     "InvalidOptions",
+    "LoadContext",
     "LoadFailed",
     "MLBuffetError",
     "Model",
@@ -55,8 +60,10 @@ __all__ = [
     "NoModels",
     "NoRuntime",
     "NotOneArtifact",
+    "ParameterSpec",
     "PredictFailed",
     "RemoteFailed",
+    "Request",
     "Runtime",
     "Runtimes",
     "Signature",

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlbuffet.conversion import PYTHON_TYPES, array_from_python, dtype_name, is_small, wrong_dtype
 from mlbuffet.errors import InvalidInput, UnknownSignature
+from mlbuffet.parameters import Parameter, ParameterSpec, checked_parameters, declared_parameters
 from mlbuffet.text_arrays import bytes_of_text
 
 T = TypeVar("T")
@@ -109,24 +110,28 @@ class Signature:
 
     ``method`` is TensorFlow Serving's kind of signature: "predict", "classify" or "regress". A function that takes
     inputs of several dtypes has ``variants``, signatures with the same names, of which the first is also its own
-    ``inputs`` and ``outputs``: what a call brings chooses one of them.
+    ``inputs`` and ``outputs``: what a call brings chooses one of them. ``parameters`` are what a call may set besides.
     """
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: Literal["predict", "classify", "regress"] = "predict"
     variants: tuple["Signature", ...] = ()
+    parameters: Mapping[str, ParameterSpec] = field(default_factory=dict)
 
     def __init__(
         self,
         inputs: Iterable[TensorSpec],
         outputs: Iterable[TensorSpec],
         method: Literal["predict", "classify", "regress"] = "predict",
+        *,
+        parameters: Mapping[str, ParameterSpec] = MappingProxyType({}),
     ) -> None:
         object.__setattr__(self, "inputs", _by_name(inputs))
         object.__setattr__(self, "outputs", _by_name(outputs))
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "variants", ())
+        object.__setattr__(self, "parameters", declared_parameters(parameters))
 
     @classmethod
     def of_variants(cls, variants: Iterable["Signature"]) -> "Signature":
@@ -135,7 +140,9 @@ class Signature:
         first = several[0]
         if any(list(first.inputs) != list(one.inputs) or list(first.outputs) != list(one.outputs) for one in several):
             raise ValueError("the variants of a signature have the same inputs and outputs by name, in the same order")
-        signature = cls(first.inputs.values(), first.outputs.values(), first.method)
+        if any(one.parameters != first.parameters for one in several):
+            raise ValueError("the variants of a signature have the same parameters")
+        signature = cls(first.inputs.values(), first.outputs.values(), first.method, parameters=first.parameters)
         object.__setattr__(signature, "variants", several)
         return signature
 
@@ -189,6 +196,10 @@ class Signature:
             if name in names[:position]:
                 raise InvalidInput(f"output {name!r} is requested twice")
         return names
+
+    def check_parameters(self, given: Mapping[str, Any] | None) -> Mapping[str, Parameter]:
+        """The parameters of a call with defaults filled in, or `InvalidInput`."""
+        return checked_parameters(self.parameters, given)
 
 
 class Signatures(Mapping[str, Signature]):
