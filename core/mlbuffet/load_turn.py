@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
 
-_held: ContextVar[tuple[RLock, ...]] = ContextVar("held_load_turns", default=())  # type: ignore[valid-type]
+_held: ContextVar[tuple[RLock, ...]] = ContextVar("held_load_turns", default=())
 """The locks of the loads that this thread is in, the outer first."""
 
 

@@ -196,9 +196,7 @@ class Model:
             self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}{them}")
         return {output: declared.outputs[output] for output in results}
 
-    def _request(
-        self, outputs: Sequence[str], parameters: Mapping[str, Any] | None, deadline: float | None
-    ) -> Request:
+    def _request(self, outputs: Sequence[str], parameters: Mapping[str, Any] | None, deadline: float | None) -> Request:
         return Request(
             model=self.name,
             version=self.version,
