@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from time import perf_counter_ns
 
 from anyio.to_thread import run_sync
 
@@ -25,23 +26,17 @@ class LocalService(InferenceService):
         self._telemetry = telemetry or WorkerTelemetry(partial(measure, repository))
         self._statistics: dict[Version, VersionStatistics] = {}
 
-    def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
+    def admit(self, selector: ModelSelector, *, counted: bool = True) -> tuple[str, int]:
         version = self._version(selector)
         _check_room(version, self._counts(version, counted=counted))
-        return _status(version)
+        return version.name, version.version
 
     def status(self, selector: ModelSelector) -> VersionStatus:
         return _status(self._version(selector))
 
     async def serve(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel:
         handle = await self._loaded(selector)
-        counts = self._counts(handle.version, counted=counted)
-        try:
-            _check_room(handle.version, counts)
-        except Overloaded:
-            handle.release()
-            raise
-        return LocalModel(handle, self._repository.cache, counts)
+        return self._served(handle, self._counts(handle.version, counted=counted))
 
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
         version = self._version(selector)
@@ -51,7 +46,7 @@ class LocalService(InferenceService):
         if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
             return None
         try:
-            return LocalModel(version.use(), self._repository.cache, counts)
+            return self._served(version.use(), counts)
         except ModelNotReady:
             return None
 
@@ -118,6 +113,11 @@ class LocalService(InferenceService):
                     raise
             await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
 
+    def _served(self, handle: Handle, counts: VersionStatistics | None) -> LocalModel:
+        version, signatures = handle.version, handle.model.signatures
+        begun = perf_counter_ns()
+        return LocalModel(version.name, version.version, signatures, handle, self._repository.cache, counts, begun)
+
     def _counts(self, version: ModelVersion, *, counted: bool) -> VersionStatistics | None:
         if not counted:
             return None
@@ -135,10 +135,10 @@ def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None
         return
     try:
         scheduler.check_room()
-    except Overloaded as error:
+    except Overloaded:
         if counts is not None:
             counts.failure(0)
-        raise Overloaded(error.running, error.waiting, version.name, version.version) from None
+        raise
 
 
 def _status(one: ModelVersion) -> VersionStatus:
