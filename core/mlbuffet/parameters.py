@@ -34,7 +34,7 @@ NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
 def is_reserved(name: str) -> bool:
-    """Whether requests have a parameter called ``name`` that is not for the model.
+    """Whether requests have a parameter called ``name`` that is not for the model, which never sees it.
 
     Clients of the Open Inference Protocol send these by themselves: Triton's extensions (sequences, schedule policy,
     binary tensors, parameters), MLServer's ``content_type``, and MLBuffet's ``signature_name``.
@@ -145,11 +145,12 @@ def checked_parameters(
 ) -> Mapping[str, Parameter]:
     """The parameters of a call in declared order, with defaults for those that were not given, or were ``None``.
 
-    Raises `InvalidInput` for a wrong value, and for one that is not declared.
+    Names that requests use themselves are passed over. Raises `InvalidInput` for a wrong value, and for one that is not
+    declared.
     """
     if given:
         for name in given:
-            if name not in declared:
+            if name not in declared and not is_reserved(name):
                 raise InvalidInput(f"there is no parameter {name!r}; the model takes {parameters_text(declared)}")
     checked: dict[str, Parameter] = {}
     for name, spec in declared.items():

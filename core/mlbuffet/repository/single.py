@@ -6,6 +6,7 @@ from typing import Any
 
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
+from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
 from mlbuffet.repository.layout import Finder, StoredModel
@@ -22,7 +23,7 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
-    place = _default(folder, stored)
+    version, place = _default(folder, stored)
     if place == folder:
         check_artifact(folder)
     configuration = stored.configuration
@@ -32,7 +33,8 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     artifact = Finder(runtimes, chosen).artifact(place)
     from_file = configuration.options.keys() - options.keys()
     all_options = {**configuration.options, **options}
-    model = load_artifact(artifact, runtimes, chosen, all_options, confined=folder if from_file else None)
+    confined, context = folder if from_file else None, LoadContext(name=stored.name, version=version)
+    model = load_artifact(artifact, runtimes, chosen, all_options, confined=confined, context=context)
     try:
         return with_default_signature(model, configuration)
     except MLBuffetError:
@@ -40,13 +42,13 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
         raise
 
 
-def _default(folder: Path, stored: StoredModel) -> Path:
-    """The folder of the default version."""
+def _default(folder: Path, stored: StoredModel) -> tuple[int | None, Path]:
+    """The default version, and its folder."""
     if not stored.versions:
-        return folder
+        return None, folder
     served = stored.wanted
     if not served:
         numbers = ", ".join(str(one.version) for one in stored.versions)
         raise InvalidConfiguration(folder / FILE_NAME, f"versions: none of those there are is selected: {numbers}")
     number = stored.default if stored.default in served else max(served)
-    return served[number].place or folder
+    return number, served[number].place or folder

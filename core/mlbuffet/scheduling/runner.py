@@ -41,7 +41,15 @@ class Runner:
     def predict(self, call: Call, rows: int = 1) -> Prediction:
         """Run one call, which counts as so many rows."""
         begun = perf_counter_ns()
-        outputs = self._predict(call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape)
+        deadline = call.deadline
+        outputs = self._predict(
+            call.inputs,
+            signature=call.signature,
+            outputs=call.outputs,
+            any_shape=call.any_shape,
+            parameters=call.parameters,
+            deadline=None if deadline is None else deadline.at,
+        )
         return Prediction(outputs, Execution(rows, begun, 0, perf_counter_ns() - begun, 0), rows)
 
     def run(self, batch: Sequence[PendingCall]) -> None:
