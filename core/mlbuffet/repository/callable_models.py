@@ -21,7 +21,7 @@ class Repository(Protocol):
         ...
 
     def needed(self, version: ModelVersion) -> Future[None] | None:
-        """The load that a load waits for; ``None`` where waiting is of no use."""
+        """The load that a load waits for; ``None`` where it is ready, or waiting is of no use."""
         ...
 
     def demand(self, version: ModelVersion) -> Future[None] | None:
@@ -77,17 +77,15 @@ class CallableModels:
                 version = self._repository.get(name)
             except ModelNotFound:
                 raise LoadFailed(f"it calls the model {name!r}, and there is none of that name beside it") from None
-            try:
-                version.check_ready()
-            except ModelNotReady as error:
-                loading = self._repository.needed(version)
-                if loading is None:
-                    reason = f"it calls the model {name!r}, which is not ready: {error.reason}"
-                    raise LoadFailed(reason) from version.error
-            else:
-                return
+            loading = self._repository.needed(version)
+            if loading is None:
+                break
             with self._repository.waiting():
                 loading.result()
+        try:
+            version.check_ready()
+        except ModelNotReady as error:
+            raise LoadFailed(f"it calls the model {name!r}, which is not ready: {error.reason}") from version.error
 
 
 class CallableModel:

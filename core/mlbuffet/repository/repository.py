@@ -179,10 +179,12 @@ class ModelRepository:
     def needed(self, version: ModelVersion) -> Future[None] | None:
         """The load of a version that one which is being loaded calls; ``None`` where waiting is of no use."""
         with self._lock:
+            if version.state is State.READY or version.retired or self._closed:
+                return None
             if self._residency.on_demand:
                 return self.demand(version)
             is_due = version.loading is not None or version.state is State.UNAVAILABLE
-            return self._loading.request(version) if is_due and not version.retired and not self._closed else None
+            return self._loading.request(version) if is_due else None
 
     def called(self, name: str) -> set[str]:
         """The names of the models that those called ``name`` call."""
