@@ -66,9 +66,8 @@ def error_of(repository: ModelRepository, name: str) -> str:
     return version.error.public
 
 
-@pytest.mark.parametrize("names", ["ab", "ba"])
-def test_a_model_calls_others_whichever_is_loaded_first(serve: Serve, names: str) -> None:
-    pipeline, half = names
+@pytest.mark.parametrize(("pipeline", "half"), [("a", "b"), ("b", "a")])
+def test_a_model_calls_others_whichever_is_loaded_first(serve: Serve, pipeline: str, half: str) -> None:
     repository = serve({f"{half}.half": "half", f"{pipeline}.pipe": f"{half} {half}"})
     assert predict(repository, pipeline, 2) == [3.5]
 

@@ -98,7 +98,7 @@ def serve(
     max_loaded: Annotated[
         int | None, Option(metavar="N", help="So many versions in memory; implies --lazy.", min=1)
     ] = None,
-    max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
+    max_memory: Annotated[int | None, _Size(help="Models of that size in memory; implies --lazy.")] = None,
     cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
     cache_redis: Annotated[
         str | None, Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS")
@@ -168,6 +168,9 @@ def predict(
     *,
     inputs: Annotated[typer.FileBinaryRead, Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")],
     signature: SignatureName = None,
+    parameter: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="A parameter of the signature; may be given several times.")
+    ] = None,
     runtime: RuntimeName = None,
     option: Options = None,
     debug: Debug = False,
@@ -177,7 +180,8 @@ def predict(
 
     arrays = read_inputs(inputs.read())
     with load(path, runtime=runtime, options=parse_options(option or ())) as model:
-        print(outputs_as_json(model.predict(arrays, signature=signature)))
+        parameters = parse_options(parameter or (), "--parameter", "temperature=0.5")
+        print(outputs_as_json(model.predict(arrays, signature=signature, parameters=parameters)))
 
 
 @app.command()

@@ -14,7 +14,9 @@ from mlbuffet.cli.logs import PROGRESS
 from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.errors import reason_of
+from mlbuffet.hookspecs import CONTRACT
 from mlbuffet.model import Model
+from mlbuffet.parameters import described
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signature, TensorSpec, shape_text
@@ -29,8 +31,9 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         for one in runtimes
     ]
     broken = [{"name": name, "reason": reason_of(error)} for name, error in runtimes.broken.items()]
+    contract = ".".join(map(str, CONTRACT))
     if as_json:
-        print_json({"runtimes": working, "broken": broken})
+        print_json({"contract": contract, "runtimes": working, "broken": broken})
         return
     table = _table("runtime", "distribution", "version", "accepts")
     for row in working:
@@ -39,6 +42,7 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         table.add_row(f"[red]{escape(one['name'])}", "[red]broken", "", f"[red]{escape(one['reason'])}")
     console = _console()
     console.print(table)
+    console.print(f"Version {contract} of the contract with plugins.")
     if not working:
         console.print("There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx")
 
@@ -52,6 +56,7 @@ def show_model(model: Model, *, as_json: bool) -> None:
                 "method": signature.method,
                 **_sides(signature),
                 **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
+                **({"parameters": described(signature.parameters)} if signature.parameters else {}),
             }
             for name, signature in signatures.items()
         }
@@ -70,6 +75,9 @@ def show_model(model: Model, *, as_json: bool) -> None:
                     table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
                     title = ""
             title = "or"
+        for parameter, declared in signature.parameters.items():
+            value = "" if declared.default is None else f"default {declared.default!r}"
+            table.add_row("", "parameter", escape(parameter), escape(str(declared)), escape(value))
         table.add_section()
     console = _console()
     console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")

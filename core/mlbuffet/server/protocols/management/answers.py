@@ -1,9 +1,10 @@
 """The JSON of responses."""
 
 from http import HTTPStatus
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,6 +52,9 @@ class VersionInformation(TypedDict):
     description: str
     ml_library: str
     library_version: str
+    parameters: NotRequired[
+        Annotated[dict[str, Any], Meta(description="What a request may set, by name; of a version that is ready.")]
+    ]
 
 
 class ModelInformation(Answer):

@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 
 from mlbuffet.inference import ModelDescription
+from mlbuffet.parameters import described
 from mlbuffet.server.protocols.open_inference import answers
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES, datatype_of
 from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
@@ -19,6 +20,8 @@ def model_metadata(model: ModelDescription) -> answers.ModelMetadata:
     properties = answers.Properties(signatures=orjson.dumps(signatures).decode())
     if model.signatures.default is not None:
         properties["default_signature"] = model.signatures.default
+    if shown.parameters:
+        properties["parameters"] = orjson.dumps(described(shown.parameters)).decode()
     if unsupported := _unsupported(model.signatures):
         properties["unsupported"] = unsupported
     return {
@@ -79,7 +82,8 @@ def _default_signature(model: ModelDescription) -> Signature:
 
 def _signature(signature: Signature) -> dict[str, object]:
     variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
-    return {"method": signature.method, **_sides(signature), **variants}
+    parameters = {"parameters": described(signature.parameters)} if signature.parameters else {}
+    return {"method": signature.method, **_sides(signature), **variants, **parameters}
 
 
 def _sides(signature: Signature) -> dict[str, object]:
