@@ -25,7 +25,8 @@ SIGNATURE = Signature(X, X, parameters=DECLARED)
         ({}, {"temperature": 1.0, "mode": "fast", "raw": False}),
         ({"top": 3, "mode": "exact"}, {"temperature": 1.0, "top": 3, "mode": "exact", "raw": False}),
         ({"temperature": 0, "raw": True}, {"temperature": 0.0, "mode": "fast", "raw": True}),
-        ({"temperature": np.float32(0.5), "top": np.int8(3)}, {"temperature": 0.5, "top": 3, "mode": "fast", "raw": False}),
+        ({"temperature": np.float32(0.5)}, {"temperature": 0.5, "mode": "fast", "raw": False}),
+        ({"top": np.int8(3)}, {"temperature": 1.0, "top": 3, "mode": "fast", "raw": False}),
         ({"temperature": None}, {"temperature": 1.0, "mode": "fast", "raw": False}),
     ],
 )

@@ -178,9 +178,9 @@ def predict(
     """Run a model once and print its outputs by name, as JSON."""
     from mlbuffet.cli.files import outputs_as_json, read_inputs
 
+    parameters = parse_options(parameter or (), "--parameter", "temperature=0.5")
     arrays = read_inputs(inputs.read())
     with load(path, runtime=runtime, options=parse_options(option or ())) as model:
-        parameters = parse_options(parameter or (), "--parameter", "temperature=0.5")
         print(outputs_as_json(model.predict(arrays, signature=signature, parameters=parameters)))
 
 

@@ -51,7 +51,7 @@ def show_model(model: Model, *, as_json: bool) -> None:
     """The runtime and the signatures of a model."""
     signatures = model.signatures
     if as_json:
-        described = {
+        listed = {
             name: {
                 "method": signature.method,
                 **_sides(signature),
@@ -62,7 +62,7 @@ def show_model(model: Model, *, as_json: bool) -> None:
         }
         about = {"path": str(model.path), "runtime": model.runtime.name, "platform": model.runtime.platform}
         default = {"default": signatures.default, "default_reason": signatures.default_reason}
-        print_json({**about, **default, "signatures": described})
+        print_json({**about, **default, "signatures": listed})
         return
     table = _table("signature", "", "name", "dtype", "shape")
     for name, signature in signatures.items():
