@@ -65,5 +65,5 @@ class LoadContext:
     name: str
     """The name of the model, as clients know it; of one that a program loads by itself, that of its file or folder."""
     version: int | None = None
-    """``None`` for an artifact that a program loads by itself."""
+    """``None`` for an artifact that a program loads by itself, and for one that is tried before it gets a number."""
     models: OtherModels = field(default_factory=NoOtherModels)

@@ -1,8 +1,8 @@
 """The models of a repository that one of its models calls."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -38,22 +38,19 @@ class Repository(Protocol):
 
 
 class CallableModels:
-    """An `mlbuffet.hookspecs.OtherModels` for the load of one version, the ``caller``."""
+    """An `mlbuffet.hookspecs.OtherModels` for the load of one version, the ``caller``, in the thread that made it."""
 
     def __init__(self, repository: Repository, caller: ModelVersion) -> None:
         self._repository = repository
         self._caller = caller
-        self._thread: int | None = None
-        """In which the caller is loaded; ``None`` before and after that."""
+        self._thread: int | None = get_ident()
+        """In which the caller is loaded; ``None`` after that."""
 
-    @contextmanager
-    def for_load(self) -> Iterator["CallableModels"]:
-        """These, while the caller is loaded."""
-        self._thread = get_ident()
-        try:
-            yield self
-        finally:
-            self._thread = None
+    def __enter__(self) -> "CallableModels":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread = None
 
     def __getitem__(self, name: str) -> "CallableModel":
         if self._thread != get_ident():  # cycles are seen, and waits end, only where loads ask

@@ -205,11 +205,19 @@ class Publisher:
                 raise
 
     def _validate(self, place: Path, folder: Path, configuration: Configuration) -> None:
-        sources = self._catalog.sources
+        sources, patience = self._catalog.sources, self._patience
         runtime = configuration.runtime or sources.runtime
         artifact = Finder(sources.runtimes, runtime).artifact(place) if place.is_dir() else place
         with self._trials:
-            validate(artifact, configuration, sources.runtimes, runtime, folder=folder, patience=self._patience)
+            validate(
+                artifact,
+                configuration,
+                sources.runtimes,
+                runtime,
+                folder=folder,
+                beside=[path.absolute() for path in sources.paths],
+                patience=patience,
+            )
 
     def _wait_until_loaded(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

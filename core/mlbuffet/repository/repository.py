@@ -324,7 +324,7 @@ class ModelRepository:
                 self._drop([one], fresh.idle_reason)
 
     def _others(self, version: ModelVersion) -> AbstractContextManager[OtherModels]:
-        return CallableModels(self, version).for_load()
+        return CallableModels(self, version)
 
     def _notify(self, version: ModelVersion) -> None:
         for listener in list(self._listeners):
