@@ -58,7 +58,7 @@ def test_a_runtime_knows_the_call_that_it_answers(half: Path) -> None:
     plain, whole = plugin.requests
     assert plain == Request(model="half", version=None, outputs=("y", "z"), parameters={"offset": 2.0})
     assert plain.seconds_left is None
-    assert whole == Request(model="half", version=None, outputs=["z"], deadline=deadline, parameters={"offset": 3.0})
+    assert whole == Request(model="half", version=None, outputs=("z",), deadline=deadline, parameters={"offset": 3.0})
     assert whole.seconds_left is not None
     assert 0 < whole.seconds_left <= 20
     with pytest.raises(AttributeError):

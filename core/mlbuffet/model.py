@@ -200,7 +200,7 @@ class Model:
         return Request(
             model=self.name,
             version=self.version,
-            outputs=outputs,
+            outputs=tuple(outputs),
             ids=tuple(REQUEST_IDS.get().decode(errors="replace").split()),
             deadline=deadline,
             parameters=parameters or NO_PARAMETERS,

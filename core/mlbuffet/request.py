@@ -1,7 +1,7 @@
 """What a runtime may know about a call besides its inputs."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlbuffet.parameters import Parameter
@@ -15,7 +15,7 @@ class Request:
     """The name of the model, as clients know it; of one that a program loaded by itself, that of its file or folder."""
     version: int | None
     """``None`` for an artifact that a program loaded by itself."""
-    outputs: Sequence[str]
+    outputs: tuple[str, ...]
     """The outputs that are wanted; of a batch, all that any of its requests wants."""
     ids: tuple[str, ...] = ()
     """The ids of the requests, which the server's log has too; empty for the calls of a program."""

@@ -226,6 +226,9 @@ class Runtimes:
             if unknown := [argument for argument in _arguments(function) if argument not in hooks[hook]]:
                 instead = f"the arguments are {', '.join(hooks[hook])}, by these names"
                 raise InvalidHook(name, f"its hook {hook!r} has the argument {unknown[0]!r}", instead)
+            if idle := [argument for argument in _optional_arguments(function) if argument in hooks[hook]]:
+                problem = f"its hook {hook!r} has a default for its argument {idle[0]!r}, which is never given then"
+                raise InvalidHook(name, problem, "take it without a default, or leave it out")
 
     def _implemented(self, plugin: object) -> set[str]:
         return {
@@ -301,3 +304,8 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
     """The names of the required arguments, without ``self``."""
     parameters = inspect.signature(function).parameters.values()
     return [one.name for one in parameters if one.default is one.empty and one.name != "self"]
+
+
+def _optional_arguments(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments with a default, which pluggy does not give."""
+    return [one.name for one in inspect.signature(function).parameters.values() if one.default is not one.empty]

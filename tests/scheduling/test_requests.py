@@ -88,7 +88,7 @@ def test_a_batch_says_what_all_its_requests_want(scheduler: Scheduler, knowing: 
     answers = together(scheduler, knowing, leases, calls)
     assert answers == [{"z": [2]}, {"y": [4], "z": [3]}, {"y": [6]}]
     (request,) = knowing.requests
-    assert request.outputs == ["z", "y"]
+    assert request.outputs == ("z", "y")
     assert request.ids == ("request-0", "request-1", "request-2")
 
 
