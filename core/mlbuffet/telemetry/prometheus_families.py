@@ -30,11 +30,12 @@ class Families(Collector):
         kinds = {"histogram": HistogramMetricFamily, "counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
         for name, (kind, text, labels) in METRICS.items():
             family = kinds[kind](f"mlbuffet_{name}", text, labels=labels)
+            bounds = [*map(str, BOUNDS.get(name, ())), "+Inf"]
             for key, numbers in self.totals.numbers[name].items():
                 value: Sequence[Any] = numbers
                 if name in BOUNDS:
                     *buckets, total = numbers
-                    value = list(zip(map(str, (*BOUNDS[name], "+Inf")), accumulate(buckets), strict=True)), total
+                    value = list(zip(bounds, accumulate(buckets), strict=True)), total
                 family.add_metric(list(map(str, key)), *value)
             if labels or family.samples:
                 yield family

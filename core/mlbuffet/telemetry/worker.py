@@ -69,11 +69,12 @@ def total(tables: Iterable[tuple[CounterTable, bool]], versions: Collection[Vers
     numbers: dict[str, dict[Key, Sequence[float]]] = defaultdict(dict)
     known = {*versions, *((model,) for model, _ in versions), ("", "")}
     for table, lives in tables:
-        for (name, *rest), values in table.items():
-            found, labels, join = numbers[str(name)], tuple(rest), _JOIN.get(str(name), add)
+        for key, values in table.items():
+            name, labels = str(key[0]), key[1:]
             if name in _GAUGES and (not lives or isnan(values[0])):
                 continue
             if not labels or labels[:2] in known or name in ("versions", PROCESS):
+                found, join = numbers[name], _JOIN.get(name, add)
                 found[labels] = list(map(join, found[labels], values)) if labels in found else list(values)
     processes = {int(process): now - moment < SILENT for (process,), (moment,) in numbers[PROCESS].items()}
     answers = Counter(processes.values())
