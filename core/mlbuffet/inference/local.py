@@ -13,9 +13,8 @@ from mlbuffet.inference.local_model import LocalModel
 from mlbuffet.inference.request import ModelSelector
 from mlbuffet.inference.service import InferenceService, ModelDescription, VersionStatus
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.telemetry.totals import Version
 from mlbuffet.telemetry.version_statistics import VersionCounts, VersionStatistics
-from mlbuffet.telemetry.worker import WorkerTelemetry
+from mlbuffet.telemetry.worker import Version, WorkerTelemetry
 
 
 class LocalService(InferenceService):
