@@ -57,10 +57,6 @@ class RunningCalls:
         """For a child process, which writes to the same memory."""
         return RunningCalls, (self._file,)
 
-    def of(self, model: str, version: int) -> "VersionCalls":
-        """The calls of one version of a model."""
-        return VersionCalls(self, model, version)
-
     def note_good_end(self) -> None:
         """Let what follows be no crash, and end the monitor."""
         self.memory[0] = 1

@@ -130,14 +130,13 @@ class LocalService(InferenceService):
 def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:
     """Raises `Overloaded`, which is counted, where a call could not even wait; a cached response needs no room."""
     scheduler = version.scheduler
-    if scheduler is None or version.configuration.cache is not None:
-        return
-    try:
-        scheduler.check_room()
-    except Overloaded:
-        if counts is not None:
-            counts.failure(0)
-        raise
+    if scheduler is not None and version.configuration.cache is None:
+        try:
+            scheduler.check_room()
+        except Overloaded:
+            if counts is not None:
+                counts.failure(0)
+            raise
 
 
 def _status(one: ModelVersion) -> VersionStatus:

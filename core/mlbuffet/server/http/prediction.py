@@ -40,14 +40,8 @@ class Answer(NamedTuple):
         return compress(response, request)
 
 
-class Unwritten(NamedTuple):
-    """A response that is to be encoded in a thread, because of its size in bytes."""
-
-    size: int
-    write: Callable[[], Response]
-
-
-Outcome: TypeAlias = Response | Unwritten | Exception
+Outcome: TypeAlias = Response | Callable[[], Response] | Exception
+"""A response, or the encoding of one that is large, which is done in a thread; or an error."""
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
 """The decoded request, and the encoder of its result, which raises `InvalidInput` for what cannot be sent as wanted."""
 
@@ -139,4 +133,4 @@ async def _take_outcome(request: Request) -> Response | None:
     outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
     if isinstance(outcome, Exception):
         raise outcome
-    return await offload(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome
+    return outcome if outcome is None or isinstance(outcome, Response) else await offload(LARGE, outcome)
