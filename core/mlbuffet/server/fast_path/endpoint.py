@@ -21,7 +21,7 @@ from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.server.fast_path.busy_poll import BusyPoll
 from mlbuffet.server.fast_path.request_heads import Head, RequestHeads
 from mlbuffet.server.fast_path.write_batch import WriteBatch
-from mlbuffet.server.http.body import WORTH_COMPRESSING
+from mlbuffet.server.http.compression import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
 from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, PredictionHead
 from mlbuffet.server.http.request_context import REQUEST_ID, id_in, new_id

@@ -13,7 +13,8 @@ from mlbuffet.errors import ModelNotFound, Overloaded
 from mlbuffet.inference import Deadline, InferenceRequest, InferenceResult, InferenceService, ModelSelector
 from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import LARGE, offload
-from mlbuffet.server.http.body import compress, read_body
+from mlbuffet.server.http.body import header, read_body
+from mlbuffet.server.http.compression import compress
 from mlbuffet.server.http.disconnect import unless_disconnected
 from mlbuffet.server.http.request_context import CONTEXT, RequestContext
 from mlbuffet.server.settings import ServerSettings
@@ -37,7 +38,7 @@ class Answer(NamedTuple):
         """The same in an encoding that the client accepts."""
         response = Response(self.body)
         response.raw_headers += self.headers
-        return compress(response, request)
+        return compress(response, header(request, b"accept-encoding"))
 
 
 Outcome: TypeAlias = Response | Callable[[], Response] | Exception
