@@ -41,7 +41,7 @@ from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.processes.server_process import Server, address_of, is_loopback, listen
 from mlbuffet.server.processes.supervisor import Supervisor
 from mlbuffet.server.processes.temporary_files import own_temporary_folder
-from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.telemetry.counter_table import WorkerSlot
 
 SWITCH_SECONDS = 0.001
 """After how long a thread gives up Python's lock for the event loop; the default is five times as long.

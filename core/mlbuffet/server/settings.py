@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.telemetry.counter_table import WorkerSlot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
