@@ -23,6 +23,8 @@ from mlbuffet import (
 )
 from mlbuffet.repository import ModelRepository, Residency, Sources, State
 from mlbuffet.repository.load_queue import LOADERS
+from mlbuffet.running_calls import RunningCalls
+from mlbuffet.scheduling import Scheduling
 from pipelines import Pipeline, pipeline_runtimes
 from small_runtimes import HalfPlusTwo, small_runtimes, write_models
 from waiting import wait_for
@@ -35,11 +37,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """A function that makes a repository of files with that text; all are loaded, unless it is on demand."""
     repositories: list[ModelRepository] = []
 
-    def served(
-        models: Mapping[str, str], runtimes: Runtimes | None = None, residency: Residency | None = None
-    ) -> ModelRepository:
+    def served(models: Mapping[str, str], runtimes: Runtimes | None = None, **arguments: Any) -> ModelRepository:
         runtimes = runtimes or pipeline_runtimes()
-        repository = ModelRepository(runtimes, residency=residency)
+        repository = ModelRepository(runtimes, **arguments)
         repositories.append(repository)
         repository.update(Sources([write_models(tmp_path, models)], runtimes).find())
         loading = Thread(target=repository.load_all)
@@ -232,6 +232,24 @@ def test_what_is_loaded_on_demand_is_loaded_for_the_call_of_another(serve: Serve
     assert ask("d") == [3]
     assert repository.is_dormant(repository.get("b")) == bool(residency.max_loaded)  # it was evicted for the next one
     assert ask("a") == [3.5]
+
+
+def test_the_note_for_the_log_of_a_crash_has_the_model_that_is_called(serve: Serve) -> None:
+    class Looking(HalfPlusTwo):
+        @hookimpl
+        def predict(self, model: float, signature: str, inputs: Tensors) -> Tensors:
+            notes.append(running.memory.tobytes())
+            return {"y": inputs["x"]}
+
+    notes: list[bytes] = []
+    running = RunningCalls()
+    runtimes = Runtimes()
+    runtimes.register(Looking(), name="looking")
+    runtimes.register(Pipeline(), name="pipeline")
+    repository = serve({"a.pipe": "b", "b.half": "half"}, runtimes, scheduling=Scheduling(running=running))
+    predict(repository, "a", 2)
+    (note,) = notes
+    assert b'["predict", "b", 1, "serving_default"]' in note
 
 
 def test_an_input_that_the_other_refuses_names_it(serve: Serve) -> None:

@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from tritonclient.http import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
 
 from knowing_runtime import Asked
 from mlbuffet import Request, Signature, Signatures, Tensors, TensorSpec, hookimpl
@@ -162,3 +164,19 @@ def test_an_image_in_a_form_may_come_with_parameters(tmp_path: Path, serve: Serv
         assert client.post(address, files=image).json()["values"] == [12]
         assert client.post(address, files=image, data={"parameters": '{"offset": 5}'}).json()["values"] == [15]
         assert client.post(address, files=image, data={"parameters": "offset"}).status_code == 400
+
+
+def test_triton_s_client_sends_parameters_beside_those_of_its_own(tmp_path: Path, serve: Serve) -> None:
+    runtimes = small_runtimes()
+    runtimes.register(Asked(), name="asked")
+    x = InferInput("x", [1], "FP32")
+    x.set_data_from_numpy(np.array([2], np.float32))
+    own = {"sequence_id": 7, "sequence_start": True, "priority": 1, "timeout": 1_000_000}
+    with (
+        serve(write_models(tmp_path, {"m.asked": ""}), runtimes=runtimes) as client,
+        InferenceServerClient(str(client.base_url).removeprefix("http://").rstrip("/")) as triton,
+    ):
+        assert triton.infer("m", [x], **own).as_numpy("y").tolist() == [3]
+        assert triton.infer("m", [x], parameters={"offset": 4}, **own).as_numpy("y").tolist() == [5]
+        with pytest.raises(InferenceServerException, match="there is no parameter 'top'"):
+            triton.infer("m", [x], parameters={"top": 4}, **own)

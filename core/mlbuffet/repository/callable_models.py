@@ -111,7 +111,7 @@ class CallableModel:
         """See `mlbuffet.hookspecs.OtherModel`."""
         with self._held() as handle:
             try:
-                return handle.model.predict(
+                return handle.scheduler.direct(
                     inputs, signature=signature, outputs=outputs, parameters=parameters, deadline=deadline
                 )
             except InvalidInput as error:

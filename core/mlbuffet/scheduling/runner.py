@@ -24,7 +24,8 @@ class Runner:
 
     def __init__(self, model: Model, predict: Predict) -> None:
         self.model = model
-        self._predict = predict
+        self.direct = self._predict = predict
+        """For a call that neither waits nor is counted."""
 
     def batching(self, signature: str | None) -> Batching | None:  # noqa: ARG002
         """How calls of ``signature`` are batched, if they are."""

@@ -47,6 +47,7 @@ class Scheduler:
         self._never_now = in_threads or runner.delay > 0
         self.model = runner.model
         self.batching = runner.batching
+        self.direct = runner.direct
         self._concurrency = limits.concurrency
         self._max_queue = limits.queue
         self._threads = threads
