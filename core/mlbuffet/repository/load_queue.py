@@ -106,7 +106,7 @@ class LoadQueue:
         self._add_thread()
 
     def _add_thread(self) -> None:
-        if len(self._threads) < min(LOADERS + self._blocked, len(self._waiting)):
+        if not self._closed and len(self._threads) < min(LOADERS + self._blocked, len(self._waiting)):
             self._threads.append(Thread(target=self._run, name="mlbuffet-load", daemon=True))
             self._threads[-1].start()
 
