@@ -38,7 +38,7 @@ class TensorSpec:
     labels: tuple[str, ...] = ()
     description: str = ""
     wire_name: str | None = field(default=None, compare=False)
-    sizes: Sizes = field(default=None, compare=False, repr=False)
+    sizes: Sizes = field(init=False, compare=False, repr=False)
     """``shape`` with ``None`` for the names, too."""
 
     def __init__(

@@ -48,8 +48,8 @@ class Signature:
     method: Literal["predict", "classify", "regress"] = "predict"
     variants: tuple["Signature", ...] = ()
     description: str = ""
-    _equalities: tuple[Equality, ...] = field(default=(), compare=False, repr=False)
-    output_shapes: OutputShapes = field(default=OutputShapes((), ()), compare=False, repr=False)
+    _equalities: tuple[Equality, ...] = field(init=False, compare=False, repr=False)
+    output_shapes: OutputShapes = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,
