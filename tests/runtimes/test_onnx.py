@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -294,7 +294,7 @@ def test_weights_of_text_are_optional_where_they_can_be_given(tmp_path: Path, *,
         [node("Identity", "w", "t"), node("Cast", "x", "y", to=TensorProto.INT4 if small else TensorProto.INT64)],
         [value("x", TensorProto.FLOAT, [1]), value("w", TensorProto.STRING, [1])],
         [value("y", TensorProto.INT4 if small else TensorProto.INT64, [1]), value("t", TensorProto.STRING, [1])],
-        [helper.make_tensor("w", TensorProto.STRING, [1], [b"kept"])],
+        [numpy_helper.from_array(np.array([b"kept"], object), "w")],
     )
     assert [spec.name for spec in specs(model)[0]] == (["x"] if small else ["x", "w"])
     assert model.predict({"x": [1]})["t"].tolist() == [b"kept"]
