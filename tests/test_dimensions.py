@@ -52,20 +52,24 @@ def test_where_any_shape_is_taken_names_do_not_count() -> None:
     assert signature.check_inputs(arrays([(2,), (3, 1)]), any_shape=True)
 
 
-@given(shapes=st.lists(SHAPES, max_size=3), sizes=st.data())
-def test_arrays_are_taken_if_and_only_if_each_name_has_one_size(shapes: list[Any], sizes: st.DataObject) -> None:
-    signature = Signature(specs(shapes), [])
-    came, found, fits = [], dict[str, set[int]](), True
-    for shape in shapes:
-        actual = tuple(sizes.draw(st.integers(0, 3)) for _ in shape or ())
+@given(shapes=st.lists(SHAPES, max_size=4), optional=st.sets(st.integers(0, 3)), draw=st.data())
+def test_arrays_are_taken_if_and_only_if_each_name_has_one_size(
+    shapes: list[Any], optional: set[int], draw: st.DataObject
+) -> None:
+    signature = Signature(specs(shapes, optional), [])
+    came, found, fits = dict[str, Any](), dict[str, set[int]](), True
+    for position, shape in enumerate(shapes):
+        if position in optional and draw.draw(st.booleans()):
+            continue
+        actual = tuple(draw.draw(st.integers(1, 2)) for _ in shape or ())
         for dimension, size in zip(shape or (), actual, strict=True):
             if isinstance(dimension, str):
                 found.setdefault(dimension, set()).add(size)
             fits = fits and (not isinstance(dimension, int) or dimension == size)
-        came.append(actual)
+        came[f"x{position}"] = np.zeros(actual, np.float32)
     fits = fits and all(len(one) == 1 for one in found.values())
     try:
-        signature.check_inputs(arrays(came))
+        signature.check_inputs(came)
     except InvalidInput:
         assert not fits
     else:

@@ -73,6 +73,12 @@ def test_only_inputs_can_be_optional() -> None:
         Signature([], [optional])
 
 
+def test_a_message_names_what_must_be_there_and_the_first_of_what_may() -> None:
+    weights = [TensorSpec(f"w{number}", np.float32, (4,), optional=True) for number in range(7)]
+    with pytest.raises(InvalidInput, match=r"w4: float32 \(4,\) optional, x: float32 \(any, 4\) and 2 optional more$"):
+        Signature([*weights, X], []).check_inputs({})
+
+
 @pytest.mark.parametrize(
     ("optional", "name"), [((0, 0), None), ((0, 1), "a"), ((1, 0), "b"), ((1, 1), None), ((1,), "a"), ((), None)]
 )

@@ -1,6 +1,7 @@
 """What the named dimensions of a signature require of the arrays of one call."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -19,39 +20,42 @@ class Place(NamedTuple):
 
 
 class Equality(NamedTuple):
-    """A name that several axes of the inputs have."""
+    """Two axes of the inputs that have one name."""
 
+    first: str
+    first_axis: int
+    other: str
+    other_axis: int
     dimension: str
-    places: tuple[Place, ...]
 
 
 def equalities(inputs: Iterable[TensorSpec]) -> tuple[Equality, ...]:
-    """The names that two axes of ``inputs`` or more have, which may be those of one input."""
-    return tuple(Equality(name, tuple(places)) for name, places in _places(inputs).items() if len(places) > 1)
+    """The axes of ``inputs`` that must be equal, by their names; they may be those of one input."""
+    specs = {spec.name: spec for spec in _required_first(inputs)}
+    found = list[Equality]()
+    for dimension, places in _places(specs.values()).items():
+        certain = not specs[places[0].tensor].optional
+        pairs = ((places[0], place) for place in places[1:]) if certain else combinations(places, 2)
+        found += [Equality(*first, *other, dimension) for first, other in pairs]
+    return tuple(found)
 
 
 def check_equalities(equalities: Iterable[Equality], arrays: Arrays) -> None:
     """`InvalidInput` where axes of one name differ in size; ``arrays`` have the declared ranks, or are left out."""
-    for dimension, places in equalities:
-        first: tuple[Place, int] | None = None
-        for place in places:
-            if place.tensor not in arrays:
-                continue
-            size = arrays[place.tensor].shape[place.axis]
-            if first is None:
-                first = place, size
-            elif size != first[1]:
-                raise _unequal(dimension, first[0], first[1], place, size)
+    for equality in equalities:
+        first, first_axis, other, other_axis, _ = equality
+        if first in arrays and other in arrays:
+            expected, size = arrays[first].shape[first_axis], arrays[other].shape[other_axis]
+            if size != expected:
+                raise _unequal(equality, expected, size)
 
 
-def _unequal(dimension: str, first: Place, expected: int, place: Place, size: int) -> InvalidInput:
-    if place.tensor == first.tensor:
-        came = f"input {place.tensor!r} has both {expected} and {size} for the dimension {dimension!r}"
+def _unequal(equality: Equality, expected: int, size: int) -> InvalidInput:
+    first, _, other, _, dimension = equality
+    if other == first:
+        came = f"input {other!r} has both {expected} and {size} for the dimension {dimension!r}"
     else:
-        came = (
-            f"input {place.tensor!r} has {size} for the dimension {dimension!r}, "
-            f"and input {first.tensor!r} has {expected}"
-        )
+        came = f"input {other!r} has {size} for the dimension {dimension!r}, and input {first!r} has {expected}"
     return InvalidInput(f"{came}; the model takes tensors in which they are equal")
 
 
@@ -120,12 +124,16 @@ def _known(spec: TensorSpec) -> _Known:
 
 
 def _bounds(inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> Iterator[_Bound]:
-    given = _places(sorted(inputs, key=lambda spec: spec.optional))  # first those that are certain to be there
+    given = _places(_required_first(inputs))
     for dimension, places in _places(outputs).items():
         of_input = dimension in given
         other = given[dimension][0] if of_input else places[0]
         for place in places if of_input else places[1:]:
             yield _Bound(*place, of_input, *other, dimension)
+
+
+def _required_first(inputs: Iterable[TensorSpec]) -> list[TensorSpec]:
+    return sorted(inputs, key=lambda spec: spec.optional)
 
 
 def _places(specs: Iterable[TensorSpec]) -> dict[str, list[Place]]:

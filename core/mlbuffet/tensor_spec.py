@@ -20,6 +20,8 @@ Dimensions of one name have one size in a call.
 Sizes: TypeAlias = tuple[int | None, ...] | None
 """A shape in which a name is ``None``, too."""
 
+_SHOWN_OPTIONAL = 5
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -131,8 +133,10 @@ def shape_text(shape: Sequence[int | str | None] | None) -> str:
 
 
 def specs_text(specs: Mapping[str, TensorSpec]) -> str:
-    """All of ``specs`` on one line, for a message."""
-    return ", ".join(str(spec) for spec in specs.values()) or "nothing"
+    """``specs`` on one line, for a message; of many optional ones, such as a model's weights, the first."""
+    hidden = [spec.name for spec in specs.values() if spec.optional][_SHOWN_OPTIONAL:]
+    text = ", ".join(str(spec) for name, spec in specs.items() if name not in hidden) or "nothing"
+    return f"{text} and {len(hidden)} optional more" if hidden else text
 
 
 def only_input(specs: Mapping[str, TensorSpec]) -> TensorSpec | None:
