@@ -46,6 +46,7 @@ class Runtime:
         self.version: str | None = distribution.version if distribution else None
         self.platform: str = getattr(plugin, "platform", name)
         self.takes_any_shape: bool = getattr(plugin, "takes_any_shape", False)
+        self.output_shapes_may_differ: bool = getattr(plugin, "output_shapes_may_differ", False)
         concurrent: bool = getattr(plugin, "concurrent_loads", False)
         self.load_lock: AbstractContextManager[object] = nullcontext() if concurrent else RLock()
         """Held while a model is loaded. A load may load another model of the runtime."""

@@ -110,6 +110,40 @@ def test_a_model_is_inspected(run: Run, half: Path) -> None:
     }
 
 
+def test_what_a_tensor_has_beside_name_dtype_and_shape_is_shown(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    class Described:
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".described"
+
+        @hookimpl
+        def load(self) -> object:
+            return object()
+
+        @hookimpl
+        def signature(self) -> Signatures:
+            mask = TensorSpec("mask", bool, ("batch",), optional=True, description="[which] rows count")
+            scores = TensorSpec("scores", np.float32, ("batch", 7), labels=["ab", "defg", *"defgh"])
+            return Signatures({"serving_default": Signature([mask], [scores], description="How likely it is")})
+
+        @hookimpl
+        def predict(self) -> dict[str, object]:
+            return {}
+
+    runtimes.register(Described, name="described")
+    (tmp_path / "a.described").touch()
+    lines = run("inspect", tmp_path / "a.described").out.splitlines()
+    assert next(line for line in lines if " mask " in line).endswith("(batch,)    optional; [which] rows count")
+    assert next(line for line in lines if " scores " in line).endswith("(batch, 7)  ab, defg, d, e, f and 2 more")
+    assert any("How likely it is" in line for line in lines)
+    shown = json.loads(run("inspect", tmp_path / "a.described", "--json").out)["signatures"]["serving_default"]
+    assert shown["description"] == "How likely it is"
+    assert shown["inputs"] == [
+        {"name": "mask", "dtype": "bool", "shape": ["batch"], "optional": True, "description": "[which] rows count"}
+    ]
+    assert shown["outputs"][0]["labels"] == ["ab", "defg", "d", "e", "f", "g", "h"]
+
+
 def test_a_model_without_a_default_says_so(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
     class Classifier:
         @hookimpl

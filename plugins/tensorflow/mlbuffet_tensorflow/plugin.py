@@ -20,6 +20,7 @@ class TensorFlowRuntime:
     platform = "tensorflow_savedmodel"
     concurrent_loads = True
     takes_any_shape = True
+    output_shapes_may_differ = True  # what a graph says of them may come of set_shape, which nothing checks
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
