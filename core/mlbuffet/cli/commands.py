@@ -11,7 +11,8 @@ from typer import Argument, Option
 
 from mlbuffet.cli import changes
 from mlbuffet.cli.arguments import parse_network, parse_options, parse_size, read_token
-from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, open_what_is_closed, set_up_logging
+from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
+from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load
 from mlbuffet.runtimes import Runtimes
@@ -45,7 +46,7 @@ def main() -> NoReturn:
     try:
         status = app(standalone_mode=False)
     except (typer.TyperException, MLBuffetError) as error:
-        end_with(error, as_json=as_json)
+        end_with(error, as_json=as_json or logs_json())
     sys.exit(status or 0)
 
 
@@ -62,12 +63,26 @@ def start(
         print(context.get_help())
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
 def serve(
+    context: typer.Context,
     paths: Annotated[
-        list[str], Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
-    ],
+        list[str] | None,
+        Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False),
+    ] = None,
     *,
+    config: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="A TOML file with the settings that no flag and no variable gives.",
+            callback=read_settings,
+            is_eager=True,
+        ),
+    ] = None,
+    show_config: Annotated[
+        bool, Option("--show-config", help="Print all settings, and where each comes from, and serve nothing.")
+    ] = False,
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
     # the defaults of sizes are parsed like what a user gives
@@ -101,7 +116,7 @@ def serve(
     max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
     cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
     cache_redis: Annotated[
-        str | None, Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS")
+        str | None, Option(metavar="URL", help="A Redis that several servers share.")
     ] = None,
     log_format: Annotated[
         Literal["human", "json"], Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
@@ -123,8 +138,16 @@ def serve(
 ) -> None:
     """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST, MLBuffet's own API).
 
-    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
+    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX. What no flag gives is taken from the
+    environment (MLBUFFET_PORT for --port), then from the file of --config.
     """
+    if show_config:
+        from mlbuffet.cli.reports import show_settings
+
+        show_settings(settings_of(context), as_json=as_json)
+        return
+    if not paths:
+        raise WrongSetting("Missing argument 'PATH...'; what is to be served can also stand in the file, as 'paths'")
     from mlbuffet.cli.serving import Serving, listen_on
     from mlbuffet.repository import Residency
     from mlbuffet.scheduling import Limits
