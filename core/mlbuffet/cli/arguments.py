@@ -31,6 +31,14 @@ def parse_network(text: str) -> str:
     return text
 
 
+def parse_root_path(text: str) -> str:
+    """``/models`` as it is, without a slash at its end."""
+    path = text.rstrip("/")
+    if not path.startswith("/") or not path.isascii() or set(path) & set("?#% "):
+        raise typer.BadParameter(f"{text!r} is no path; write one such as /models")
+    return path
+
+
 def parse_options(texts: Iterable[str]) -> dict[str, Any]:
     """``threads=2`` and ``tags=["serve"]`` by name, with values read as JSON, else as text."""
     options: dict[str, Any] = {}

@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.arguments import parse_network, parse_options, parse_size, read_token
+from mlbuffet.cli.arguments import parse_network, parse_options, parse_root_path, parse_size, read_token
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
@@ -85,6 +85,22 @@ def serve(
     ] = False,
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
+    uds: Annotated[
+        Path | None, Option(metavar="PATH", help="The Unix socket to listen on, instead of an address.")
+    ] = None,
+    root_path: Annotated[
+        str | None,
+        Option(metavar="PATH", help="Where a proxy has the server, which it takes off.", parser=parse_root_path),
+    ] = None,
+    ssl_certfile: Annotated[
+        Path | None, Option(metavar="FILE", help="The certificate chain of the server, for HTTPS.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None, Option(metavar="FILE", help="Its key; else in the same file.", show_default=False)
+    ] = None,
+    ssl_ca_certs: Annotated[
+        Path | None, Option(metavar="FILE", help="Whose certificates clients must show; else they need none.")
+    ] = None,
     # the defaults of sizes are parsed like what a user gives
     max_body: Annotated[int, _Size(help="The largest body of a request that is read.")] = "64MiB",  # type: ignore[assignment]
     max_upload: Annotated[int, _Size(help="The largest model that may be uploaded.")] = "10GiB",  # type: ignore[assignment]
@@ -108,6 +124,14 @@ def serve(
     ] = None,
     workers: Annotated[int, Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
     grace: Annotated[float, Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)] = 30,
+    drain: Annotated[
+        float | None,
+        Option(
+            metavar="SECONDS",
+            help="How much of it connections are accepted, while not ready; else 1, at most a quarter of --grace.",
+            min=0,
+        ),
+    ] = None,
     watch: Annotated[bool, Option("--watch", help="Follow what changes on disk.")] = False,
     lazy: Annotated[bool, Option("--lazy", help="Load a model when it is first used.")] = False,
     max_loaded: Annotated[
@@ -115,9 +139,7 @@ def serve(
     ] = None,
     max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
     cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
-    cache_redis: Annotated[
-        str | None, Option(metavar="URL", help="A Redis that several servers share.")
-    ] = None,
+    cache_redis: Annotated[str | None, Option(metavar="URL", help="A Redis that several servers share.")] = None,
     log_format: Annotated[
         Literal["human", "json"], Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
     ] = "human",
@@ -148,7 +170,7 @@ def serve(
         return
     if not paths:
         raise WrongSetting("Missing argument 'PATH...'; what is to be served can also stand in the file, as 'paths'")
-    from mlbuffet.cli.serving import Serving, listen_on
+    from mlbuffet.cli.serving import Serving, check_transport, listen_on
     from mlbuffet.repository import Residency
     from mlbuffet.scheduling import Limits
     from mlbuffet.server import ServerSettings
@@ -160,6 +182,11 @@ def serve(
         max_upload=max_upload,
         request_timeout=request_timeout,
         grace=grace,
+        drain=drain,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        ssl_ca_certs=ssl_ca_certs,
+        root_path=root_path or "",
         workers=workers,
         admin_token=read_token(admin_token_file) if admin_token_file else None,
         read_only=read_only,
@@ -181,7 +208,8 @@ def serve(
         batching=batching,
         limits=Limits(max_concurrency, max_queue),
     )
-    with listen_on(host, port) as listener:
+    check_transport(settings)
+    with listen_on(host, port, uds) as listener:
         raise typer.Exit(serving.run(listener))
 
 

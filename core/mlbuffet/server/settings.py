@@ -1,6 +1,7 @@
 """The settings of a server."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlbuffet.telemetry.worker_slot import WorkerSlot
 
@@ -19,6 +20,19 @@ class ServerSettings:
     """Seconds after which a prediction fails, from its call on; ``None``: no limit."""
     grace: float = 30.0
     """Seconds after SIGTERM in which the process ends."""
+    drain: float | None = None
+    """Seconds after SIGTERM in which connections are accepted still, while the server is not ready; part of ``grace``.
+
+    ``None``: one second, or a quarter of ``grace`` where that is less.
+    """
+    ssl_certfile: Path | None = None
+    """The certificate chain of the server in PEM; ``None``: no TLS."""
+    ssl_keyfile: Path | None = None
+    """The key; ``None``: it is in ``ssl_certfile``."""
+    ssl_ca_certs: Path | None = None
+    """Certificates in PEM, by one of which that of each client must be signed; ``None``: clients show none."""
+    root_path: str = ""
+    """The path at which a proxy has the server, and which it takes off the paths of requests."""
     max_upload: int = 10 * 2**30
     """The largest model in bytes that a client may upload, as it is sent and as it is unpacked."""
     workers: int = 1

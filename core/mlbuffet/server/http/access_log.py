@@ -44,7 +44,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = begin_request(scope["path"], scope["headers"])
+        context = begin_request(scope["path"].removeprefix(scope.get("root_path", "")), scope["headers"])
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
