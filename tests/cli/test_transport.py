@@ -250,5 +250,3 @@ def test_while_it_drains_a_server_is_not_ready_and_takes_connections(
 
 def status(url: str) -> int:
     return httpx.get(url).status_code
-
-

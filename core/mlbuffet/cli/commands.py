@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.arguments import parse_network, parse_options, parse_root_path, parse_size, read_token
+from mlbuffet.cli.arguments import parse_network, parse_options, parse_origin, parse_root_path, parse_size, watch_token
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
@@ -107,6 +107,18 @@ def serve(
     admin_token_file: Annotated[
         Path | None, Option(metavar="FILE", help="The token that clients show who change models.", show_default=False)
     ] = None,
+    predict_token_file: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="The token that clients show for whatever has to do with models."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        Option(
+            metavar="SITE",
+            help="A site whose pages may use this server, or *; may be given several times.",
+            parser=parse_origin,
+        ),
+    ] = None,
     read_only: Annotated[bool, Option("--read-only", help="Let clients change nothing, with a token neither.")] = False,
     trusted_proxy: Annotated[
         list[str] | None,
@@ -188,7 +200,9 @@ def serve(
         ssl_ca_certs=ssl_ca_certs,
         root_path=root_path or "",
         workers=workers,
-        admin_token=read_token(admin_token_file) if admin_token_file else None,
+        admin_token=watch_token(admin_token_file),
+        predict_token=watch_token(predict_token_file),
+        cors_origins=tuple(cors_origin or ()),
         read_only=read_only,
         trusted_proxies=tuple(trusted_proxy or ()),
         strict_readiness=strict_readiness,

@@ -125,7 +125,7 @@ _WORDS = {
     "parse_size": "a size such as 64MiB, or a number of bytes",
     "path": "the path of a file",
 }
-_PLURALS = {"parse_network": "addresses or networks"}
+_PLURALS = {"parse_network": "addresses or networks", "parse_origin": "sites"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),

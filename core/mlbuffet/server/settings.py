@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.token_file import Token
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +44,12 @@ class ServerSettings:
     """Whether no connection is accepted until the loading of every model was attempted."""
     allow_changes: bool = False
     """Whether clients may change what is served; without a token every client then may."""
-    admin_token: str | None = None
-    """The token (``Authorization: Bearer``) that a client needs to change what is served."""
+    admin_token: Token | None = None
+    """The token (``Authorization: Bearer``) that a client needs to change what is served; it opens the models too."""
+    predict_token: Token | None = None
+    """The token that a client needs for whatever has to do with models; ``None``: it needs none."""
+    cors_origins: tuple[str, ...] = ()
+    """Sites whose pages may read what the server answers, such as ``https://example.com``; ``*`` is every site."""
     read_only: bool = False
     """Whether clients may change nothing, not even with a token."""
     trusted_proxies: tuple[str, ...] = ()

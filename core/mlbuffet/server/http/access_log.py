@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
 from mlbuffet.server.http.request_context import REQUEST_ID, RequestContext, begin_request
+from mlbuffet.server.http.route_path import route_path
 from mlbuffet.telemetry.request_counters import RequestCounters
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
@@ -44,7 +45,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = begin_request(scope["path"].removeprefix(scope.get("root_path", "")), scope["headers"])
+        context = begin_request(route_path(scope), scope["headers"])
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
