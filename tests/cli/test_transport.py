@@ -152,7 +152,7 @@ def test_a_key_with_a_password_or_of_another_certificate_is_told(
     arguments = ["--ssl-certfile", certfile, "--ssl-keyfile", other]
     _, err = serve(environment, models, *arguments).communicate(timeout=20)
     assert "are no PEM files of a certificate chain and its key (key values mismatch)" in err
-    command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", certfile, "-out", other]
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", str(certfile), "-out", str(other)]
     if subprocess.run(command, capture_output=True).returncode:  # this key is no RSA key
         command[1] = "ec"
         subprocess.run(command, check=True, capture_output=True)

@@ -68,7 +68,11 @@ def serve(
     context: typer.Context,
     paths: Annotated[
         list[str] | None,
-        Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False),
+        Argument(
+            metavar="[NAME=]PATH...",
+            help="Folders of models, or models, each under a name of its own if one is given; URLs too.",
+            show_default=False,
+        ),
     ] = None,
     *,
     config: Annotated[
@@ -181,7 +185,9 @@ def serve(
         show_settings(settings_of(context), as_json=as_json)
         return
     if not paths:
-        raise WrongSetting("Missing argument 'PATH...'; what is to be served can also stand in the file, as 'paths'")
+        raise WrongSetting(
+            "Missing argument '[NAME=]PATH...'; what is to be served can also stand in the file, as 'paths'"
+        )
     from mlbuffet.cli.serving import Serving, check_transport, listen_on
     from mlbuffet.repository import Residency
     from mlbuffet.scheduling import Limits

@@ -27,6 +27,7 @@ from mlbuffet.repository import (
     Catalog,
     ModelRepository,
     ModelVersion,
+    NamedPlace,
     Publisher,
     RemoteFolder,
     Residency,
@@ -35,6 +36,7 @@ from mlbuffet.repository import (
     Watcher,
     default_cache,
     is_remote,
+    split_name,
 )
 from mlbuffet.running_calls import RunningCalls
 from mlbuffet.runtimes import Runtimes
@@ -200,8 +202,7 @@ class Serving:
             )
             stdout = self.lines.take_what_libraries_print()
             runtimes = _runtimes()
-            places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in self.places]
-            sources = Sources(places, runtimes, self.runtime)
+            sources = Sources(list(map(_place, self.places)), runtimes, self.runtime)
             models = sources.find(may_be_empty=self.may_be_empty)
             scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
             repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache())
@@ -241,6 +242,13 @@ class Serving:
             failures = [version.error for version in versions if version.error]
             if len(failures) == len(versions) and not self.may_be_empty:
                 raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
+
+
+def _place(text: str) -> Path | RemoteFolder | NamedPlace:
+    """What a PATH, a URL or NAME=PATH means. Raises `InvalidPlace`."""
+    name, path = split_name(text)
+    place = RemoteFolder(path, default_cache()) if is_remote(path) else Path(path)
+    return place if name is None else NamedPlace(name, place)
 
 
 def _runtimes() -> Runtimes:

@@ -161,7 +161,7 @@ def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _explain(error: typer.BadParameter, parameter: Parameter, context: Context) -> None:
-    """Say in ``error`` which variable or key of a file is wrong, and what it takes."""
+    """Say in ``error`` which flag, variable or key of a file is wrong, and what it takes."""
     source = context.get_parameter_source(parameter.name or "")
     match source.name if source else "":
         case "ENVIRONMENT":
@@ -169,6 +169,7 @@ def _explain(error: typer.BadParameter, parameter: Parameter, context: Context) 
         case "DEFAULT_MAP":
             error.param_hint = f"{key_of(parameter)} in '{context.params.get('config')}'"
         case _:
+            error.param_hint = parameter.opts[:1]  # without the variable, which is not what is wrong
             return
     if _kind(parameter) in ("int", "float", "boolean"):  # the others say it themselves
         error.message = f"{error.message.partition('. Recognized')[0].rstrip('.')}; it takes {takes(parameter)}"
