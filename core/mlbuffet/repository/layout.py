@@ -199,11 +199,7 @@ class Finder:
     def _models_in(self, root: Path) -> Iterator[StoredModel]:
         names = set()
         others = []
-        children = _visible(root)
-        configurations = {configuration_beside(child) for child in children if is_file(child)}
-        for child in children:
-            if child in configurations and is_file(child):
-                continue
+        for child in _entries(root):
             try:
                 name = name_in_folder(child)
             except InvalidModelName as error:
@@ -217,19 +213,15 @@ class Finder:
             elif self._accepts(child):
                 names.add(name)
                 yield from _single(name, child)
-            elif child.suffix == ".toml":
-                self._ignore(child, f"no file beside it is the model {name!r}; a folder has its {FILE_NAME} in it")
             else:
                 others.append(child)
         for file in others:  # a model that fails if there is a reason, and no other has its name
             reason = _unreadable(file)
-            if file.stem in names:
-                self._ignore(file, "no runtime accepts it, and another model has its name")
-            elif reason or self._knows(file):
+            if file.stem not in names and (reason or self._knows(file)):
                 names.add(file.stem)
                 yield from _single(file.stem, file, reason)
             else:
-                self._ignore(file, failed_download(file) or known_problem(file) or "no runtime accepts it")
+                self._ignore(file, _why_ignored(file, has_twin=file.stem in names))
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
@@ -344,6 +336,21 @@ def _only(models: list[StoredModel], name: str, path: Path) -> StoredModel:
 
 def _visible(folder: Path) -> list[Path]:
     return [child for child in visible(folder) if child.name != FILE_NAME]
+
+
+def _entries(root: Path) -> list[Path]:
+    """What may be a model in a folder: not the configurations of files."""
+    children = _visible(root)
+    configurations = {configuration_beside(child) for child in children if is_file(child)}
+    return [child for child in children if child not in configurations or is_folder(child)]
+
+
+def _why_ignored(file: Path, *, has_twin: bool) -> str:
+    if file.suffix == ".toml":
+        return f"no file beside it is the model {file.stem!r}; a folder has its {FILE_NAME} in it"
+    if has_twin:
+        return "no runtime accepts it, and another model has its name"
+    return failed_download(file) or known_problem(file) or "no runtime accepts it"
 
 
 def _unreadable(path: Path) -> ArtifactUnreadable | None:
