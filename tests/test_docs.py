@@ -13,6 +13,7 @@ import typer
 
 from mlbuffet import Runtimes, errors, hookspecs
 from mlbuffet.cli.commands import app
+from mlbuffet.cli.reference import renewed
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
@@ -57,6 +58,12 @@ def test_every_command_and_option_is_documented() -> None:
                 name,
                 parameter.name,
             )
+
+
+def test_the_table_of_settings_is_that_of_the_command() -> None:
+    page = document("cli.md")
+    assert "MLBUFFET_PORT" in page
+    assert renewed(page) == page, "make reference renews it"
 
 
 def test_every_route_is_documented() -> None:

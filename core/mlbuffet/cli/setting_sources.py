@@ -17,8 +17,9 @@ from typing_extensions import override
 Parameter = TyperArgument | TyperOption
 
 PREFIX = "MLBUFFET_"
-NOT_IN_FILE = ("config", "show-config", "help")
-"""Flags that say how settings are read; ``help`` has no variable either."""
+NO_VARIABLE = ("show-config", "help")
+NOT_IN_FILE = ("config", *NO_VARIABLE)
+"""The key of flags that say how settings are read."""
 
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://.*")
 _USER = re.compile(r"(?<=://)[^/@]*@")
@@ -47,7 +48,8 @@ class SettingsCommand(TyperCommand):
     @override
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own, exported
         for parameter in parameters(self):
-            parameter.envvar = None if _is_service_link(parameter) else variable_of(parameter)
+            has_variable = key_of(parameter) not in NO_VARIABLE and not _is_service_link(parameter)
+            parameter.envvar = variable_of(parameter) if has_variable else None
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -78,7 +80,7 @@ def settings_of(context: Context) -> Iterator[Setting]:
     """All settings of a command that runs, by key, without secrets."""
     for parameter in parameters(context.command):
         source = context.get_parameter_source(parameter.name or "")
-        if source is None or key_of(parameter) in ("show-config", "help"):
+        if source is None or key_of(parameter) in NO_VARIABLE:
             continue
         place = {
             "COMMANDLINE": parameter.opts[0] if isinstance(parameter, TyperOption) else parameter.human_readable_name,
@@ -123,7 +125,7 @@ _WORDS = {
     "float": "a number",
     "boolean": "true or false",
     "parse_size": "a size such as 64MiB, or a number of bytes",
-    "path": "the path of a file",
+    "path": "a path",
 }
 _PLURALS = {"parse_network": "addresses or networks", "parse_origin": "sites"}
 _TYPES: dict[str, tuple[type, ...]] = {
