@@ -227,6 +227,7 @@ def test_a_proxy_may_take_its_path_off(environment: dict[str, str], models: Path
         assert client.get("/v2/models/good").json()["name"] == "good"
         counted = re.findall(r'mlbuffet_requests_total{.*protocol="(.*?)"', client.get("/metrics").text)
         assert set(counted) == {"v2"}
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "/ml"}]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -186,6 +186,8 @@ class Serving:
             self._serve(listener, running, on_loaded, slot)
         except MLBuffetError as error:
             end_with(error, as_json=self.lines.as_json)
+        except WrongCertificates as error:  # they have changed since the start, and this worker replaces another
+            end_with(WrongSetting(str(error)), as_json=self.lines.as_json)
 
     def _serve(
         self,

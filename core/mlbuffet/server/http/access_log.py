@@ -5,6 +5,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from time import perf_counter
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -45,7 +46,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = begin_request(route_path(scope), scope["headers"])
+        path = route_path(scope) if scope.get("root_path") else scope["path"]
+        context = begin_request(path, scope["headers"])
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -77,7 +79,8 @@ def _log(scope: Scope, context: RequestContext, status: int, seconds: float) -> 
         client = str(ip_address(scope["client"][0])) if scope.get("client") else "-"
     except ValueError:  # a trusted proxy may pass on what a client made up
         client = "-"
-    path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()  # ASGI lets servers leave it out
+    path = raw.decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
     if context.model:
