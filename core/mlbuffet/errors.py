@@ -385,7 +385,7 @@ class Overloaded(MLBuffetError):
         self.running = running
         self.waiting = waiting
         self.model = model
-        """Empty where it is not known yet."""
+        """Empty where the model has no name."""
         self.version = version
         super().__init__(f"the model is overloaded: {running} calls run and {waiting} wait; ask again a little later")
 

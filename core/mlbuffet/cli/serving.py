@@ -47,7 +47,7 @@ from mlbuffet.server.processes.supervisor import Supervisor
 from mlbuffet.server.processes.temporary_files import own_temporary_folder
 from mlbuffet.server.processes.tls import WrongCertificates, certificates_of
 from mlbuffet.server.processes.unix_socket import listen_at, removal_of
-from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.telemetry.counter_table import WorkerSlot
 
 SWITCH_SECONDS = 0.001
 """After how long a thread gives up Python's lock for the event loop; the default is five times as long.

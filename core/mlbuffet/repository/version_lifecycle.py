@@ -18,6 +18,7 @@ from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.warmup import prepared
+from mlbuffet.running_calls import VersionCalls
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
 
@@ -116,7 +117,7 @@ class ModelVersion:
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
-        self._calls = scheduling.running.of(stored.name, stored.version)
+        self._calls = VersionCalls(scheduling.running, stored.name, stored.version)
         self.scheduler: Scheduler | None = None
         """Through which the model is called, while it is loaded."""
         self.users = 0

@@ -59,8 +59,9 @@ class Scheduling:
         if calls is not None:
             predict = calls.noting(predict, model.signatures, model.signatures.default)
         runner = self._runner(model, predict, batching, samples or {})
-        batches = Counter[int]() if calls is None else self.batches[calls.model, calls.version]
-        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches)
+        version = ("", 0) if calls is None else (calls.model, calls.version)
+        batches = Counter[int]() if calls is None else self.batches[version]
+        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches, version)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from threading import Thread
+from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
@@ -87,7 +88,7 @@ def create_app(
     predict = tensorflow_serving.TensorFlowServing(service, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
     own = management.routes(service, chosen, repository, publisher)
-    codecs: dict[str, PredictionCodec] = {"infer": infer.codec, "predict": predict.codec}
+    codecs: dict[str, PredictionCodec[Any]] = {"infer": infer.codec, "predict": predict.codec}
     predictions = [route for route in (*v2, *v1) if route.name in codecs]
     operations = Metrics(telemetry)
     described = [
@@ -146,7 +147,7 @@ def _load_in_thread(
 
 def _fast_path(
     service: InferenceService,
-    codecs: Mapping[str, PredictionCodec],
+    codecs: Mapping[str, PredictionCodec[Any]],
     predictions: Sequence[Route],
     counters: RequestCounters,
     settings: ServerSettings,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.telemetry.counter_table import WorkerSlot
 from mlbuffet.token_file import Token
 
 

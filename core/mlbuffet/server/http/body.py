@@ -14,7 +14,6 @@ from typing_extensions import override
 from mlbuffet.inference.offload import offload
 from mlbuffet.server.http.body_gathering import gather
 from mlbuffet.server.http.decompression import WINDOWS, coding, decompressed, too_large
-from mlbuffet.server.http.eager_await import Pending, begin
 from mlbuffet.server.settings import ServerSettings
 
 WORTH_COMPRESSING = 1024  # bytes
@@ -45,13 +44,7 @@ async def read_body(request: Request, settings: ServerSettings, padding: int = 0
     limit = settings.max_body
     if announced_length(request) > limit:
         raise too_large(limit)
-    message = begin(request.receive())
-    if not isinstance(message, Pending) and not message.get("more_body"):
-        pieces = [_piece(message)]
-        if len(pieces[0]) > limit:
-            raise too_large(limit)
-    else:
-        pieces = await _in_time(message, request, settings)
+    pieces = await _in_time(request, settings)
     encoded = header(request, b"content-encoding")
     if encoded and (encoding := coding(encoded)) != "identity":
         body = b"".join(pieces)
@@ -62,8 +55,8 @@ async def read_body(request: Request, settings: ServerSettings, padding: int = 0
     return b"".join([bytes(padding), *pieces] if padding else pieces)
 
 
-async def _in_time(message: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:
-    """The pieces of a body that has not arrived as a whole, from ``message`` on."""
+async def _in_time(request: Request, settings: ServerSettings) -> list[bytes]:
+    """The pieces of the body."""
     now, idle = asyncio.get_running_loop().time, settings.body_idle_seconds
     until, end = now() + idle, now() + settings.body_seconds
     pieces: list[bytes] = []
@@ -79,16 +72,15 @@ async def _in_time(message: Message | Pending[Message], request: Request, settin
 
     try:
         async with asyncio.timeout_at(min(end, until)) as limit:
-            if header(request, b"content-length"):  # else it may have no end
-                gather(request, take)
             while True:
-                message = await message if isinstance(message, Pending) else message
+                message = await request.receive()
                 take(_piece(message))
                 if size > settings.max_body:
                     raise too_large(settings.max_body)
                 if not message.get("more_body"):
                     return pieces
-                message = begin(request.receive())
+                if len(pieces) == 1 and header(request, b"content-length"):  # else it may have no end
+                    gather(request, take)
     except TimeoutError:
         raise _late() from None
 

@@ -17,7 +17,7 @@ from threading import Thread
 
 from mlbuffet.running_calls import RunningCalls
 from mlbuffet.server.processes.temporary_files import TemporaryFolder
-from mlbuffet.telemetry.worker_slot import WorkerSlot, worker_slots
+from mlbuffet.telemetry.counter_table import WorkerSlot, worker_slots
 
 LONGEST_DELAY = 60.0
 STEADY_SECONDS = 60.0

@@ -87,8 +87,8 @@ class Parts(NamedTuple):
     """The body of a request, split into JSON and raw buffers."""
 
     json: bytes
-    buffers: memoryview
-    is_raw: bool
+    buffers: memoryview = _NO_BUFFERS
+    is_raw: bool = False
     """Whether the body is the raw buffer of the only input of the default signature."""
 
     @property
@@ -100,12 +100,12 @@ class Parts(NamedTuple):
         return size
 
 
-def padding_for(header_length: str | None) -> int:
+def padding_for(header_length: str) -> int:
     """How many bytes to put before a body, so that its raw buffers are aligned in memory.
 
     Runtimes copy an array that is not aligned; the memory of ``bytes`` begins at a multiple of 16.
     """
-    return 0 if header_length is None or _LENGTH.fullmatch(header_length) is None else -int(header_length) % _ALIGNED
+    return 0 if _LENGTH.fullmatch(header_length) is None else -int(header_length) % _ALIGNED
 
 
 def take_apart(body: bytes, header_length: str | None = None, padding: int = 0) -> Parts:
@@ -114,7 +114,7 @@ def take_apart(body: bytes, header_length: str | None = None, padding: int = 0) 
     ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes are JSON; without it all are.
     """
     if header_length is None:
-        return Parts(body, _NO_BUFFERS, is_raw=False)
+        return Parts(body)
     size = len(body) - padding
     if _LENGTH.fullmatch(header_length) is None or int(header_length) > size:
         raise InvalidInput(
