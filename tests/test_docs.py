@@ -18,6 +18,7 @@ from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
 from mlbuffet.server.http.errors import STATUS
+from mlbuffet.server.http.model_guard import OPEN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -64,6 +65,11 @@ def test_the_table_of_settings_is_that_of_the_command() -> None:
     page = document("cli.md")
     assert "MLBUFFET_PORT" in page
     assert renewed(page) == page, "make reference renews it"
+
+
+def test_every_path_that_takes_no_token_is_documented() -> None:
+    section = document("security.md").split("What stays open is")[1].split(". The token of")[0]
+    assert set(re.findall(r"`(/.*?)`", section)) == OPEN
 
 
 def test_every_route_is_documented() -> None:
