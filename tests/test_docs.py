@@ -13,10 +13,12 @@ import typer
 
 from mlbuffet import Runtimes, errors, hookspecs
 from mlbuffet.cli.commands import app
+from mlbuffet.cli.reference import renewed
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
 from mlbuffet.server.http.errors import STATUS
+from mlbuffet.server.http.model_guard import OPEN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -57,6 +59,17 @@ def test_every_command_and_option_is_documented() -> None:
                 name,
                 parameter.name,
             )
+
+
+def test_the_table_of_settings_is_that_of_the_command() -> None:
+    page = document("cli.md")
+    assert "MLBUFFET_PORT" in page
+    assert renewed(page) == page, "make reference renews it"
+
+
+def test_every_path_that_takes_no_token_is_documented() -> None:
+    section = document("security.md").split("What stays open is")[1].split(". The token of")[0]
+    assert set(re.findall(r"`(/.*?)`", section)) == OPEN
 
 
 def test_every_route_is_documented() -> None:

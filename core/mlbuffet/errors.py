@@ -20,6 +20,7 @@
     ├── RemoteFailed            a folder that is not on this machine cannot be copied
     ├── NoModels                a folder to serve holds no model
     ├── NoModelLoaded           not one of the models to serve could be loaded
+    ├── InvalidPlace            a place to serve is written or named wrongly
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
@@ -318,6 +319,15 @@ class NoModelLoaded(MLBuffetError):
     def __init__(self, failures: Iterable[MLBuffetError]) -> None:
         self.failures = tuple(failures)
         super().__init__("not one of the models could be loaded: " + "; ".join(map(str, self.failures)))
+
+
+class InvalidPlace(MLBuffetError):
+    """``place`` was to be served, and cannot be as it is written."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(f"'{place}' cannot be served: {reason}")
 
 
 class InvalidModelName(MLBuffetError):

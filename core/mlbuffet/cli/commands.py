@@ -10,8 +10,9 @@ import typer
 from typer import Argument, Option
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.arguments import parse_network, parse_options, parse_size, read_token
-from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, open_what_is_closed, set_up_logging
+from mlbuffet.cli.arguments import parse_network, parse_options, parse_origin, parse_root_path, parse_size, watch_token
+from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
+from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load
 from mlbuffet.runtimes import Runtimes
@@ -45,7 +46,7 @@ def main() -> NoReturn:
     try:
         status = app(standalone_mode=False)
     except (typer.TyperException, MLBuffetError) as error:
-        end_with(error, as_json=as_json)
+        end_with(error, as_json=as_json or logs_json())
     sys.exit(status or 0)
 
 
@@ -62,19 +63,65 @@ def start(
         print(context.get_help())
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
 def serve(
+    context: typer.Context,
     paths: Annotated[
-        list[str], Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
-    ],
+        list[str] | None,
+        Argument(
+            metavar="[NAME=]PATH...",
+            help="Folders of models, or models, each under a name of its own if one is given; URLs too.",
+            show_default=False,
+        ),
+    ] = None,
     *,
+    config: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="A TOML file with the settings that no flag and no variable gives.",
+            callback=read_settings,
+            is_eager=True,
+        ),
+    ] = None,
+    show_config: Annotated[
+        bool, Option("--show-config", help="Print all settings, and where each comes from, and serve nothing.")
+    ] = False,
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
+    uds: Annotated[
+        Path | None, Option(metavar="PATH", help="The Unix socket to listen on, instead of an address.")
+    ] = None,
+    root_path: Annotated[
+        str | None,
+        Option(metavar="PATH", help="Where a proxy has the server, which it takes off.", parser=parse_root_path),
+    ] = None,
+    ssl_certfile: Annotated[
+        Path | None, Option(metavar="FILE", help="The certificate chain of the server, for HTTPS.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None, Option(metavar="FILE", help="Its key; else in the same file.", show_default=False)
+    ] = None,
+    ssl_ca_certs: Annotated[
+        Path | None, Option(metavar="FILE", help="Whose certificates clients must show; else they need none.")
+    ] = None,
     # the defaults of sizes are parsed like what a user gives
     max_body: Annotated[int, _Size(help="The largest body of a request that is read.")] = "64MiB",  # type: ignore[assignment]
     max_upload: Annotated[int, _Size(help="The largest model that may be uploaded.")] = "10GiB",  # type: ignore[assignment]
     admin_token_file: Annotated[
         Path | None, Option(metavar="FILE", help="The token that clients show who change models.", show_default=False)
+    ] = None,
+    predict_token_file: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="The token that clients show for whatever has to do with models."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        Option(
+            metavar="SITE",
+            help="A site whose pages may use this server, or *; may be given several times.",
+            parser=parse_origin,
+        ),
     ] = None,
     read_only: Annotated[bool, Option("--read-only", help="Let clients change nothing, with a token neither.")] = False,
     trusted_proxy: Annotated[
@@ -93,6 +140,14 @@ def serve(
     ] = None,
     workers: Annotated[int, Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
     grace: Annotated[float, Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)] = 30,
+    drain: Annotated[
+        float | None,
+        Option(
+            metavar="SECONDS",
+            help="How much of it connections are accepted, while not ready; else 1, at most a quarter of --grace.",
+            min=0,
+        ),
+    ] = None,
     watch: Annotated[bool, Option("--watch", help="Follow what changes on disk.")] = False,
     lazy: Annotated[bool, Option("--lazy", help="Load a model when it is first used.")] = False,
     max_loaded: Annotated[
@@ -100,9 +155,7 @@ def serve(
     ] = None,
     max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
     cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
-    cache_redis: Annotated[
-        str | None, Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS")
-    ] = None,
+    cache_redis: Annotated[str | None, Option(metavar="URL", help="A Redis that several servers share.")] = None,
     log_format: Annotated[
         Literal["human", "json"], Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
     ] = "human",
@@ -123,9 +176,19 @@ def serve(
 ) -> None:
     """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST, MLBuffet's own API).
 
-    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
+    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX. What no flag gives is taken from the
+    environment (MLBUFFET_PORT for --port), then from the file of --config.
     """
-    from mlbuffet.cli.serving import Serving, listen_on
+    if show_config:
+        from mlbuffet.cli.reports import show_settings
+
+        show_settings(settings_of(context), as_json=as_json)
+        return
+    if not paths:
+        raise WrongSetting(
+            "Missing argument '[NAME=]PATH...'; what is to be served can also stand in the file, as 'paths'"
+        )
+    from mlbuffet.cli.serving import Serving, check_transport, listen_on
     from mlbuffet.repository import Residency
     from mlbuffet.scheduling import Limits
     from mlbuffet.server import ServerSettings
@@ -137,8 +200,15 @@ def serve(
         max_upload=max_upload,
         request_timeout=request_timeout,
         grace=grace,
+        drain=drain,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        ssl_ca_certs=ssl_ca_certs,
+        root_path=root_path or "",
         workers=workers,
-        admin_token=read_token(admin_token_file) if admin_token_file else None,
+        admin_token=watch_token(admin_token_file),
+        predict_token=watch_token(predict_token_file),
+        cors_origins=tuple(cors_origin or ()),
         read_only=read_only,
         trusted_proxies=tuple(trusted_proxy or ()),
         strict_readiness=strict_readiness,
@@ -158,7 +228,8 @@ def serve(
         batching=batching,
         limits=Limits(max_concurrency, max_queue),
     )
-    with listen_on(host, port) as listener:
+    check_transport(settings)
+    with listen_on(host, port, uds) as listener:
         raise typer.Exit(serving.run(listener))
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlbuffet.cli.logs import PROGRESS
+from mlbuffet.cli.setting_sources import Setting
 from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.description import described
@@ -111,7 +112,8 @@ def show_versions(versions: list[ModelVersion], address: str, log: TextIO | None
     for framework, seconds in _import_seconds(versions).items():
         if seconds >= NOTABLE:
             console.print(f"importing {escape(framework)} took {seconds:.2f} s")
-    console.print(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)", soft_wrap=True)
+    described = "" if address.startswith("unix:") else f"; {address}/docs describes it"
+    console.print(f"serving on [bold]{escape(address)}[/] (Ctrl-C ends it{described})", soft_wrap=True)
 
 
 def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -140,6 +142,22 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
             f": {escape(one.reason)}" if one.reason else ""
         )
         table.add_row(escape(one.output), escape(one.other), *numbers, verdict)
+    _console().print(table)
+
+
+def show_settings(settings: Iterable[Setting], *, as_json: bool) -> None:
+    """What counts, and where it was said."""
+    if as_json:
+        print_json(
+            {"settings": {one.key: {"value": one.value, "source": one.source, "place": one.place} for one in settings}}
+        )
+        return
+    table = _table("setting", "value", "from", "")
+    for one in settings:
+        value = (
+            "" if one.value is None else one.value if isinstance(one.value, str) else orjson.dumps(one.value).decode()
+        )
+        table.add_row(one.key, escape(value), one.source, escape(one.place))
     _console().print(table)
 
 

@@ -4,6 +4,7 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency
 from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models
+from mlbuffet.repository.named_place import NamedPlace, split_name
 from mlbuffet.repository.publishing import Publisher
 from mlbuffet.repository.reading import Files
 from mlbuffet.repository.received_upload import Provenance, Upload
@@ -20,6 +21,7 @@ __all__ = [
     "Handle",
     "ModelRepository",
     "ModelVersion",
+    "NamedPlace",
     "Provenance",
     "Publisher",
     "RemoteFolder",
@@ -34,4 +36,5 @@ __all__ = [
     "default_cache",
     "find_models",
     "is_remote",
+    "split_name",
 ]
