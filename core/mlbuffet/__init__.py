@@ -27,8 +27,9 @@ from mlbuffet.errors import (
     UnknownSignature,
 )
 from mlbuffet.hookspecs import hookimpl
-from mlbuffet.loading import load
+from mlbuffet.loading import load, which
 from mlbuffet.model import Model
+from mlbuffet.runtime_choice import RuntimeChoice
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 
@@ -58,6 +59,7 @@ __all__ = [
     "PredictFailed",
     "RemoteFailed",
     "Runtime",
+    "RuntimeChoice",
     "Runtimes",
     "Signature",
     "Signatures",
@@ -67,4 +69,5 @@ __all__ = [
     "UnknownSignature",
     "hookimpl",
     "load",
+    "which",
 ]

@@ -203,7 +203,7 @@ def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run
         (
             ["predict", "{half}", "--inputs", "-", "--runtime", "no"],
             1,
-            "there is no runtime 'no'; installed: half, echo",
+            "there is no runtime 'no'; installed: echo, half",
         ),
         (["predict", "{half}", "--inputs", "-", "--runtime", "torn"], 1, "'torn' is installed but broken: ImportError"),
         (["inspect", "{corrupt}"], 1, "ValueError: cannot read"),

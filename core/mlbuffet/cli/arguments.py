@@ -1,4 +1,4 @@
-"""The values of a command line's arguments: sizes, networks, tokens, and options of a runtime."""
+"""The values of a command line's arguments: sizes, networks, tokens, runtimes and their options."""
 
 import re
 from collections.abc import Iterable
@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from msgspec import DecodeError
 from msgspec.json import decode
+
+from mlbuffet.runtime_choice import Preference
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"([0-9]{1,15})\s?([A-Za-z]*)", re.ASCII)
@@ -43,6 +45,14 @@ def parse_options(texts: Iterable[str]) -> dict[str, Any]:
         except DecodeError:
             options[name] = value
     return options
+
+
+def parse_preference(text: str) -> Preference:
+    """``onnx,openvino``: the first that accepts a model is taken, where several do."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise typer.BadParameter(f"{text!r} is no list of runtimes; write their names with commas, such as a,b")
+    return Preference(names)
 
 
 def read_token(path: Path) -> str:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from threading import Lock
 
 import typer
@@ -26,15 +25,14 @@ from mlbuffet.repository import (
     ModelRepository,
     ModelVersion,
     Publisher,
-    RemoteFolder,
     Residency,
     Sources,
     State,
     Watcher,
-    default_cache,
-    is_remote,
+    source_of,
 )
 from mlbuffet.running_calls import RunningCalls
+from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
@@ -90,7 +88,7 @@ class Serving:
     """Whether the models that have loaded are shown as JSON."""
     places: list[str]
     """Paths and URLs."""
-    runtime: str | None
+    preference: Preference | None
     watch: bool
     residency: Residency
     cache_memory: int
@@ -158,12 +156,11 @@ class Serving:
                 self.settings, allow_changes=is_loopback(listener), worker_slot=slot, load_first=on_loaded is None
             )
             stdout = self.lines.take_what_libraries_print()
-            runtimes = _runtimes()
-            places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in self.places]
-            sources = Sources(places, runtimes, self.runtime)
+            runtimes = _runtimes(self.preference)
+            sources = Sources([source_of(one) for one in self.places], runtimes, self.preference)
             models = sources.find(may_be_empty=self.may_be_empty)
             scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
-            repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache())
+            repository = ModelRepository(runtimes, self.preference, self.residency, scheduling, self.make_cache())
             repository.update(models)
             catalog = Catalog(sources, models, repository.update)
             watcher = Watcher(catalog) if self.watch else None
@@ -200,11 +197,15 @@ class Serving:
                 raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
 
 
-def _runtimes() -> Runtimes:
+def _runtimes(preference: Preference | None) -> Runtimes:
     runtimes = Runtimes()
     runtimes.discover()
     for name, error in runtimes.broken.items():
         logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
+    for name in names_of(preference):
+        if name not in runtimes and name not in runtimes.broken:
+            there = ", ".join(map(str, runtimes)) or "none"
+            logger.warning("the runtime %r, which is preferred, is not installed; there are: %s", name, there)
     return runtimes
 
 

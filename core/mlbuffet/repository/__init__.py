@@ -7,7 +7,7 @@ from mlbuffet.repository.layout import StoredModel, StoredVersion, find_models
 from mlbuffet.repository.publishing import Publisher
 from mlbuffet.repository.reading import Files
 from mlbuffet.repository.received_upload import Provenance, Upload
-from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
+from mlbuffet.repository.remote import RemoteFolder, default_cache, source_of
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.version_lifecycle import Handle, ModelVersion, ReportedState, State
@@ -33,5 +33,5 @@ __all__ = [
     "Watcher",
     "default_cache",
     "find_models",
-    "is_remote",
+    "source_of",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlbuffet.errors import DuplicateModel, NoModels
 from mlbuffet.repository.layout import Finder, StoredModel, find_models, merged
 from mlbuffet.repository.remote import RemoteFolder
+from mlbuffet.runtime_choice import Preference, Wanted
 from mlbuffet.runtimes import Runtimes
 
 _VERSION = re.compile(r"(?P<folder>.*/(?P<model>[^/]+))/(?P<number>[0-9]+)(/model\.[^/]*)?")
@@ -19,14 +20,14 @@ logger = logging.getLogger(__name__)
 class Sources:
     """Paths and remote folders, each a model or a folder of models; what is ignored there is logged once."""
 
-    def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: str | None = None) -> None:
+    def __init__(self, places: Sequence[Path | RemoteFolder], runtimes: Runtimes, runtime: Wanted = None) -> None:
         self._remote = [place for place in places if isinstance(place, RemoteFolder)]
         self.paths = [place.path if isinstance(place, RemoteFolder) else place for place in places]
         self._addresses = {path: str(path.absolute()) for path in self.paths}
         self._addresses.update({folder.path: folder.url.rstrip("/") for folder in self._remote})
         self.runtimes = runtimes
-        self.runtime = runtime
-        self.finder = Finder(runtimes, runtime)
+        self.preference = Preference.of(runtime)
+        self.finder = Finder(runtimes, self.preference)
         self._warned: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
@@ -58,7 +59,7 @@ class Sources:
         return next((path for path in local if self.finder.is_folder_of_models(path)), None)
 
     def _in(self, path: Path) -> list[StoredModel]:
-        models = find_models(path, self.runtimes, self.runtime, self._warn)
+        models = find_models(path, self.runtimes, self.preference, self._warn)
         address = self._addresses[path]
         if len(models) == 1 and (found := _VERSION.fullmatch(address)):  # it may be meant as a version of a model
             self._warn(
