@@ -19,19 +19,7 @@ from mlbuffet import (
     hookimpl,
 )
 from mlbuffet.runtime_choice import Preference, Wanted
-from small_runtimes import HalfPlusTwo, write_models
-
-
-class Both(HalfPlusTwo):
-    """Accepts what the runtimes ``half`` and ``echo`` do."""
-
-    @hookimpl
-    def accepts(self, path: Path) -> bool:
-        return path.suffix in (".half", ".echo")
-
-    @hookimpl
-    def explain(self, path: Path) -> str | None:
-        return "it holds weights alone" if path.suffix == ".weights" else None
+from small_runtimes import Both, HalfPlusTwo, write_models
 
 
 class Raises(HalfPlusTwo):
