@@ -3,8 +3,7 @@
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from mlbuffet.errors import RemoteFailed
 
@@ -41,4 +40,4 @@ def _of_file_url(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
         raise RemoteFailed(url, "it names another machine; a path has three slashes before it, as in file:///models")
-    return Path(url2pathname(parts.path))
+    return Path(unquote(parts.path))

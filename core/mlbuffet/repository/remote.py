@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -74,7 +74,7 @@ class RemoteFolder:
             except RemoteFailed:
                 raise
             except ImportError as error:  # of fsspec, or of what it needs for this kind of URL
-                raise RemoteFailed(self.url, f"{error}. {_EXTRA} brings what http, s3 and gs need") from error
+                raise RemoteFailed(self.url, f"{error}; {_EXTRA} brings what http, s3 and gs need") from error
             except Exception as error:
                 raise RemoteFailed(self.url, f"{type(error).__name__}: {error}") from error
             finally:
@@ -112,10 +112,7 @@ class RemoteFolder:
         system, root = url_to_fs(self.url, use_listings_cache=False)
         files: dict[str, str] = {}
         marks: dict[str, str] = {}
-        listing = system.find(root, detail=True)
-        if not listing.keys() - {root} and system.isfile(root):
-            listing = {root: system.info(root)}
-        for address, listed in listing.items():
+        for address, listed in _files_at(system, root).items():
             below = PurePosixPath(address.removeprefix(root).lstrip("/"))
             if ".." in below.parts or any(part.startswith(".") for part in below.parts):
                 continue
@@ -135,3 +132,14 @@ class RemoteFolder:
                     path.unlink()
             if not any(Path(parent).iterdir()) and Path(parent) != self.path:
                 Path(parent).rmdir()
+
+
+def _files_at(system: Any, root: str) -> dict[str, dict[str, Any]]:
+    """What is known of the files in a folder, or of the file that ``root`` is, by their addresses."""
+    with suppress(FileNotFoundError):  # a folder need not be there itself where the files in it are
+        details = system.info(root)
+        # a web server has files alone, some of which list others
+        if details["type"] == "file" and details.get("mimetype") != "text/html":
+            return {root: details}
+    found: dict[str, dict[str, Any]] = system.find(root, detail=True)
+    return found
