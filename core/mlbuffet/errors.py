@@ -39,6 +39,7 @@ paths and without the text of other libraries, for clients.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 
 def reason_of(error: Exception) -> str:
@@ -144,6 +145,12 @@ class NoRuntime(MLBuffetError):
     ``reason`` says what ``path`` is instead, where that is known. ``failed`` are those asked that raised, with what
     they raised; ``named`` are the runtimes that alone may be taken, some of which may not be installed.
     """
+
+    path: Path | None = None
+    asked: tuple[str, ...] = ()
+    reason: str | None = None
+    failed: Mapping[str, str] = MappingProxyType({})
+    named: tuple[str, ...] = ()
 
     def __init__(
         self,
