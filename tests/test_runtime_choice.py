@@ -119,6 +119,15 @@ def test_a_caller_goes_before_a_model_toml_and_that_before_a_preference(
         assert (model.runtime.name, model.signatures.default) == (chosen, default)
 
 
+def test_a_caller_whose_runtime_cannot_be_had_is_told_in_spite_of_a_model_toml(
+    several: Runtimes, tmp_path: Path
+) -> None:
+    write_models(tmp_path, {"1/x.half": "half", "model.toml": "runtime = 'half'"})
+    for wanted in ("gpu", ["gpu"], ["sleep"]):
+        with pytest.raises(NoRuntime):
+            mlbuffet.load(tmp_path, runtime=wanted, runtimes=several)
+
+
 def test_which_says_who_accepts_and_why_others_do_not(several: Runtimes, half: Path) -> None:
     several.register(Raises, name="raises")
     several.broken["torn"] = ImportError("No module named 'torch'")

@@ -80,6 +80,8 @@ def test_the_versions_that_are_selected_are_served(serve: Serve, toml: str, numb
         ("[batching]\nmax_size = 4\npreferred_sizes = [8]", "batching: a preferred size is larger than max_size"),
         ("versions = {last = 2}", "unknown key 'versions.last'; the valid keys are: latest"),
         ("runtime = 3", "runtime: expected 'str | array | null', got 'int'"),
+        ("runtime = []", "runtime: expected 'array' of length >= 1"),
+        ("runtime = ['half', 3]", "runtime[1]: expected 'str', got 'int'"),
         ("[warmup]\nrepeat = 'often'", "warmup.repeat: expected 'int', got 'str'"),
         ('versions = "newest"', 'versions: invalid enum value \'newest\'; write versions = "all", "latest"'),
         ("versions = [-1]", "versions[0]: expected 'int' >= 0; write versions ="),
