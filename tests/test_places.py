@@ -89,6 +89,17 @@ def test_a_folder_at_a_url_is_the_folder_of_a_model(web: str, runtimes: Runtimes
     assert mlbuffet.which(f"{web}/a.half", runtimes=runtimes).accepting == ("half",)
 
 
+def test_a_listing_names_files_below_it_alone(web: str, tmp_path: Path, runtimes: Runtimes) -> None:
+    links = ["?C=N;O=D", "a%20b.half", "%2Fetc/passwd", "%2e%2e/a.half", "../a.half", ".hidden"]
+    page = "".join(f'<a href="{link}">x</a>' for link in links)
+    files = {"a b.half": "half", "etc/passwd": "", "index.html": page}
+    write_models(tmp_path / "served", {f"list/{name}": text for name, text in files.items()})
+    copy = RemoteFolder(f"{web}/list/", tmp_path / "copies")
+    copy.refresh()
+    found = sorted(path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file())
+    assert found == ["a b.half", "etc/passwd"]
+
+
 def test_what_cannot_be_loaded_from_a_url_says_why(web: str, runtimes: Runtimes) -> None:
     with pytest.raises(RemoteFailed, match="cannot be copied"):
         mlbuffet.load(f"{web}/none.half", runtimes=runtimes)

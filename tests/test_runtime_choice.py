@@ -119,7 +119,7 @@ def test_a_caller_goes_before_a_model_toml_and_that_before_a_preference(
         assert (model.runtime.name, model.signatures.default) == (chosen, default)
 
 
-def test_a_caller_whose_runtime_cannot_be_had_is_told_in_spite_of_a_model_toml(
+def test_a_caller_whose_runtime_cannot_be_had_is_told_whatever_model_toml_says(
     several: Runtimes, tmp_path: Path
 ) -> None:
     write_models(tmp_path, {"1/x.half": "half", "model.toml": "runtime = 'half'"})

@@ -150,6 +150,16 @@ def test_discovering_again_finds_only_what_is_new(site: Site) -> None:
     assert "first" not in runtimes.broken
 
 
+def test_installed_runtimes_come_sorted_by_name(site: Site) -> None:
+    for name in ("zeta", "alpha"):
+        site.install(name, PLUGIN)
+    runtimes = Runtimes()
+    runtimes.discover()
+    names = [runtime.name for runtime in runtimes]
+    assert names == sorted(names)
+    assert {"zeta", "alpha"} <= set(names)
+
+
 def test_one_yes_decides(runtimes: Runtimes, half: Path) -> None:
     assert runtimes.select(half).name == "half"
     assert repr(runtimes["half"]) == "<Runtime 'half' of this program>"

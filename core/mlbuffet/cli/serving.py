@@ -202,8 +202,9 @@ def _runtimes(preference: Preference | None) -> Runtimes:
     runtimes.discover()
     for name, error in runtimes.broken.items():
         logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
+    last_resort = preference.last_resort if preference else None  # it is an error where it is not there
     for name in names_of(preference):
-        if name not in runtimes and name not in runtimes.broken:
+        if name not in runtimes and name not in runtimes.broken and name != last_resort:
             there = ", ".join(map(str, runtimes)) or "none"
             logger.warning("the runtime %r, which is preferred, is not installed; there are: %s", name, there)
     return runtimes

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -113,8 +114,8 @@ class RemoteFolder:
         files: dict[str, str] = {}
         marks: dict[str, str] = {}
         for address, listed in _files_at(system, root).items():
-            below = PurePosixPath(address.removeprefix(root).lstrip("/"))
-            if ".." in below.parts or any(part.startswith(".") for part in below.parts):
+            below = _path_below(root, address)
+            if below is None:
                 continue
             name = str(self.path.name / below)
             details = listed if listed.get("size") is not None else system.info(address)
@@ -132,6 +133,17 @@ class RemoteFolder:
                     path.unlink()
             if not any(Path(parent).iterdir()) and Path(parent) != self.path:
                 Path(parent).rmdir()
+
+
+def _path_below(root: str, address: str) -> PurePosixPath | None:
+    """Where a file of the folder at ``root`` lies in its copy; ``None`` for what is hidden, or leads elsewhere."""
+    below = address.removeprefix(root)
+    if address.startswith(("http://", "https://")):
+        if "?" in below:  # such a link of a listing sorts it
+            return None
+        below = unquote(below)
+    path = PurePosixPath(below.lstrip("/"))
+    return None if any(part.startswith(".") for part in path.parts) else path
 
 
 def _files_at(system: Any, root: str) -> dict[str, dict[str, Any]]:
