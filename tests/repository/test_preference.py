@@ -1,11 +1,12 @@
 """Where several runtimes accept a model that is served, the preference decides, and hides no other model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlbuffet import AmbiguousRuntime, Runtimes
+from mlbuffet import AmbiguousRuntime, Runtimes, hookimpl
 from mlbuffet.repository import Catalog, ModelRepository, Provenance, Publisher, Sources, State
 from mlbuffet.runtime_choice import Preference, Wanted
 from small_runtimes import Both, write_models
@@ -71,6 +72,37 @@ def test_a_folder_with_models_of_several_runtimes_is_served_whole(
         "told": "half",
         "two": of_two,
     }
+
+
+class OfFolders(Both):
+    """Accepts a .half file, a folder with one, as ONNX Runtime does with its files, and a folder that is its own."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".half" or len(list(path.glob("*.half"))) == 1 or (path / "own.txt").exists()
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> float:
+        return 2.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "of_file"),
+    [
+        (None, "folders"),
+        ("half", "half"),
+        (["half", "folders"], "half"),
+        (["folders", "half"], "folders"),
+        (["sleep", "half"], "half"),
+    ],
+)
+def test_a_folder_that_is_accepted_for_a_file_in_it_is_decided_like_the_file(
+    runtimes: Runtimes, tmp_path: Path, wanted: Wanted, of_file: str
+) -> None:
+    runtimes.register(OfFolders, name="folders")
+    files = {"file/1/x.half": "half", "file/1/notes.txt": "", "own/1/own.txt": "", "own/1/x.sleep": ""}
+    root = write_models(tmp_path / "models", files)
+    assert chosen(root, runtimes, wanted) == {"file": of_file, "own": "folders"}
 
 
 def test_a_runtime_that_is_installed_later_leaves_preferred_models_as_they_are(

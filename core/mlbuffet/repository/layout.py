@@ -180,11 +180,18 @@ class Finder:
         """Whether a runtime accepts it, or explains why it cannot be served, which loading will repeat."""
         return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(wanted))
 
-    def _first(self, artifacts: list[Path], wanted: Wanted) -> Path | None:
-        """That of several artifacts which the runtimes decide that are named, the first before the others."""
-        for name in names_of(wanted or self._wanted):
+    def _first(self, artifacts: list[Path], wanted: Wanted, folder: Path | None = None) -> Path | None:
+        """The one of several artifacts that the first runtime accepts which is named, and accepts any.
+
+        With ``folder``, which a runtime accepts for one of them: that one, if a runtime goes first that accepts it.
+        """
+        names = names_of(wanted or self._wanted)
+        for_folder = [one for one in self._candidates(wanted) if names and folder and one.accepts(folder)]
+        for name in names:
+            if any(one.name == name for one in for_folder):
+                return None
             match [one for one in artifacts if self._accepts(one, name)]:
-                case [artifact]:
+                case [artifact] if folder is None or any(one.accepts(artifact) for one in for_folder):
                     return artifact
                 case [_, *_]:
                     return None
@@ -264,7 +271,7 @@ class Finder:
         """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
         with suppress(PermissionError):  # loading fails with the reason
             if self._knows(folder, wanted):
-                return folder
+                return self._first(_visible(folder), wanted, folder) or folder
             inside = _visible(folder)
             for fits in (self._accepts, self._knows):
                 match [child for child in inside if fits(child, wanted)]:
