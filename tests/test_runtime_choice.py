@@ -67,6 +67,10 @@ def test_several_without_a_word_are_refused_with_all_ways_to_say_it(several: Run
             assert way.format(half) in str(caught.value)
 
 
+def test_no_names_are_the_same_as_nothing(runtimes: Runtimes, half: Path) -> None:
+    assert runtimes.select(half, []).name == "half"
+
+
 def test_a_preference_leaves_other_models_to_others(several: Runtimes, tmp_path: Path) -> None:
     assert several.select(tmp_path / "a.sleep", Preference(("both", "half"))).name == "sleep"
     with pytest.raises(NoRuntime, match="no installed runtime accepts"):

@@ -158,7 +158,7 @@ class Runtimes:
 
     def candidates(self, runtime: Wanted) -> list[Runtime]:
         """The runtimes that may be taken, in the order of their names where ``runtime`` names some; else all."""
-        if runtime is None or isinstance(runtime, Preference):
+        if not runtime or isinstance(runtime, Preference):
             return list(self)
         return [self._runtimes[name] for name in names_of(runtime) if name in self._runtimes]
 
