@@ -138,11 +138,13 @@ def test_a_copy_is_not_changed_while_it_is_loaded(
     memory: fsspec.AbstractFileSystem, runtimes: Runtimes, tmp_path: Path
 ) -> None:
     memory.pipe("/place/a.half", b"half")
-    one, two = RemoteFolder("memory://place/a.half", tmp_path), RemoteFolder("memory://place/a.half", tmp_path)
+    one, two, three = (RemoteFolder("memory://place/a.half", tmp_path) for _ in range(3))
     with ThreadPoolExecutor() as threads:
         with one.held() as path:
+            with two.held() as same:  # several may read it
+                assert same == path
             memory.pipe("/place/a.half", b"torn")
-            other = threads.submit(two.refresh)
+            other = threads.submit(three.refresh)
             with pytest.raises(TimeoutError):
                 other.result(0.3)
             assert path.read_text() == "half"

@@ -46,6 +46,7 @@ class RemoteFolder:
         name = PurePosixPath(url.partition("?")[0].rstrip("/")).name.lstrip(".") or "models"
         self._folder = cache / hashlib.sha256(url.encode()).hexdigest()[:16]
         self.path = self._folder / name
+        self._manifest = self._folder / ".manifest.json"
         self._refreshed = 0.0
 
     def refresh(self) -> None:
@@ -70,8 +71,8 @@ class RemoteFolder:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self._copy()
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                self._copy(lock)
             except RemoteFailed:
                 raise
             except ImportError as error:  # of fsspec, or of what it needs for this kind of URL
@@ -85,10 +86,13 @@ class RemoteFolder:
             if lock != -1:
                 os.close(lock)
 
-    def _copy(self) -> None:
+    def _copy(self, lock: int) -> None:
+        """Copy what has changed, if anything has: only then do those wait who read the copy, or would."""
         system, files, marks = self._listed()
-        manifest = self._folder / ".manifest.json"
-        known = msgspec.json.decode(manifest.read_bytes(), type=dict[str, str]) if manifest.exists() else {}
+        if self._known() == marks and all((self._folder / name).is_file() for name in files):
+            return
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = self._known()
         incoming = self._folder / ".incoming"
         shutil.rmtree(incoming, ignore_errors=True)
         changed = [name for name in files if known.get(name) != marks[name] or not (self._folder / name).is_file()]
@@ -104,7 +108,11 @@ class RemoteFolder:
         shutil.rmtree(incoming, ignore_errors=True)
         written = self._folder / ".manifest.new"
         written.write_bytes(msgspec.json.encode(marks))
-        written.replace(manifest)
+        written.replace(self._manifest)
+
+    def _known(self) -> dict[str, str]:
+        """The marks of the files that were copied."""
+        return msgspec.json.decode(self._manifest.read_bytes(), type=dict[str, str]) if self._manifest.exists() else {}
 
     def _listed(self) -> tuple[Any, dict[str, str], dict[str, str]]:
         """The file system; each file's address, and what changes with its content, by its path in the copy's folder."""
