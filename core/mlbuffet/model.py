@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.contents import failed_download
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
+from mlbuffet.runtime_choice import Wanted
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures, Tensors
 
@@ -23,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 
 def load_artifact(
-    path: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any], *, confined: Path | None = None
+    path: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any], *, confined: Path | None = None
 ) -> "Model":
-    """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
+    """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
     ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
@@ -111,6 +112,13 @@ class Model:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: a loaded model holds what belongs to its process."""
+        raise TypeError(
+            "a loaded model cannot be pickled or copied, for it holds threads and memory of its process; give its path "
+            f"to the other process and load it there, as in mlbuffet.load({str(self.path)!r}); threads may share it"
+        )
 
     def __repr__(self) -> str:
         return f"<Model '{self.path}' on {self.runtime.name!r}: {', '.join(self.signatures)}>"

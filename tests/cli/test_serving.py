@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from processes import address_of, read_until, serve
+from processes import address_of, environment_with, read_until, serve
 from redis_server import redis_server
+from small_runtimes import write_models
 from waiting import wait_for
 
 
@@ -493,3 +494,28 @@ def test_a_name_that_cannot_be_given_is_told(
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (1, "")
     assert message.format(models=models) in err
+
+
+@pytest.mark.parametrize(
+    ("options", "runtime"),
+    [([], None), (["--prefer", "lost,both,half"], "both"), (["--runtime", "half", "--prefer", "both"], "half")],
+    ids=str,
+)
+def test_what_is_preferred_decides_and_hides_no_model(tmp_path: Path, options: list[str], runtime: str | None) -> None:
+    kinds = {"both": "Both", "half": "HalfPlusTwo", "sleep": "Sleep"}
+    environment = environment_with(
+        tmp_path / "site", [f"{name} = small_runtimes:{kind}" for name, kind in kinds.items()]
+    )
+    root = write_models(tmp_path / "models", {"flat.half": "half", "nap.sleep": "", "told/1/model.sleep": ""})
+    process = serve(environment, root, "--json", *options)
+    listed = json.loads(read_until(process, "\n}\n"))["models"]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    runtimes = {one["name"]: one.get("runtime") for one in listed}
+    assert runtimes == {"flat": runtime, "nap": "sleep", "told": "sleep"}
+    if runtime is None:
+        assert "several runtimes accept" in listed[0]["reason"]
+        assert "--prefer both,half" in listed[0]["reason"]
+    assert ("the runtime 'lost', which is preferred, is not installed; there are: both, half" in err) == (
+        "lost,both,half" in options
+    )

@@ -1,4 +1,4 @@
-"""The values of a command line's arguments: sizes, networks, tokens, and options of a runtime."""
+"""The values of a command line's arguments: sizes, networks, tokens, runtimes and their options."""
 
 import re
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from msgspec import DecodeError
 from msgspec.json import decode
 
 from mlbuffet import token_file
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.token_file import TokenFile
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -62,6 +63,14 @@ def parse_origin(text: str) -> str:
     if text != "*" and _ORIGIN.fullmatch(text) is None:
         raise typer.BadParameter(f"{text!r} is no site; write one such as https://example.com, or * for every one")
     return text
+
+
+def parse_preference(text: str) -> Preference:
+    """``onnx,openvino``: the first that accepts a model is taken, where several do."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise typer.BadParameter(f"{text!r} is no list of runtimes; write their names with commas, such as a,b")
+    return Preference(names)
 
 
 def read_token(path: Path) -> str:

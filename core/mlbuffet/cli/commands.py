@@ -10,12 +10,21 @@ import typer
 from typer import Argument, Option
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.arguments import parse_network, parse_options, parse_origin, parse_root_path, parse_size, watch_token
+from mlbuffet.cli.arguments import (
+    parse_network,
+    parse_options,
+    parse_origin,
+    parse_preference,
+    parse_root_path,
+    parse_size,
+    watch_token,
+)
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.loading import load
-from mlbuffet.runtimes import Runtimes
+from mlbuffet.loading import load_from as load
+from mlbuffet.runtime_choice import Preference, names_of
+from mlbuffet.runtimes import Runtimes, installed_runtimes
 
 app = typer.Typer(
     help="Run and serve trained models; every runtime is a plugin.",
@@ -24,9 +33,19 @@ app = typer.Typer(
 )
 
 
-ArtifactPath = Annotated[Path, Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
+ArtifactPath = Annotated[str, Argument(metavar="PATH", help="A model's file or folder; a URL too.", show_default=False)]
 RuntimeName = Annotated[
     str | None, Option("--runtime", metavar="NAME", help="The runtime to use; else the one that accepts it.")
+]
+Preferred = Annotated[
+    Preference | None,
+    Option(
+        "--prefer",
+        metavar="NAME,...",
+        help="The runtimes to take where several accept a model, the first of these first.",
+        parser=parse_preference,
+        show_default=False,
+    ),
 ]
 SignatureName = Annotated[str | None, Option("--signature", metavar="NAME", help="The signature; else the default.")]
 AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
@@ -170,7 +189,10 @@ def serve(
         int | None, Option(metavar="N", help="So many calls of a model run at once.", min=1, max=1000)
     ] = None,
     max_queue: Annotated[int | None, Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
-    runtime: RuntimeName = None,
+    runtime: Annotated[
+        str | None, Option(metavar="NAME", help="The runtime to take where several accept a model, or none does.")
+    ] = None,
+    prefer: Preferred = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -220,7 +242,7 @@ def serve(
         lines=lines,
         as_json=as_json,
         places=paths,
-        runtime=runtime,
+        preference=_preference(runtime, prefer),
         watch=watch,
         residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
         cache_memory=cache_memory,
@@ -240,6 +262,7 @@ def predict(
     inputs: Annotated[typer.FileBinaryRead, Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")],
     signature: SignatureName = None,
     runtime: RuntimeName = None,
+    prefer: Preferred = None,
     option: Options = None,
     debug: Debug = False,
 ) -> None:
@@ -247,7 +270,7 @@ def predict(
     from mlbuffet.cli.files import outputs_as_json, read_inputs
 
     arrays = read_inputs(inputs.read())
-    with load(path, runtime=runtime, options=parse_options(option or ())) as model:
+    with load(path, installed_runtimes(), runtime or prefer, parse_options(option or ())) as model:
         print(outputs_as_json(model.predict(arrays, signature=signature)))
 
 
@@ -255,7 +278,7 @@ def predict(
 def verify(
     path: ArtifactPath,
     *,
-    against: Annotated[Path, Option(metavar="OTHER", help="The model's file or folder to compare with.")],
+    against: Annotated[str, Option(metavar="OTHER", help="The model's file, folder or URL to compare with.")],
     inputs: Annotated[
         typer.FileBinaryRead | None,
         Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin; else random ones.", show_default=False),
@@ -269,6 +292,7 @@ def verify(
     ] = None,
     runtime: RuntimeName = None,
     against_runtime: Annotated[str | None, Option(metavar="NAME", help="The runtime for OTHER.")] = None,
+    prefer: Preferred = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -277,7 +301,8 @@ def verify(
     from mlbuffet.cli.reports import show_differences
     from mlbuffet.comparison import Tolerance, compare, random_inputs
 
-    with load(path, runtime=runtime) as model, load(against, runtime=against_runtime) as other:
+    found = installed_runtimes()
+    with load(path, found, runtime or prefer) as model, load(against, found, against_runtime or prefer) as other:
         declared = model.signatures[model.signatures.resolve(signature)]
         values = random_inputs(declared, seed) if inputs is None else read_inputs(inputs.read())
         tolerance = Tolerance(absolute=atol, relative=rtol)
@@ -294,6 +319,7 @@ def inspect(
     path: ArtifactPath,
     *,
     runtime: RuntimeName = None,
+    prefer: Preferred = None,
     option: Options = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -301,7 +327,7 @@ def inspect(
     """Show a model's runtime and signatures: names, dtypes and shapes of what it takes and gives."""
     from mlbuffet.cli.reports import show_model
 
-    with load(path, runtime=runtime, options=parse_options(option or ())) as model:
+    with load(path, installed_runtimes(), runtime or prefer, parse_options(option or ())) as model:
         show_model(model, as_json=as_json)
 
 
@@ -313,6 +339,13 @@ def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     found = Runtimes()
     found.discover()
     show_runtimes(found, as_json=as_json)
+
+
+def _preference(runtime: str | None, prefer: Preference | None) -> Preference | None:
+    """What both options say of many models: the runtime goes first, and is the last resort."""
+    if runtime is None:
+        return prefer
+    return Preference((runtime, *names_of(prefer)), last_resort=runtime)
 
 
 for command in (changes.models, changes.push, changes.default, changes.remove):

@@ -43,7 +43,10 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
     console = _console()
     console.print(table)
     if not working:
-        console.print("There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx")
+        console.print(
+            "There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx, which is "
+            "pip install ./plugins/onnx in a clone of MLBuffet"
+        )
 
 
 def show_model(model: Model, *, as_json: bool) -> None:

@@ -34,11 +34,11 @@ from mlbuffet.repository import (
     Sources,
     State,
     Watcher,
-    default_cache,
-    is_remote,
+    source_of,
     split_name,
 )
 from mlbuffet.running_calls import RunningCalls
+from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
@@ -125,7 +125,7 @@ class Serving:
     """Whether the models that have loaded are shown as JSON."""
     places: list[str]
     """Paths and URLs."""
-    runtime: str | None
+    preference: Preference | None
     watch: bool
     residency: Residency
     cache_memory: int
@@ -203,11 +203,11 @@ class Serving:
                 self.settings, allow_changes=is_loopback(listener), worker_slot=slot, load_first=on_loaded is None
             )
             stdout = self.lines.take_what_libraries_print()
-            runtimes = _runtimes()
-            sources = Sources(list(map(_place, self.places)), runtimes, self.runtime)
+            runtimes = _runtimes(self.preference)
+            sources = Sources(list(map(_place, self.places)), runtimes, self.preference)
             models = sources.find(may_be_empty=self.may_be_empty)
             scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
-            repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache())
+            repository = ModelRepository(runtimes, self.preference, self.residency, scheduling, self.make_cache())
             repository.update(models)
             catalog = Catalog(sources, models, repository.update)
             watcher = Watcher(catalog) if self.watch else None
@@ -249,15 +249,20 @@ class Serving:
 def _place(text: str) -> Path | RemoteFolder | NamedPlace:
     """What a PATH, a URL or NAME=PATH means. Raises `InvalidPlace`."""
     name, path = split_name(text)
-    place = RemoteFolder(path, default_cache()) if is_remote(path) else Path(path)
+    place = source_of(path)
     return place if name is None else NamedPlace(name, place)
 
 
-def _runtimes() -> Runtimes:
+def _runtimes(preference: Preference | None) -> Runtimes:
     runtimes = Runtimes()
     runtimes.discover()
     for name, error in runtimes.broken.items():
         logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
+    last_resort = preference.last_resort if preference else None  # it is an error where it is not there
+    for name in names_of(preference):
+        if name not in runtimes and name not in runtimes.broken and name != last_resort:
+            there = ", ".join(map(str, runtimes)) or "none"
+            logger.warning("the runtime %r, which is preferred, is not installed; there are: %s", name, there)
     return runtimes
 
 

@@ -8,7 +8,7 @@ from mlbuffet.repository.named_place import NamedPlace, split_name
 from mlbuffet.repository.publishing import Publisher
 from mlbuffet.repository.reading import Files
 from mlbuffet.repository.received_upload import Provenance, Upload
-from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
+from mlbuffet.repository.remote import RemoteFolder, default_cache, source_of
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.version_lifecycle import Handle, ModelVersion, ReportedState, State
@@ -35,6 +35,6 @@ __all__ = [
     "Watcher",
     "default_cache",
     "find_models",
-    "is_remote",
+    "source_of",
     "split_name",
 ]

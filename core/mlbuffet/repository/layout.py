@@ -36,6 +36,7 @@ from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
 from mlbuffet.repository.received_upload import is_uploaded
+from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders, version_number
 
@@ -89,19 +90,19 @@ class StoredModel:
 def find_models(
     path: Path,
     runtimes: Runtimes,
-    runtime: str | None = None,
+    runtime: Wanted = None,
     warn: Callable[[str], None] = logger.warning,
     name: str | None = None,
 ) -> list[StoredModel]:
     """The models at ``path``, by name; with ``name`` the only one, under that name.
 
     Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading fails with the
-    reason. With ``runtime`` that one alone counts, and a folder in which it accepts nothing is taken for its artifact.
-    ``warn`` is called with a line for each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
-    `InvalidModelName`, `UnknownRuntime`, `NoModels` for a folder without any artifact, or `InvalidPlace` for a folder
-    of several models under one ``name``.
+    reason. ``runtime``, or those of a sequence, decide where several accept; a folder in which none accepts anything
+    is taken for the artifact of a single ``runtime``. ``warn`` is called with a line for each thing that is ignored.
+    Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`, `UnknownRuntime`, `NoModels` for a folder
+    without any artifact, or `InvalidPlace` for a folder of several models under one ``name``.
     """
-    return Finder(runtimes, runtime, warn).find(path, name)
+    return Finder(runtimes, Preference.of(runtime), warn).find(path, name)
 
 
 def has_configuration(folder: Path) -> bool:
@@ -136,17 +137,19 @@ def _united(one: StoredModel, other: StoredModel) -> StoredModel:
 
 
 class Finder:
-    """The search for models that all runtimes, or the one called ``runtime``, can load."""
+    """The search for models that the runtimes can load which ``wanted`` allows."""
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, runtimes: Runtimes, wanted: Wanted, warn: Callable[[str], None] = lambda _: None) -> None:
         self._runtimes = runtimes
-        self._runtime = runtime
+        self._wanted = wanted
         self._warn = warn
 
     def find(self, path: Path, name: str | None = None) -> list[StoredModel]:
         """See `find_models`."""
         check_path(path)
-        candidates = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
+        last_resort = self._wanted.last_resort if isinstance(self._wanted, Preference) else None
+        if last_resort is not None:
+            self._runtimes.select(path, last_resort)  # it may not be installed
         if path.is_file():
             return _single(name or name_of(path), path)
         with readable(path):
@@ -156,9 +159,9 @@ class Finder:
             known = [model for model in found if self._explains(model)]
             if known:
                 return found if name is None else [_only(known, name, path)]
-            if self._runtime is not None:
+            if last_resort is not None:
                 return self._models_of(path, name or name_of(path))
-        raise NoModels(path, [one.name for one in candidates], self._runtimes.broken)
+        raise NoModels(path, [one.name for one in self._runtimes], self._runtimes.broken)
 
     def model(self, folder: Path) -> StoredModel | None:
         """The model that lies in ``folder``, if there is one."""
@@ -178,18 +181,32 @@ class Finder:
             return artifacts == {"model"}
         return self._knows(path) or {child.stem for child in files if self._knows(child)} == {"model"}
 
-    def _candidates(self, named: str | None) -> Iterable[Runtime]:
-        name = named or self._runtime
-        if name is None:
-            return self._runtimes
-        return [self._runtimes[name]] if name in self._runtimes else []
+    def _candidates(self, wanted: Wanted) -> list[Runtime]:
+        return self._runtimes.candidates(wanted or self._wanted)
 
-    def _accepts(self, candidate: Path, named: str | None = None) -> bool:
-        return any(one.accepts(candidate) for one in self._candidates(named))
+    def _accepts(self, candidate: Path, wanted: Wanted = None) -> bool:
+        return any(one.accepts(candidate) for one in self._candidates(wanted))
 
-    def _knows(self, candidate: Path, named: str | None = None) -> bool:
+    def _knows(self, candidate: Path, wanted: Wanted = None) -> bool:
         """Whether a runtime accepts it, or explains why it cannot be served, which loading will repeat."""
-        return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(named))
+        return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(wanted))
+
+    def _first(self, artifacts: list[Path], wanted: Wanted, folder: Path | None = None) -> Path | None:
+        """The one of several artifacts that the first runtime accepts which is named, and accepts any.
+
+        With ``folder``, which a runtime accepts for one of them: that one, if a runtime goes first that accepts it.
+        """
+        names = names_of(wanted or self._wanted)
+        for_folder = [one for one in self._candidates(wanted) if names and folder and one.accepts(folder)]
+        for name in names:
+            if any(one.name == name for one in for_folder):
+                return None
+            match [one for one in artifacts if self._accepts(one, name)]:
+                case [artifact] if folder is None or any(one.accepts(artifact) for one in for_folder):
+                    return artifact
+                case [_, *_]:
+                    return None
+        return None
 
     def _explains(self, model: StoredModel) -> bool:
         """Whether loading it gives another reason than that no runtime accepts it."""
@@ -259,22 +276,22 @@ class Finder:
             return []
         return [StoredModel(name, tuple(versions.values()), configuration, error, read_default_version(folder))]
 
-    def artifact(self, folder: Path, runtime: str | None = None, depth: int = _DEPTH) -> Path:
+    def artifact(self, folder: Path, wanted: Wanted = None, depth: int = _DEPTH) -> Path:
         """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
         with suppress(PermissionError):  # loading fails with the reason
-            if self._knows(folder, runtime):
-                return folder
+            if self._knows(folder, wanted):
+                return self._first(_visible(folder), wanted, folder) or folder
             inside = _visible(folder)
             for fits in (self._accepts, self._knows):
-                match [child for child in inside if fits(child, runtime)]:
+                match [child for child in inside if fits(child, wanted)]:
                     case [artifact]:
                         return artifact
-                    case [_, *_]:
-                        return folder
+                    case [_, *_] as several:
+                        return self._first(several, wanted) or folder
                 if _unreadable(folder):  # it may be the artifact
                     return folder
             match [child for child in inside if is_folder(child)]:
-                case [only] if depth and (found := self.artifact(only, runtime, depth - 1)) != only:
+                case [only] if depth and (found := self.artifact(only, wanted, depth - 1)) != only:
                     return found
         return folder
 

@@ -10,6 +10,7 @@ from mlbuffet.errors import DuplicateModel, InvalidPlace, NoModels
 from mlbuffet.repository.layout import Finder, StoredModel, find_models, merged
 from mlbuffet.repository.named_place import NamedPlace
 from mlbuffet.repository.remote import RemoteFolder
+from mlbuffet.runtime_choice import Preference, Wanted
 from mlbuffet.runtimes import Runtimes
 
 _VERSION = re.compile(r"(?P<folder>.*/(?P<model>[^/]+))/(?P<number>[0-9]+)(/model\.[^/]*)?")
@@ -24,10 +25,7 @@ class Sources:
     """
 
     def __init__(
-        self,
-        places: Sequence[Path | RemoteFolder | NamedPlace],
-        runtimes: Runtimes,
-        runtime: str | None = None,
+        self, places: Sequence[Path | RemoteFolder | NamedPlace], runtimes: Runtimes, runtime: Wanted = None
     ) -> None:
         self._names = _names(places)
         """That of each place, if it was given one."""
@@ -37,8 +35,8 @@ class Sources:
         self._addresses = {path: str(path.absolute()) for path in self.paths}
         self._addresses.update({folder.path: folder.url.rstrip("/") for folder in self._remote})
         self.runtimes = runtimes
-        self.runtime = runtime
-        self.finder = Finder(runtimes, runtime)
+        self.preference = Preference.of(runtime)
+        self.finder = Finder(runtimes, self.preference)
         self._warned: set[str] = set()
 
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
@@ -74,7 +72,7 @@ class Sources:
         return next((path for path in local if self.finder.is_folder_of_models(path)), None)
 
     def _in(self, path: Path, name: str | None) -> list[StoredModel]:
-        models = find_models(path, self.runtimes, self.runtime, self._warn, name)
+        models = find_models(path, self.runtimes, self.preference, self._warn, name)
         if name is not None:
             return models
         address = self._addresses[path]

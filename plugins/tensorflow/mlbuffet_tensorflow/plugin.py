@@ -47,7 +47,7 @@ class TensorFlowRuntime:
                 from mlbuffet_tensorflow._loading import load_artifact
         except ImportError as error:
             raise LoadFailed(
-                "TensorFlow cannot be imported here; install it with: pip install 'mlbuffet[tensorflow]'",
+                "TensorFlow cannot be imported here; install it with: pip install 'tensorflow>=2.18'",
                 detail=str(error),
             ) from error
         except OSError as error:
