@@ -12,6 +12,7 @@ from mlbuffet.errors import (
     InvalidInput,
     InvalidModelName,
     InvalidOptions,
+    InvalidPlace,
     LoadFailed,
     MLBuffetError,
     ModelClosed,
@@ -28,10 +29,11 @@ from mlbuffet.errors import (
 )
 from mlbuffet.hookspecs import CONTRACT, hookimpl
 from mlbuffet.load_context import LoadContext
-from mlbuffet.loading import load
+from mlbuffet.loading import load, which
 from mlbuffet.model import Model
 from mlbuffet.parameters import ParameterSpec
 from mlbuffet.request import Request
+from mlbuffet.runtime_choice import RuntimeChoice
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 
@@ -49,6 +51,7 @@ __all__ = [
     "InvalidInput",
     "InvalidModelName",
     "InvalidOptions",
+    "InvalidPlace",
     "LoadContext",
     "LoadFailed",
     "MLBuffetError",
@@ -65,6 +68,7 @@ __all__ = [
     "RemoteFailed",
     "Request",
     "Runtime",
+    "RuntimeChoice",
     "Runtimes",
     "Signature",
     "Signatures",
@@ -74,4 +78,5 @@ __all__ = [
     "UnknownSignature",
     "hookimpl",
     "load",
+    "which",
 ]

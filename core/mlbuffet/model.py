@@ -18,8 +18,9 @@ from mlbuffet.load_context import LoadContext
 from mlbuffet.parameters import NO_PARAMETERS
 from mlbuffet.request import Request
 from mlbuffet.running_calls import REQUEST_IDS
+from mlbuffet.runtime_choice import Wanted
 from mlbuffet.runtimes import Runtime, Runtimes
-from mlbuffet.tensors import Signature, Signatures, TensorSpec
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
 
 _REFUSED = "the runtime refused it"
 
@@ -29,13 +30,13 @@ logger = logging.getLogger(__name__)
 def load_artifact(
     path: Path,
     runtimes: Runtimes,
-    runtime: str | None,
+    runtime: Wanted,
     options: Mapping[str, Any],
     *,
     confined: Path | None = None,
     context: LoadContext | None = None,
 ) -> "Model":
-    """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
+    """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
     ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
     ``context`` says which model it is; without it the model is called after its path, and can call no others.
@@ -79,6 +80,7 @@ class Model:
         self._handle = handle
         self._wants_request = runtime.takes("predict", "request")
         self._predict: Callable[..., Any] = runtime.hook("predict")
+        self._checks_shapes = not runtime.output_shapes_may_differ
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
 
     @classmethod
@@ -129,7 +131,8 @@ class Model:
         name = self.signatures.resolve(signature)
         declared = self.signatures[name].variant_for(inputs)
         wanted = declared.check_outputs(outputs)
-        arrays = declared.check_inputs(inputs, any_shape=any_shape and self.runtime.takes_any_shape)
+        any_shape = any_shape and self.runtime.takes_any_shape
+        arrays = declared.check_inputs(inputs, any_shape=any_shape)
         if parameters or declared.parameters:
             parameters = declared.check_parameters(parameters)
         if not self._release.alive:
@@ -148,7 +151,7 @@ class Model:
                 raise
             declared.check_inputs(arrays)  # an undeclared shape is the cause then
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
-        return self._checked(results, name, declared, wanted)
+        return self._checked(results, name, declared, wanted, None if any_shape else arrays)
 
     def close(self) -> None:
         """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
@@ -161,11 +164,23 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: a loaded model holds what belongs to its process."""
+        raise TypeError(
+            "a loaded model cannot be pickled or copied, for it holds threads and memory of its process; give its path "
+            f"to the other process and load it there, as in mlbuffet.load({str(self.path)!r}); threads may share it"
+        )
+
     def __repr__(self) -> str:
         return f"<Model '{self.path}' on {self.runtime.name!r}: {', '.join(self.signatures)}>"
 
-    def _checked(self, results: Any, name: str, declared: Signature, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """The outputs of a plugin, which may not be as its signature declares."""
+    def _checked(
+        self, results: Any, name: str, declared: Signature, wanted: Sequence[str], inputs: Tensors | None
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs of a plugin, which may not be as its signature declares.
+
+        Their shapes are held against it where ``inputs`` are given, whose shapes are as declared.
+        """
         if type(results) is not dict and not isinstance(results, Mapping):  # asking the ABC takes 0.3 us
             self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
         specs = declared.outputs
@@ -173,7 +188,7 @@ class Model:
             specs = self._partial(results, name, declared, wanted)
         for output, spec in specs.items():
             array = results[output]
-            if type(array) is not np.ndarray or array.dtype != spec.dtype:
+            if type(array) is not np.ndarray or (array.dtype is not spec.dtype and array.dtype != spec.dtype):
                 kind = getattr(array, "dtype", None) or type(array).__name__
                 bytes_wanted = "; text is bytes, in an array of object" if spec.dtype.kind == "O" else ""
                 self._fail(
@@ -185,6 +200,8 @@ class Model:
                     if type(one) is not bytes:
                         kind = type(one).__name__
                         self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
+        if inputs is not None and self._checks_shapes and (problem := declared.output_shapes.misfit(inputs, results)):
+            self._fail(name, problem)
         return {output: results[output] for output in wanted}
 
     def _partial(

@@ -167,7 +167,7 @@ def parameters_text(declared: Mapping[str, ParameterSpec]) -> str:
     return ", ".join(f"{name}: {spec}" for name, spec in declared.items()) or "no parameters"
 
 
-def described(declared: Mapping[str, ParameterSpec]) -> dict[str, dict[str, Any]]:
+def described_parameters(declared: Mapping[str, ParameterSpec]) -> dict[str, dict[str, Any]]:
     """All of ``declared`` as JSON."""
     return {name: spec.described() for name, spec in declared.items()}
 

@@ -138,9 +138,9 @@ def test_the_information_of_a_model_shows_its_parameters(tmp_path: Path, serve: 
     runtimes.register(Asked(), name="asked")
     with serve(write_models(tmp_path, {"m/1/x.asked": "", "plain.half": "half"}), runtimes=runtimes) as client:
         (version,) = client.get("/api/v1/models/m/information").json()["tag_list_versions"].values()
-        assert version["parameters"] == {"offset": OFFSET}
+        assert version["signatures"]["serving_default"]["parameters"] == {"offset": OFFSET}
         (version,) = client.get("/api/v1/models/plain/information").json()["tag_list_versions"].values()
-        assert "parameters" not in version
+        assert "parameters" not in version["signatures"]["serving_default"]
 
 
 def test_an_image_in_a_form_may_come_with_parameters(tmp_path: Path, serve: Serve) -> None:

@@ -11,6 +11,7 @@ from mlbuffet.load_context import NoOtherModels, OtherModels
 from mlbuffet.load_turn import load_turns_given_up
 from mlbuffet.repository.gc_pause import GcPause
 from mlbuffet.repository.version_lifecycle import ModelVersion
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes
 
 LOADERS = 4
@@ -29,7 +30,7 @@ class LoadQueue:
         self,
         lock: AbstractContextManager[object],
         runtimes: Runtimes,
-        runtime: str | None,
+        preference: Preference | None,
         *,
         begins: Callable[[ModelVersion], None],
         ended: Callable[[ModelVersion], None],
@@ -37,7 +38,7 @@ class LoadQueue:
     ) -> None:
         self._lock = lock
         self._runtimes = runtimes
-        self._runtime = runtime
+        self._preference = preference
         self._begins = begins
         self._ended = ended
         self._others = others
@@ -130,7 +131,7 @@ class LoadQueue:
         try:
             self._begins(version)
             with self._gc_pause.during_load(), self._others(version) as others:
-                version.load(self._runtimes, self._runtime, others)
+                version.load(self._runtimes, self._preference, others)
             with self._lock:
                 version.loading = None
                 self._ended(version)

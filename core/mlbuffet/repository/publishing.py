@@ -11,7 +11,7 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_file import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import Finder, StoredModel, has_configuration
+from mlbuffet.repository.layout import StoredModel, has_configuration
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.received_upload import Provenance, Upload
@@ -205,18 +205,17 @@ class Publisher:
                 raise
 
     def _validate(self, place: Path, folder: Path, configuration: Configuration) -> None:
-        sources, patience = self._catalog.sources, self._patience
-        runtime = configuration.runtime or sources.runtime
-        artifact = Finder(sources.runtimes, runtime).artifact(place) if place.is_dir() else place
+        sources = self._catalog.sources
+        artifact = sources.finder.artifact(place, configuration.runtime) if place.is_dir() else place
         with self._trials:
             validate(
                 artifact,
                 configuration,
                 sources.runtimes,
-                runtime,
+                sources.preference,
                 folder=folder,
-                beside=[path.absolute() for path in sources.paths],
-                patience=patience,
+                beside=sources.on_disk,
+                patience=self._patience,
             )
 
     def _wait_until_loaded(self, name: str, number: int) -> None:

@@ -23,10 +23,12 @@ from mlbuffet.repository.callable_models import CallableModels
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency
 from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.named_place import NamedPlace
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.version_lifecycle import ModelVersion
 from mlbuffet.repository.warmup import prepared
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes, address_of
 from mlbuffet.scheduling import Scheduling
 
@@ -53,9 +55,9 @@ class _Task:
     folder: Path
     """Of the model whose version it is to be."""
     runtime: str
-    beside: Sequence[Path]
+    beside: Sequence[Path | NamedPlace]
     """Where the models are that it may call."""
-    default_runtime: str | None
+    preference: Preference | None
     plugins: dict[str, str]
     """The addresses of the plugins that no package brought, by the names of their runtimes."""
     report: Path
@@ -67,10 +69,10 @@ def validate(
     path: Path,
     configuration: Configuration,
     runtimes: Runtimes,
-    runtime: str | None = None,
+    preference: Preference | None = None,
     *,
     folder: Path | None = None,
-    beside: Sequence[Path] = (),
+    beside: Sequence[Path | NamedPlace] = (),
     patience: float = PATIENCE,
 ) -> None:
     """Load the artifact at ``path`` and warm it as ``configuration`` says, in a process that ends then.
@@ -80,7 +82,7 @@ def validate(
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
     """
-    chosen = runtimes.select(path, configuration.runtime or runtime)
+    chosen = runtimes.select(path, configuration.runtime or preference)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
     with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
         report = Path(scratch, "report")
@@ -90,7 +92,7 @@ def validate(
             folder=folder or path.parent,
             runtime=chosen.name,
             beside=beside,
-            default_runtime=runtime,
+            preference=preference,
             plugins=plugins,
             report=report,
             lifeline=lifeline,
@@ -114,8 +116,8 @@ class _Beside:
     def _models(self) -> CallableModels:
         task, runtimes = self._task, self._runtimes
         runtimes.discover()
-        repository = ModelRepository(runtimes, task.default_runtime, Residency(lazy=True))
-        repository.update(Sources(task.beside, runtimes, task.default_runtime).find(may_be_empty=True))
+        repository = ModelRepository(runtimes, task.preference, Residency(lazy=True))
+        repository.update(Sources(task.beside, runtimes, task.preference).find(may_be_empty=True))
         stored = StoredVersion(task.folder.name, 0, task.path)
         tried = ModelVersion(stored, Scheduling(), task.configuration, None, lambda _: None)
         return CallableModels(repository, tried)

@@ -20,6 +20,7 @@ from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.running_calls import VersionCalls
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
 
@@ -194,7 +195,7 @@ class ModelVersion:
             self.last_used = time.monotonic()
         return Handle(self, scheduler)
 
-    def load(self, runtimes: Runtimes, runtime: str | None, others: OtherModels | None = None) -> None:
+    def load(self, runtimes: Runtimes, preference: Preference | None, others: OtherModels | None = None) -> None:
         """Load and warm the model, which may call ``others``, or note why it cannot be."""
         with self._lock:
             if self.state not in (State.UNAVAILABLE, State.FAILED) or self.retired:
@@ -206,11 +207,12 @@ class ModelVersion:
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
             with import_seconds() as self.imports:
-                loaded = self._calls.run("load", lambda: self._load(runtimes, runtime, others or NoOtherModels()))
+                others = others or NoOtherModels()
+                loaded = self._calls.run("load", lambda: self._load(runtimes, preference, others))
         except MLBuffetError as error:
             loaded = error
         except OSError as error:
-            loaded = LoadFailed("it cannot be read", path=self.path, runtime=runtime, detail=str(error))
+            loaded = LoadFailed("it cannot be read", path=self.path, detail=str(error))
             loaded.__cause__ = error
         finally:
             self.seconds = time.perf_counter() - started - sum(self.imports.values())
@@ -236,14 +238,13 @@ class ModelVersion:
             self._close()
         return self._unloaded
 
-    def _load(self, runtimes: Runtimes, runtime: str | None, others: OtherModels) -> Scheduler:
+    def _load(self, runtimes: Runtimes, preference: Preference | None, others: OtherModels) -> Scheduler:
         if self._fault is not None:
             raise self._fault
         configuration = self.configuration
-        chosen = configuration.runtime or runtime
-        options, confined = configuration.options, self.stored.folder
+        wanted, options, confined = configuration.runtime or preference, configuration.options, self.stored.folder
         context = LoadContext(name=self.name, version=self.version, models=others)
-        load = partial(load_artifact, self.path, runtimes, chosen, options, confined=confined, context=context)
+        load = partial(load_artifact, self.path, runtimes, wanted, options, confined=confined, context=context)
         if configuration.cache is None:
             model = load()
         else:

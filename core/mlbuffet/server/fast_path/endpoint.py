@@ -18,6 +18,7 @@ from mlbuffet.errors import MLBuffetError, Overloaded
 from mlbuffet.inference import InferenceService, ServedModel
 from mlbuffet.inference.offload import LARGE
 from mlbuffet.running_calls import REQUEST_IDS
+from mlbuffet.server.fast_path.admission import Admission
 from mlbuffet.server.fast_path.busy_poll import BusyPoll
 from mlbuffet.server.fast_path.request_heads import Head, RequestHeads
 from mlbuffet.server.fast_path.write_batch import WriteBatch
@@ -53,7 +54,13 @@ class FastPath:
     """The fast path of one application."""
 
     def __init__(
-        self, service: InferenceService, endpoints: Sequence[FastEndpoint], counters: RequestCounters, *, max_body: int
+        self,
+        service: InferenceService,
+        endpoints: Sequence[FastEndpoint],
+        counters: RequestCounters,
+        *,
+        max_body: int,
+        admission: Admission | None = None,
     ) -> None:
         self._service = service
         self._endpoints = endpoints
@@ -64,7 +71,8 @@ class FastPath:
         self._busy_poll = BusyPoll()
         self.write_batch = WriteBatch(self._busy_poll.note_answers)
         """Writes the responses to the clients."""
-        self.known = RequestHeads(self._recognize).find
+        find = RequestHeads(self._recognize).find if admission is None else admission.finder(self._recognize)
+        self.known = find
         """What a head determines; ``None`` where the request is left to the application."""
 
     def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:

@@ -9,6 +9,7 @@ from random import getrandbits
 from starlette.types import Scope
 
 from mlbuffet.running_calls import REQUEST_IDS
+from mlbuffet.server.http.route_path import route_path
 
 REQUEST_ID = b"x-request-id"
 """The header with the id of a request."""
@@ -36,7 +37,8 @@ def begin_request(scope: Scope) -> RequestContext:
 
     The protocol is "other" where the path belongs to none, such as that of the documentation.
     """
-    root = scope["path"][1:].partition("/")[0].lower()
+    path = route_path(scope) if scope.get("root_path") else scope["path"]
+    root = path[1:].partition("/")[0].lower()
     context = RequestContext(id_in(scope["headers"]) or new_id(), root if root in ("v2", "v1", "api") else "other")
     scope[CONTEXT] = context
     _current.set(context)

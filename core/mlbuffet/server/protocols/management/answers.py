@@ -8,6 +8,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mlbuffet.description import SignatureDescription
 from mlbuffet.server.http.errors import Handler, json_response
 
 
@@ -52,8 +53,8 @@ class VersionInformation(TypedDict):
     description: str
     ml_library: str
     library_version: str
-    parameters: NotRequired[
-        Annotated[dict[str, Any], Meta(description="What a request may set, by name; of a version that is ready.")]
+    signatures: NotRequired[
+        Annotated[dict[str, SignatureDescription], Meta(description="By name, of a version that is ready.")]
     ]
 
 

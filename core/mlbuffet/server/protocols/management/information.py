@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlbuffet.model import Model
-from mlbuffet.parameters import described
+from mlbuffet.description import described
 from mlbuffet.repository import ModelRepository, Provenance, State, StoredVersion
 from mlbuffet.repository.received_upload import read_provenance
 from mlbuffet.server.protocols.management.answers import ModelInformation, VersionInformation, status
@@ -17,28 +16,28 @@ def model_information(repository: ModelRepository, name: str) -> ModelInformatio
     listed = {}
     for one in stored.versions:
         version = served.get(one.version)
-        model = version.model if version and version.state is State.READY else None
-        listed[str(one.version)] = _version_information(one, stored.configuration.description, model)
+        about = _version_information(one, stored.configuration.description)
+        if version and version.state is State.READY:
+            about["ml_library"] = version.model.runtime.name
+            about["signatures"] = described(version.model.signatures)
+        listed[str(one.version)] = about
     default = repository.get(name).version
     known = status(200, f"{len(listed)} versions; {default} is the default")
     return ModelInformation(http_status=known, tag_list_versions=listed, default_version=default)
 
 
-def _version_information(stored: StoredVersion, description: str, model: Model | None) -> VersionInformation:
+def _version_information(stored: StoredVersion, description: str) -> VersionInformation:
     place = stored.place or stored.path
     unknown = Provenance(file=stored.path.name, time=_changed(place), description="", library_version="")
     uploaded = read_provenance(place) or unknown
-    information = VersionInformation(
+    return VersionInformation(
         path=_relative(stored),
         file=uploaded.file,
         time=uploaded.time,
         description=uploaded.description or description,
-        ml_library=model.runtime.name if model else "",
+        ml_library="",
         library_version=uploaded.library_version,
     )
-    if model and (default := model.signatures.default) and (parameters := model.signatures[default].parameters):
-        information["parameters"] = described(parameters)
-    return information
 
 
 def _relative(stored: StoredVersion) -> str:

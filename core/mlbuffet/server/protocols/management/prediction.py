@@ -16,7 +16,7 @@ from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec, Pr
 from mlbuffet.server.protocols.management.answers import status
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
 from mlbuffet.server.protocols.management.multipart import Form, is_form
-from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec, only_input
 from mlbuffet.version_numbers import version_in_address
 
 DEFAULT = "default"
@@ -76,10 +76,10 @@ def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
     specs = signature.inputs
     if isinstance(values, dict):
         return {name: _batched(value, specs[name]) if name in specs else value for name, value in values.items()}
-    if len(specs) != 1:
+    spec = only_input(specs)
+    if spec is None:
         names = ", ".join(map(repr, specs))
         raise InvalidInput(f"the model has {len(specs)} inputs: give 'values' as an object with {names or 'nothing'}")
-    (spec,) = specs.values()
     return {spec.name: _batched(values, spec)}
 
 

@@ -8,7 +8,7 @@ from mlbuffet.server.http.body import header
 from mlbuffet.server.http.prediction import Decoded, PredictionCodec, PredictionHead
 from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
 from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, Parts, padding_for, take_apart
-from mlbuffet.server.protocols.open_inference.responses import encode_response
+from mlbuffet.server.protocols.open_inference.responses import NO_LABELS, encode_response, labels_of_classes
 from mlbuffet.tensors import Signatures
 from mlbuffet.version_numbers import version_in_address
 
@@ -57,4 +57,5 @@ class OpenInferenceCodec(PredictionCodec[Head]):
             outputs=outputs,
             parameters=call.parameters,
         )
-        return decoded, lambda result: encode_response(call, result.model, result.version, result.outputs)
+        labels = NO_LABELS if outputs is None else labels_of_classes(call, signatures)
+        return decoded, lambda result: encode_response(call, result.model, result.version, result.outputs, labels)
