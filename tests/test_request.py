@@ -18,7 +18,10 @@ from mlbuffet import (
     PredictFailed,
     Request,
     Runtimes,
+    Signature,
+    Signatures,
     Tensors,
+    TensorSpec,
     hookimpl,
 )
 from mlbuffet.running_calls import REQUEST_IDS
@@ -87,6 +90,23 @@ def test_a_runtime_without_parameters_refuses_them(runtimes: Runtimes, half: Pat
 def test_a_runtime_that_knows_what_is_wanted_may_compute_that_alone(half: Path) -> None:
     with load(half, Asked()) as model:
         assert {name: array.tolist() for name, array in model.predict({"x": [2]}, outputs=["z"]).items()} == {"z": [4]}
+
+
+def test_the_shapes_of_what_is_wanted_are_checked(half: Path) -> None:
+    class Named(Asked):
+        @hookimpl
+        def signature(self, model: object) -> Signatures:
+            x, y, z = (TensorSpec(name, np.float32, ("rows",)) for name in "xyz")
+            return Signatures({"serving_default": Signature([x], [y, z])})
+
+        @hookimpl
+        def predict(self, model: object, signature: str, inputs: Tensors, request: Request) -> Tensors:
+            return {"z": np.zeros(3, np.float32)}
+
+    with load(half, Named()) as model:
+        assert model.predict({"x": [1, 2, 3]}, outputs=["z"])["z"].tolist() == [0, 0, 0]
+        with pytest.raises(PredictFailed, match="its output 'z' has 3 for the dimension 'rows', and input 'x' has 1"):
+            model.predict({"x": [1]}, outputs=["z"])
 
 
 @pytest.mark.parametrize("answer", [{}, {"z": np.zeros(1, np.float32)}, {"y": np.zeros(1, np.float32), "w": 1}])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.contents import failed_download
+from mlbuffet.dimensions import OutputShapes
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
 from mlbuffet.load_context import LoadContext
 from mlbuffet.parameters import NO_PARAMETERS
@@ -183,9 +184,10 @@ class Model:
         """
         if type(results) is not dict and not isinstance(results, Mapping):  # asking the ABC takes 0.3 us
             self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
-        specs = declared.outputs
+        specs, shapes = declared.outputs, declared.output_shapes
         if results.keys() != specs.keys():
             specs = self._partial(results, name, declared, wanted)
+            shapes = OutputShapes(declared.inputs.values(), specs.values())
         for output, spec in specs.items():
             array = results[output]
             if type(array) is not np.ndarray or (array.dtype is not spec.dtype and array.dtype != spec.dtype):
@@ -200,7 +202,7 @@ class Model:
                     if type(one) is not bytes:
                         kind = type(one).__name__
                         self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
-        if inputs is not None and self._checks_shapes and (problem := declared.output_shapes.misfit(inputs, results)):
+        if inputs is not None and self._checks_shapes and (problem := shapes.misfit(inputs, results)):
             self._fail(name, problem)
         return {output: results[output] for output in wanted}
 
