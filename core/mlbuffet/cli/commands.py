@@ -126,8 +126,7 @@ def serve(
     A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
     """
     from mlbuffet.cli.serving import Serving, listen_on
-    from mlbuffet.repository import Residency
-    from mlbuffet.scheduling import Limits
+    from mlbuffet.repository import RepositorySettings
     from mlbuffet.server import ServerSettings
 
     lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
@@ -150,13 +149,18 @@ def serve(
         lines=lines,
         as_json=as_json,
         places=paths,
-        runtime=runtime,
-        watch=watch,
-        residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
-        cache_memory=cache_memory,
-        cache_redis=cache_redis,
-        batching=batching,
-        limits=Limits(max_concurrency, max_queue),
+        models=RepositorySettings(
+            runtime=runtime,
+            watch=watch,
+            lazy=lazy,
+            max_loaded=max_loaded,
+            max_memory=max_memory,
+            cache_memory=cache_memory,
+            cache_redis=cache_redis,
+            batching=batching,
+            max_concurrency=max_concurrency,
+            max_queue=max_queue,
+        ),
     )
     with listen_on(host, port) as listener:
         raise typer.Exit(serving.run(listener))
