@@ -2,9 +2,6 @@
 
 import asyncio
 import gc
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +30,7 @@ from mlbuffet import (
     UnknownSignature,
     hookimpl,
 )
+from programs import output_of
 from small_runtimes import HalfPlusTwo, small_runtimes, write_models
 from waiting import wait_for
 
@@ -100,6 +98,9 @@ def test_models_shows_each_version_and_why_it_is_not_ready(tmp_path: Path) -> No
         assert [one.version for one in models["half"]] == [1, 2]
         assert {one.state.value for one in models["half"]} == {"READY"}
         assert "cannot be loaded" in models["bad"][0].reason
+        with pytest.raises(ModelNotReady) as not_ready:
+            repository.predict("bad", X)
+        assert "ValueError: cannot read" in str(not_ready.value.__cause__)
         assert "half" in repr(repository)
     assert "closed" in repr(repository)
 
@@ -350,17 +351,9 @@ print(repository.predict("half", {{"x": [2.0]}})["y"])
 
 def program_output(program: str) -> str:
     """What a program of its own prints, which writes nothing to stderr but that one model cannot be loaded."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert all("'bad' cannot be loaded" in line for line in ran.stderr.splitlines()), ran.stderr
-    assert ran.returncode == 0
-    return ran.stdout
+    printed, complaints = output_of(program)
+    assert all("'bad' cannot be loaded" in line for line in complaints.splitlines()), complaints
+    return printed
 
 
 def test_it_may_be_closed_while_many_threads_call(tmp_path: Path) -> None:

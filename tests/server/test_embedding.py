@@ -3,9 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -28,7 +25,7 @@ from mlbuffet.repository import ModelRepository, RepositoryOptions, RepositorySe
 from mlbuffet.server import ServerSettings
 from mlbuffet.server import create_app as low_level
 from mlbuffet.server.embedding import ApplicationOptions
-from mlbuffet.server.processes.server_process import listen
+from programs import output_of, served_by_uvicorn
 from small_runtimes import small_runtimes, write_models
 from waiting import wait_for
 
@@ -157,7 +154,9 @@ def test_while_its_models_load_a_mounted_application_says_so(
     slow.close()
 
 
-def test_where_the_parent_runs_its_lifespan_it_starts_and_stops_with_it(folder: Path) -> None:
+def test_where_the_parent_runs_its_lifespan_it_starts_and_stops_with_it(
+    folder: Path, no_new_threads: Callable[[], bool]
+) -> None:
     app = application(folder, watch=True)
 
     @asynccontextmanager
@@ -169,22 +168,29 @@ def test_where_the_parent_runs_its_lifespan_it_starts_and_stops_with_it(folder: 
     parent.mount("/ml", app)
     with asgi_client(parent) as client:
         check(client, "/ml")
-    wait_for(lambda: not threads_of_models())
+    wait_for(no_new_threads)
 
 
-def threads_of_models() -> set[str]:
-    return {one.name for one in running_threads() if one.name in ("mlbuffet-watch", "mlbuffet-load")}
+def threads_of_models() -> set[Thread]:
+    return {one for one in running_threads() if one.name in ("mlbuffet-watch", "mlbuffet-load")}
+
+
+@pytest.fixture
+def no_new_threads() -> Callable[[], bool]:
+    """Whether no application has threads that had none when the test began."""
+    before = threads_of_models()
+    return lambda: not threads_of_models() - before
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_test_client_starts_it_as_often_as_it_wants(folder: Path) -> None:
+def test_the_test_client_starts_it_as_often_as_it_wants(folder: Path, no_new_threads: Callable[[], bool]) -> None:
     app = application(folder, load_first=True, watch=True)
     for _ in range(3):
         with TestClient(app) as client:
             assert client.get("/v2/health/ready").status_code == 200
             assert client.post("/v2/models/half/infer", json=V2).status_code == 200
             assert client.post("/api/v1/models/half", content=b"half").status_code == 403
-        wait_for(lambda: not threads_of_models())
+        wait_for(no_new_threads)
         assert TestClient(app).get("/v2/models/half/ready").status_code == 503
     write_models(folder, {"half/2/x.half": "half"})
     with TestClient(app) as client:  # which looks for what has changed meanwhile
@@ -209,13 +215,13 @@ def test_clients_without_a_lifespan_start_it_on_one_event_loop_or_several(folder
         assert asyncio.run(ask(app)).json()["outputs"][0]["data"] == [3.0]
 
 
-def test_one_that_is_garbage_stops(folder: Path) -> None:
+def test_one_that_is_garbage_stops(folder: Path, no_new_threads: Callable[[], bool]) -> None:
     app = application(folder, watch=True)
     until_ready(TestClient(app))
-    wait_for(lambda: "mlbuffet-watch" in threads_of_models())
+    wait_for(lambda: not no_new_threads())
     del app
     gc.collect()
-    wait_for(lambda: not threads_of_models())
+    wait_for(no_new_threads)
 
 
 def test_one_that_nobody_stops_ends_with_the_process_without_a_word(folder: Path) -> None:
@@ -231,53 +237,20 @@ while client.get("/ml/v2/health/ready").status_code == 503:
     time.sleep(0.01)
 print(client.post("/ml/v2/models/half/infer", json={V2}).status_code)
 """
-    assert program_output(program) == "200\n"
+    assert output_of(program, "-X", "dev") == ("200\n", "")
 
 
-def program_output(program: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
-
-
-def test_a_factory_of_uvicorn_serves_it(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(
-        "import mlbuffet\n"
-        "from small_runtimes import small_runtimes\n"
-        f"def app(): return mlbuffet.create_app({str(folder)!r}, runtimes=small_runtimes(), load_first=True)\n"
-    )
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "program:app", "--port", str(port), "--root-path", "/ml"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            wait_for(lambda: answers(client))
-            assert client.post("/v2/models/half/infer", json=V2).status_code == 200
-            assert client.get("/openapi.json").json()["servers"] == [{"url": "/ml"}]
-    finally:
-        server.terminate()
-        _, log = server.communicate(timeout=20)
-    assert "Application shutdown complete" in log
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/v2/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
+def test_a_factory_of_uvicorn_serves_it_below_the_root_path_that_it_is_given(folder: Path, tmp_path: Path) -> None:
+    program = f"""
+import mlbuffet
+from small_runtimes import small_runtimes
+def app():
+    return mlbuffet.create_app({str(folder)!r}, runtimes=small_runtimes(), load_first=True)
+"""
+    options = ["--factory", "--root-path", "/ml"]
+    with served_by_uvicorn(program, tmp_path, *options, ready="/v2/health/ready") as client:
+        assert client.post("/v2/models/half/infer", json=V2).status_code == 200
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "/ml"}]
 
 
 def test_a_route_of_its_own_calls_a_model_beside_the_mounted_application(folder: Path) -> None:

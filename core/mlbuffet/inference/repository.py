@@ -14,9 +14,10 @@ from anyio.to_thread import current_default_thread_limiter, run_sync
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
-from mlbuffet.errors import InvalidInput, RepositoryClosed
+from mlbuffet.errors import InvalidInput, ModelNotReady, RepositoryClosed
 from mlbuffet.inference.deadline import Deadline, within
 from mlbuffet.inference.local import LocalService
+from mlbuffet.inference.local_model import LocalModel
 from mlbuffet.inference.loop_thread import LoopThread
 from mlbuffet.inference.request import InferenceRequest, ModelSelector
 from mlbuffet.inference.service import VersionStatus
@@ -225,11 +226,17 @@ class _Opened:
         signature: str | None,
         outputs: Sequence[str] | None,
     ) -> Outputs:
-        with await self.service.serve(selector) as served:
+        with await self._serve(selector) as served:
             if not _are_arrays(inputs):  # lists may be long
                 inputs = await run_sync(partial(_as_declared, served.signatures, signature, inputs))
             request = InferenceRequest(model=selector, inputs=inputs, signature=signature, outputs=outputs)
             return dict((await served.infer(request)).outputs)
+
+    async def _serve(self, selector: ModelSelector) -> LocalModel:
+        try:
+            return await self.service.serve(selector)
+        except ModelNotReady as error:  # its message is for clients of a server
+            raise error from self.places.repository.get(error.name, error.version).error
 
     async def _start(self) -> None:
         current_default_thread_limiter()  # anyio imports its backend then, and not at a call

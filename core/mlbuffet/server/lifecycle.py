@@ -82,5 +82,7 @@ class Lifecycle:
 
     def _load(self, repository: ModelRepository, loaded: Future[None]) -> None:
         repository.load_all(self._on_change)
-        self._on_loaded()
+        with self._lock:
+            if self._loaded is loaded:  # else it was stopped meanwhile
+                self._on_loaded()
         loaded.set_result(None)
