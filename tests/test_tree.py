@@ -70,7 +70,7 @@ def test_a_program_that_loads_a_model_imports_no_server_and_no_event_loop() -> N
 
 def test_a_name_that_mlbuffet_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'mlbuffet' has no attribute 'lost'"):
-        mlbuffet.lost  # noqa: B018
+        mlbuffet.lost  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_a_server_imports_nothing_that_it_does_not_need() -> None:

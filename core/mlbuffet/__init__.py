@@ -41,6 +41,22 @@ if TYPE_CHECKING:
     from mlbuffet.inference.repository import Repository
     from mlbuffet.inference.service import VersionStatus
     from mlbuffet.server.embedding import create_app
+else:
+
+    def __getattr__(name: str) -> Any:
+        """What only some programs use, and brings in asyncio or an HTTP framework: imported when it is first used."""
+        from importlib import import_module
+
+        homes = {
+            "Repository": "mlbuffet.inference.repository",
+            "VersionStatus": "mlbuffet.inference.service",
+            "create_app": "mlbuffet.server.embedding",
+        }
+        if name not in homes:
+            raise AttributeError(f"module 'mlbuffet' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(homes[name]), name)
+        return value
+
 
 __all__ = [
     "DEFAULT_SIGNATURE",
@@ -84,21 +100,6 @@ __all__ = [
     "hookimpl",
     "load",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """What only some programs use, and brings in asyncio or an HTTP framework: imported when it is first used."""
-    from importlib import import_module
-
-    homes = {
-        "Repository": "mlbuffet.inference.repository",
-        "VersionStatus": "mlbuffet.inference.service",
-        "create_app": "mlbuffet.server.embedding",
-    }
-    if name not in homes:
-        raise AttributeError(f"module 'mlbuffet' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(homes[name]), name)
-    return value
 
 
 def __dir__() -> list[str]:

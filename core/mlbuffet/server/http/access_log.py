@@ -46,7 +46,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = begin_request(route_path(scope), scope["headers"])
+        path = route_path(scope) if scope.get("root_path") else scope["path"]
+        context = begin_request(path, scope["headers"])
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
