@@ -30,6 +30,7 @@ from mlbuffet import (
     UnknownSignature,
     hookimpl,
 )
+from mlbuffet.inference.loop_thread import LoopThread
 from programs import output_of
 from small_runtimes import HalfPlusTwo, small_runtimes, write_models
 from waiting import wait_for
@@ -354,6 +355,30 @@ def program_output(program: str) -> str:
     printed, complaints = output_of(program)
     assert all("'bad' cannot be loaded" in line for line in complaints.splitlines()), complaints
     return printed
+
+
+def test_the_end_of_an_async_block_waits_for_the_calls_of_other_tasks(tmp_path: Path) -> None:
+    async def use() -> list[float]:
+        async with opened(tmp_path, {"m.sleep": ""}) as repository:
+            calls = [asyncio.create_task(repository.predict_async("m", {"x": 0.2})) for _ in range(2)]
+            await asyncio.sleep(0.1)
+        return [float(answer["x"]) for answer in await asyncio.gather(*calls)]
+
+    assert asyncio.run(use()) == pytest.approx([0.2, 0.2])
+
+
+def test_a_loop_that_has_ended_takes_no_more_work() -> None:
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    loop = LoopThread("mlbuffet-test")
+    assert loop.submit(work()).result() == 1
+    endless = loop.submit(asyncio.sleep(100))
+    loop.close()
+    assert endless.cancelled()
+    with pytest.raises(RepositoryClosed):
+        loop.submit(work())  # and no warning that it was never awaited
 
 
 def test_it_may_be_closed_while_many_threads_call(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -21,12 +21,14 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 import mlbuffet
+from mlbuffet import Runtimes, hookimpl
 from mlbuffet.repository import ModelRepository, RepositoryOptions, RepositorySettings
 from mlbuffet.server import ServerSettings
 from mlbuffet.server import create_app as low_level
 from mlbuffet.server.embedding import ApplicationOptions
 from programs import output_of, served_by_uvicorn
-from small_runtimes import small_runtimes, write_models
+from remote_service import remote_service
+from small_runtimes import HalfPlusTwo, repository_of, small_runtimes, write_models
 from waiting import wait_for
 
 RunApp = Callable[[Starlette], AbstractContextManager[httpx.Client]]
@@ -118,7 +120,7 @@ def below_a_path_of_litestar(app: Starlette) -> Any:
         inside = {**scope, "root_path": "/ml", "path": f"/ml{scope['path'].rstrip('/')}"}  # as ASGI wants it
         await app(inside, receive, send)  # type: ignore[arg-type]  # its types of ASGI are its own
 
-    return Litestar([models], openapi_config=None)
+    return Litestar([models], openapi_config=None, logging_config=None)
 
 
 PARENTS = [below_a_path_of_starlette, below_a_path_of_fastapi, below_a_path_of_litestar]
@@ -333,3 +335,30 @@ def test_keywords_are_typed_as_the_settings_that_they_are(options: type, setting
     assert keywords == {name: fields[name] for name in keywords}
     process = {"grace", "workers", "worker_slot", "trusted_proxies"}  # what is the ASGI server's business
     assert fields.keys() - keywords.keys() == (process if ServerSettings in settings else set())
+
+
+def test_one_that_is_stopped_while_its_models_load_follows_nothing_later(
+    folder: Path, no_new_threads: Callable[[], bool]
+) -> None:
+    may_load, loading = Event(), Event()
+
+    class Slow(HalfPlusTwo):
+        @hookimpl
+        def load(self, path: Path, options: Mapping[str, Any]) -> float:
+            loading.set()
+            assert may_load.wait(20)
+            return 2.0
+
+    runtimes = Runtimes()
+    runtimes.register(Slow(), name="slow")
+    with TestClient(mlbuffet.create_app(folder, runtimes=runtimes, watch=True)):
+        assert loading.wait(10)
+    may_load.set()
+    wait_for(no_new_threads)
+
+
+def test_one_that_serves_a_service_elsewhere_starts_and_stops_too(folder: Path) -> None:
+    with remote_service(repository_of(folder, small_runtimes())) as service:
+        with TestClient(low_level(service, ServerSettings(load_first=True))) as client:
+            assert client.post("/v2/models/half/infer", json=V2).status_code == 200
+        assert TestClient(low_level(service)).post("/v2/models/half/infer", json=V2).status_code == 200

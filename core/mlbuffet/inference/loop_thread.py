@@ -31,10 +31,8 @@ class LoopThread:
         raise RepositoryClosed("was closed")
 
     def close(self) -> None:
-        """Cancel what is still under way, and let the thread end."""
+        """Cancel what is still under way, and let the thread end; to be called once."""
         with self._lock:
-            if self._is_closed:
-                return
             self._is_closed = True
             self._loop.call_soon_threadsafe(self._stopping.set)
         if self._thread is not current_thread():

@@ -15,7 +15,7 @@ class Lifecycle:
     """Loads the models of ``repository``, if there is one, in a thread, and unloads them; as often as is wanted.
 
     ``on_change`` is called with each version when its load begins and ends, ``on_loaded`` after the last, both in the
-    threads that load; ``on_stop`` before the models are unloaded.
+    threads that load; ``on_stop`` before the models are unloaded, perhaps twice.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class Lifecycle:
 
     def _load(self, repository: ModelRepository, loaded: Future[None]) -> None:
         repository.load_all(self._on_change)
-        with self._lock:
-            if self._loaded is loaded:  # else it was stopped meanwhile
-                self._on_loaded()
+        if self._loaded is loaded:  # else it was stopped meanwhile
+            self._on_loaded()
+            if self._loaded is None:
+                self._on_stop()
         loaded.set_result(None)
