@@ -41,11 +41,16 @@ class Lifecycle:
     def start(self) -> Future[None]:
         """Begin to load, on the event loop that runs, unless it was begun; done when each load was attempted."""
         with self._lock:
-            if self._loaded is None:
-                current_default_thread_limiter()  # anyio imports its backend then, and not at a prediction
-                self._telemetry.start()
-                self._loaded = self._begin_loading()
-            return self._loaded
+            if self._loaded is not None:
+                return self._loaded
+            self._loaded = loaded = Future[None]()
+            current_default_thread_limiter()  # anyio imports its backend then, and not at a prediction
+            self._telemetry.start()
+            if self._repository is None:
+                loaded.set_result(None)
+            else:
+                self._begin_to_load(self._repository, loaded)
+            return loaded
 
     async def stop(self) -> None:
         """Unload the models, after the calls under way, on the event loop that runs."""
@@ -67,23 +72,19 @@ class Lifecycle:
         if self._publisher is not None:
             self._publisher.close()
 
-    def _begin_loading(self) -> Future[None]:
-        loaded = Future[None]()
-        repository = self._repository
-        if repository is None:
-            loaded.set_result(None)
-            return loaded
+    def _begin_to_load(self, repository: ModelRepository, loaded: Future[None]) -> None:
         if self._was_stopped:
             repository.reopen()
         # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
         Thread(target=self._load, args=[repository, loaded], name="mlbuffet-load", daemon=True).start()
         repository.cache.start()
-        return loaded
 
     def _load(self, repository: ModelRepository, loaded: Future[None]) -> None:
-        repository.load_all(self._on_change)
-        if self._loaded is loaded:  # else it was stopped meanwhile
-            self._on_loaded()
-            if self._loaded is None:
-                self._on_stop()
-        loaded.set_result(None)
+        try:
+            repository.load_all(self._on_change)
+            if self._loaded is loaded:  # else it was stopped meanwhile
+                self._on_loaded()
+                if self._loaded is None:
+                    self._on_stop()
+        finally:
+            loaded.set_result(None)
