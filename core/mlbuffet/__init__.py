@@ -15,6 +15,7 @@ from mlbuffet.errors import (
     InvalidInput,
     InvalidModelName,
     InvalidOptions,
+    InvalidPlace,
     LoadFailed,
     MLBuffetError,
     ModelClosed,
@@ -32,8 +33,9 @@ from mlbuffet.errors import (
     UnknownSignature,
 )
 from mlbuffet.hookspecs import hookimpl
-from mlbuffet.loading import load
+from mlbuffet.loading import load, which
 from mlbuffet.model import Model
+from mlbuffet.runtime_choice import RuntimeChoice
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 
@@ -72,6 +74,7 @@ __all__ = [
     "InvalidInput",
     "InvalidModelName",
     "InvalidOptions",
+    "InvalidPlace",
     "LoadFailed",
     "MLBuffetError",
     "Model",
@@ -88,6 +91,7 @@ __all__ = [
     "Repository",
     "RepositoryClosed",
     "Runtime",
+    "RuntimeChoice",
     "Runtimes",
     "Signature",
     "Signatures",
@@ -99,6 +103,7 @@ __all__ = [
     "create_app",
     "hookimpl",
     "load",
+    "which",
 ]
 
 

@@ -11,7 +11,7 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_file import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import Finder, StoredModel, has_configuration
+from mlbuffet.repository.layout import StoredModel, has_configuration
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.received_upload import Provenance, Upload
@@ -206,10 +206,10 @@ class Publisher:
 
     def _validate(self, place: Path, folder: Path, configuration: Configuration) -> None:
         sources = self._catalog.sources
-        runtime = configuration.runtime or sources.runtime
-        artifact = Finder(sources.runtimes, runtime).artifact(place) if place.is_dir() else place
+        artifact = sources.finder.artifact(place, configuration.runtime) if place.is_dir() else place
+        preference, patience = sources.preference, self._patience
         with self._trials:
-            validate(artifact, configuration, sources.runtimes, runtime, folder=folder, patience=self._patience)
+            validate(artifact, configuration, sources.runtimes, preference, folder=folder, patience=patience)
 
     def _wait_until_loaded(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

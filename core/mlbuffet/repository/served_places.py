@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mlbuffet.errors import NoModelLoaded
 from mlbuffet.repository.catalog import Catalog
+from mlbuffet.repository.named_place import NamedPlace, split_name
 from mlbuffet.repository.publishing import Publisher
-from mlbuffet.repository.remote import RemoteFolder, default_cache, is_remote
+from mlbuffet.repository.remote import RemoteFolder, source_of
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.settings import RepositorySettings
 from mlbuffet.repository.sources import Sources
@@ -37,10 +38,10 @@ class ServedPlaces:
     ) -> None:
         cache, residency = settings.make_cache(), settings.residency
         self.may_be_empty = may_be_empty or settings.watch or residency.on_demand
-        self.sources = Sources([_place(one) for one in places], runtimes, settings.runtime)
+        self.sources = Sources([_place(one) for one in places], runtimes, settings.preference)
         models = self.sources.find(may_be_empty=self.may_be_empty)
         scheduling = Scheduling(batching=settings.batching, limits=settings.limits, running=running)
-        self.repository = ModelRepository(runtimes, settings.runtime, residency, scheduling, cache)
+        self.repository = ModelRepository(runtimes, settings.preference, residency, scheduling, cache)
         self.repository.update(models)
         self.versions = list(self.repository)
         """Those that are there at the start."""
@@ -82,6 +83,9 @@ class ServedPlaces:
             raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
 
 
-def _place(place: str | os.PathLike[str]) -> Path | RemoteFolder:
-    text = os.fspath(place)
-    return RemoteFolder(text, default_cache()) if is_remote(text) else Path(text)
+def _place(place: str | os.PathLike[str]) -> Path | RemoteFolder | NamedPlace:
+    """What a path, a URL or NAME=PATH means. Raises `InvalidPlace`."""
+    if not isinstance(place, str):
+        return source_of(place)
+    name, path = split_name(place)
+    return source_of(path) if name is None else NamedPlace(name, source_of(path))

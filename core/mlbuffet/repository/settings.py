@@ -1,6 +1,6 @@
 """How the models of a repository are found, kept in memory and called."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypedDict, TypeVar
 
@@ -9,6 +9,7 @@ from msgspec import Meta, ValidationError, convert
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.caching.memory import CAPACITY
 from mlbuffet.repository.eviction import Residency
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.scheduling import Limits
 
 T = TypeVar("T")
@@ -18,6 +19,7 @@ class RepositoryOptions(TypedDict, total=False):
     """The fields of `RepositorySettings` as keywords, each of which may be left out."""
 
     runtime: str | None
+    prefer: Sequence[str]
     watch: bool
     lazy: bool
     max_loaded: int | None
@@ -34,7 +36,9 @@ class RepositorySettings:
     """What `mlbuffet serve` takes about models, by the names of its flags."""
 
     runtime: str | None = None
-    """The runtime to use; else the one that accepts an artifact."""
+    """The runtime to take where several accept a model, or none does."""
+    prefer: tuple[str, ...] = ()
+    """The runtimes to take where several accept a model, the first of these first."""
     watch: bool = False
     """Whether changes on disk are followed."""
     lazy: bool = False
@@ -53,6 +57,13 @@ class RepositorySettings:
     """How many calls of a model run at once, where its ``model.toml`` says nothing."""
     max_queue: Annotated[int, Meta(ge=0, le=10**6)] | None = None
     """How many more may wait; likewise."""
+
+    @property
+    def preference(self) -> Preference | None:
+        """What both say of many models: ``runtime`` goes first, and is the last resort."""
+        if self.runtime is not None:
+            return Preference((self.runtime, *self.prefer), last_resort=self.runtime)
+        return Preference(self.prefer) if self.prefer else None
 
     @property
     def residency(self) -> Residency:

@@ -1,6 +1,7 @@
 """One model from its folder, for a program without a server."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,40 @@ from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
 from mlbuffet.repository.layout import Finder, StoredModel
 from mlbuffet.repository.warmup import with_default_signature
+from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtimes
 
 
-def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any]) -> Model:
+@dataclass(frozen=True, slots=True)
+class FoundArtifact:
+    """The artifact of a model's default version, and how it is to be loaded."""
+
+    path: Path
+    runtime: Wanted
+    configuration: Configuration
+
+
+def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any]) -> Model:
     """The default version of the model in ``folder``, which may be an artifact itself.
 
-    ``runtime`` and ``options`` go before those of its ``model.toml``. Raises what `load_artifact` does, and
-    `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
+    ``runtime`` and ``options`` go before those of its ``model.toml``, but for a `Preference`. Raises what
+    `load_artifact` does, and `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
     """
+    found = find_artifact(folder, runtimes, runtime)
+    configuration = found.configuration
+    from_file = configuration.options.keys() - options.keys()
+    all_options = {**configuration.options, **options}
+    confined = folder if from_file else None
+    model = load_artifact(found.path, runtimes, found.runtime, all_options, confined=confined)
+    try:
+        return with_default_signature(model, configuration)
+    except MLBuffetError:
+        model.close()
+        raise
+
+
+def find_artifact(folder: Path, runtimes: Runtimes, runtime: Wanted) -> FoundArtifact:
+    """What `load_model` loads. Raises `InvalidConfiguration`, `DuplicateModel` or `ArtifactUnreadable`."""
     stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
@@ -26,18 +52,22 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     if place == folder:
         check_artifact(folder)
     configuration = stored.configuration
-    if runtime is not None and configuration.runtime not in (None, runtime):
+    configured = configuration.runtime
+    if configured is None or isinstance(runtime, Preference):
+        wanted = configured or runtime
+        return FoundArtifact(Finder(runtimes, wanted).artifact(place), wanted, configuration)
+    wanted = runtime or configured
+    artifact = Finder(runtimes, wanted).artifact(place)
+    if wanted is runtime and _chosen(artifact, runtimes, runtime) not in names_of(configured):
         configuration = Configuration()  # what it says is meant for another runtime
-    chosen = runtime or configuration.runtime
-    artifact = Finder(runtimes, chosen).artifact(place)
-    from_file = configuration.options.keys() - options.keys()
-    all_options = {**configuration.options, **options}
-    model = load_artifact(artifact, runtimes, chosen, all_options, confined=folder if from_file else None)
+    return FoundArtifact(artifact, wanted, configuration)
+
+
+def _chosen(artifact: Path, runtimes: Runtimes, runtime: Wanted) -> str | None:
     try:
-        return with_default_signature(model, configuration)
-    except MLBuffetError:
-        model.close()
-        raise
+        return runtimes.select(artifact, runtime).name
+    except MLBuffetError:  # loading raises it, with more to say
+        return None
 
 
 def _default(folder: Path, stored: StoredModel) -> Path:

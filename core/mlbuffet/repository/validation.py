@@ -19,6 +19,7 @@ from mlbuffet.errors import LoadFailed, MLBuffetError
 from mlbuffet.model import load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.warmup import prepared
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes, address_of
 
 PATIENCE = 600.0
@@ -55,7 +56,7 @@ def validate(
     path: Path,
     configuration: Configuration,
     runtimes: Runtimes,
-    runtime: str | None = None,
+    preference: Preference | None = None,
     *,
     folder: Path | None = None,
     patience: float = PATIENCE,
@@ -67,7 +68,7 @@ def validate(
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
     """
-    chosen = runtimes.select(path, configuration.runtime or runtime)
+    chosen = runtimes.select(path, configuration.runtime or preference)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
     with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
         report = Path(scratch, "report")

@@ -1,6 +1,8 @@
 """The application that serves the models at some places, for any ASGI server and inside other applications."""
 
 import os
+from collections.abc import Sequence
+from typing import TypedDict
 
 from starlette.applications import Starlette
 from typing_extensions import Unpack
@@ -12,11 +14,8 @@ from mlbuffet.server import application
 from mlbuffet.server.settings import ServerSettings
 
 
-class ApplicationOptions(RepositoryOptions, total=False):
-    """The keywords of `create_app`: the fields of `RepositorySettings` and of `ServerSettings`.
-
-    Without those of the latter that are the business of the process: of the ASGI server.
-    """
+class _ServerOptions(TypedDict, total=False):
+    """The fields of `ServerSettings` but for those that are the business of the process: of the ASGI server."""
 
     max_body: int
     body_seconds: float
@@ -26,10 +25,16 @@ class ApplicationOptions(RepositoryOptions, total=False):
     load_first: bool
     allow_changes: bool
     admin_token: str | None
+    predict_token: str | None
+    cors_origins: Sequence[str]
     read_only: bool
     strict_readiness: bool
     fast_path: bool
     access_log: bool
+
+
+class ApplicationOptions(RepositoryOptions, _ServerOptions, total=False):
+    """The keywords of `create_app`: the fields of `RepositorySettings` and of `ServerSettings`."""
 
 
 def create_app(
@@ -52,7 +57,7 @@ def create_app(
     check_names("create_app()", settings, ApplicationOptions.__annotations__)
     for_models = {name: value for name, value in settings.items() if name in RepositoryOptions.__annotations__}
     for_server = {name: value for name, value in settings.items() if name not in for_models}
-    server = settings_of(ServerSettings, "create_app()", for_server)
+    server = ServerSettings(**settings_of(_ServerOptions, "create_app()", for_server))
     changeable = not server.read_only and (server.allow_changes or server.admin_token is not None)
     served = ServedPlaces(
         [place, *places],

@@ -132,9 +132,12 @@ class RuntimeConformance:
     def test_the_signature_is_true(self, loaded_model: Model, artifact: Artifact) -> None:
         """``signature`` declares at least one signature, and the outputs for the sample are as it declares.
 
-        Names and dtypes (the core holds them too), rank and static dimensions; text is ``bytes`` in ``object`` arrays.
+        Names, dtypes, rank and known dimensions; text is ``bytes`` in ``object`` arrays. The sample without what is
+        optional gets outputs, too.
         """
         declared = loaded_model.signatures[loaded_model.signatures.resolve(artifact.signature)]
+        required = {name: array for name, array in artifact.inputs.items() if not declared.inputs[name].optional}
+        _predict(loaded_model, artifact, required)
         for name, array in _predict(loaded_model, artifact).items():
             spec = declared.outputs[name]
             assert spec.accepts_shape(array.shape), f"the signature says {spec}, and predict gave shape {array.shape}"
@@ -316,9 +319,13 @@ def _each(change: Change, tensors: Tensors) -> dict[str, NDArray[Any]]:
 
 def _counts_rows(model: Model, artifact: Artifact) -> bool:
     declared = model.signatures[model.signatures.resolve(artifact.signature)]
-    shapes = [spec.shape for spec in (*declared.inputs.values(), *declared.outputs.values())]
+    inputs = [declared.inputs[name] for name in artifact.inputs]
+    inner = {size for spec in inputs for size in (spec.shape or ())[1:] if isinstance(size, str)}
+    if any(spec.shape and spec.shape[0] in inner for spec in inputs):
+        return False
+    shapes = [spec.sizes for spec in (*inputs, *declared.outputs.values())]
     sizes = {array.shape[:1] for array in (*artifact.inputs.values(), *artifact.outputs.values())}
-    return bool(declared.inputs) and all(shape and shape[0] is None for shape in shapes) and len(sizes) == 1
+    return bool(inputs) and all(shape and shape[0] is None for shape in shapes) and len(sizes) == 1
 
 
 def _identical(array: NDArray[Any], other: NDArray[Any]) -> bool:

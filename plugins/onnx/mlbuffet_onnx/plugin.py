@@ -19,6 +19,7 @@ class OnnxRuntime:
 
     platform = "onnx_onnxv1"
     concurrent_loads = True
+    output_shapes_may_differ = True  # onnxruntime itself warns where they do, and files are often imprecise
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
 from mlbuffet.server.http.request_context import REQUEST_ID, RequestContext, begin_request
-from mlbuffet.server.http.route_path import route_path
 from mlbuffet.telemetry.request_counters import RequestCounters
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
@@ -46,8 +45,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = route_path(scope) if scope.get("root_path") else scope["path"]
-        context = begin_request(path, scope["headers"])
+        context = begin_request(scope)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -69,7 +67,7 @@ class RequestLog:
         finally:
             seconds = perf_counter() - begin
             status = context.status or CLIENT_CLOSED_REQUEST
-            self._counters.count((context.protocol, context.model, context.version), status, seconds)
+            self._counters.count((context.protocol, *context.version), status, seconds)
             if self._access_log:
                 _log(scope, context, status, seconds)
 
@@ -83,6 +81,7 @@ def _log(scope: Scope, context: RequestContext, status: int, seconds: float) -> 
     path = raw.decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
-    if context.model:
-        fields |= {"model": context.model, "version": context.version}
+    model, version = context.version
+    if model:
+        fields |= {"model": model, "version": version}
     logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})
