@@ -39,8 +39,8 @@ class Scheduling:
         """By model and version: by rows, how many batches all its schedulers have taken from their queues."""
         self._batching = batching
         self._limits = limits or Limits()
-        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
         self._loop_budget = LoopBudget()
+        self.reopen()
 
     def scheduler(
         self,
@@ -66,6 +66,10 @@ class Scheduling:
         batches = Counter[int]() if calls is None else self.batches[version]
         completed = limits.completed(self._limits).within(model.concurrency)
         return Scheduler(runner, completed, self._threads, self._loop_budget, batches, version, in_threads=in_threads)
+
+    def reopen(self) -> None:
+        """Have threads for the calls of the schedulers that are made from now on."""
+        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
 
     def close(self) -> None:
         """Let the threads end."""
