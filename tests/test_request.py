@@ -1,5 +1,6 @@
 """A runtime, or who wraps one, knows the call that it answers and the model that it loads."""
 
+import asyncio
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_a_runtime_knows_the_call_that_it_answers(half: Path) -> None:
     assert 0 < whole.seconds_left <= 20
     with pytest.raises(AttributeError):
         whole.model = "other"  # type: ignore[misc]
+
+
+def test_a_coroutine_gives_the_same(half: Path) -> None:
+    plugin = Asked()
+    with load(half, plugin) as model:
+        call = model.predict_async({"x": [2]}, outputs=["y"], parameters={"offset": 4}, deadline=7.0)
+        assert asyncio.run(call)["y"].tolist() == [5]
+    (request,) = plugin.requests
+    assert (request.outputs, request.parameters, request.deadline) == (("y",), {"offset": 4.0}, 7.0)
 
 
 def test_a_parameter_reaches_the_runtime_and_a_wrong_one_does_not(half: Path) -> None:

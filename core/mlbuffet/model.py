@@ -161,6 +161,8 @@ class Model:
         signature: str | None = None,
         outputs: Sequence[str] | None = None,
         any_shape: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """`predict` for a coroutine, in a thread of its event loop's default executor, with the context of the caller.
 
@@ -168,7 +170,15 @@ class Model:
         """
         from asyncio import to_thread  # programs that do without import nothing of it
 
-        return await to_thread(self.predict, inputs, signature=signature, outputs=outputs, any_shape=any_shape)
+        return await to_thread(
+            self.predict,
+            inputs,
+            signature=signature,
+            outputs=outputs,
+            any_shape=any_shape,
+            parameters=parameters,
+            deadline=deadline,
+        )
 
     def close(self) -> None:
         """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
