@@ -33,6 +33,7 @@ from mlbuffet.runtime_choice import Preference, RuntimeChoice, Wanted, names_of
 
 _MADE_IF_TAKEN = "request"
 """The argument of ``predict`` that most plugins have no use for."""
+_MAY_BE_LEFT_OUT = (_MADE_IF_TAKEN, "context", "confined")
 
 logger = logging.getLogger(__name__)
 
@@ -284,7 +285,7 @@ class Runtimes:
             if unknown := [argument for argument in _arguments(function) if argument not in hooks[hook]]:
                 instead = f"the arguments are {', '.join(hooks[hook])}, by these names"
                 raise InvalidHook(name, f"its hook {hook!r} has the argument {unknown[0]!r}", instead)
-            if idle := [argument for argument in _optional_arguments(function) if argument in hooks[hook]]:
+            if idle := [argument for argument in _optional_arguments(function) if argument in _MAY_BE_LEFT_OUT]:
                 problem = f"its hook {hook!r} has a default for its argument {idle[0]!r}, which is never given then"
                 raise InvalidHook(name, problem, "take it without a default, or leave it out")
 
