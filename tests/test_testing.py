@@ -547,7 +547,7 @@ WRONG = {
         """,
     ),
     "models that share what unload frees": (
-        "test_two_models_live_side_by_side test_loads_may_run_side_by_side",
+        "test_two_models_live_side_by_side",
         """
         @hookimpl
         def load(self, path, options):
@@ -556,7 +556,8 @@ WRONG = {
             return model
         @hookimpl
         def predict(self, model, signature, inputs):
-            KEPT.index("model.scale")
+            if threading.current_thread() is threading.main_thread():
+                KEPT.index("model.scale")
             return super().predict(model, signature, inputs)
         @hookimpl
         def unload(self, model):
@@ -713,15 +714,13 @@ def test_a_signature_that_takes_no_random_inputs_gets_a_sample(pytester: pytest.
     )
     result = run(pytester, "-k", "test_every_signature_answers")
     assert failures(result) == {"test_every_signature_answers"}
-    result.stdout.fnmatch_lines(
-        ["*'ones' with random inputs: only ones are taken; *Artifact(..., samples={'ones': ...})*"]
-    )
+    result.stdout.fnmatch_lines(["*'ones' with random inputs: only ones are taken; *samples={'ones': ...})*"])
     samples = 'options={"offset": 0.5}, samples={"ones": {"x": np.ones((3, 2))}})'
     pytester.makepyfile(test_plug=SUITE.replace('options={"offset": 0.5})', samples))
     run(pytester, "-k", "test_every_signature_answers").assert_outcomes(passed=1)
     pytester.makepyfile(test_plug=SUITE.replace('options={"offset": 0.5})', samples.replace('"ones"', '"one"')))
     result = run(pytester, "-k", "test_every_signature_answers")
-    result.stdout.fnmatch_lines(["*names ['one']; the signatures are ['ones', 'serving_default']*"])
+    result.stdout.fnmatch_lines(["*names ?'one'?; the signatures are ?'ones', 'serving_default'?*"])
 
 
 @pytest.mark.parametrize(
@@ -730,16 +729,16 @@ def test_a_signature_that_takes_no_random_inputs_gets_a_sample(pytester: pytest.
         ("a line on stdout", "*`predict` wrote to stdout: 'predicting\\n'. Use the module logging*"),
         ("a line of native code", "*`unload` wrote to stdout: 'unloading\\n'*"),
         ("another working folder", "*`load` changed the working folder (*): use absolute paths*"),
-        ("a variable of the environment", "*`load` changed the environment (['OMP_NUM_THREADS']): set it once*"),
+        ("a variable of the environment", "*`load` changed the environment (?'OMP_NUM_THREADS'?): set it once*"),
         ("the seed of numpy", "*`predict` changed the seed of numpy.random (the same in each call): use a `numpy.*"),
         ("a failure at no rows", "*`predict` failed for no rows: *or raise InvalidInput*"),
         (
             "concurrent loads that break each other",
-            "*another file is being read*`concurrent_loads = True`: leave that out*",
+            "*another file is being read*_loads = True`: leave that out*",
         ),
         (
             "files read when they are asked",
-            "*`predict` needs the files after `load`: *read what `predict` needs in `load`*",
+            "*`predict` needs the files after `load`: *read what*in `load`*",
         ),
     ],
 )
