@@ -348,6 +348,18 @@ WRONG = {
             return super().load(path, {"offset": options.get("offset", 0.0)})
         """,
     ),
+    "options that it does not say": (
+        "test_unknown_options_are_refused",
+        """
+        load_options = frozenset({"offset", "factor"})
+        """,
+    ),
+    "options for clients that there are not": (
+        "test_unknown_options_are_refused",
+        """
+        client_options = "offset"
+        """,
+    ),
     "options refused without their names": (
         "test_unknown_options_are_refused",
         """

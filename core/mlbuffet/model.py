@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,22 +18,31 @@ from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, P
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _REFUSED = "the runtime refused it"
 
 logger = logging.getLogger(__name__)
 
 
 def load_artifact(
-    path: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any], *, confined: Path | None = None
+    path: Path,
+    runtimes: Runtimes,
+    runtime: str | None,
+    options: Mapping[str, Any],
+    *,
+    confined: Path | None = None,
+    client_options: Mapping[str, Any] = _NONE,
 ) -> "Model":
     """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
 
     ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
+    ``client_options`` came with an upload; ``options`` go before them.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     check_artifact(path)
     try:
-        return Model.load(runtimes.select(path, runtime), path, options, confined=confined)
+        chosen = runtimes.select(path, runtime)
+        return Model.load(chosen, path, chosen.combined_options(options, client_options), confined=confined)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
         if isinstance(error, LoadFailed) and (reason := failed_download(path)):

@@ -4,7 +4,7 @@ import inspect
 import logging
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +21,7 @@ from mlbuffet.errors import (
     DuplicateRuntime,
     IncompleteRuntime,
     InvalidHook,
+    InvalidOptions,
     LoadFailed,
     MLBuffetError,
     NoRuntime,
@@ -49,6 +50,12 @@ class Runtime:
         concurrent: bool = getattr(plugin, "concurrent_loads", False)
         self.load_lock: AbstractContextManager[object] = nullcontext() if concurrent else RLock()
         """Held while a model is loaded. A load may load another model of the runtime."""
+        self.load_options: frozenset[str] = frozenset(getattr(plugin, "load_options", ()))
+        """The names of its options, where it says them."""
+        self.client_options: frozenset[str] = frozenset(getattr(plugin, "client_options", ()))
+        """The names of the options that whoever uploads a model may give."""
+        self.default_options: Mapping[str, Any] = {}
+        """Options of every model that gives none of these names; a program may set them before it loads models."""
         self.hook = hook
         """Gives a hook by its name, as this plugin implements it, with the wrappers of others."""
 
@@ -61,6 +68,12 @@ class Runtime:
     def accepts(self, path: Path) -> bool:
         """Whether the runtime says that ``path`` is its artifact; a plugin that raises says no."""
         return bool(self._call("accepts", path))
+
+    def combined_options(self, options: Mapping[str, Any], client_options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a load. Raises `InvalidOptions` for those of a client that a client may not give."""
+        if refused := [name for name in client_options if name not in self.client_options]:
+            raise InvalidOptions(f"an upload may not set {', '.join(map(repr, refused))}", sorted(self.client_options))
+        return {**self.default_options, **client_options, **options}
 
     def explain(self, path: Path) -> str | None:
         """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""

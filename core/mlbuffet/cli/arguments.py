@@ -1,14 +1,10 @@
-"""The values of a command line's arguments: sizes, networks, tokens, and options of a runtime."""
+"""The values of a command line's arguments: sizes, networks and tokens."""
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import typer
-from msgspec import DecodeError
-from msgspec.json import decode
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"([0-9]{1,15})\s?([A-Za-z]*)", re.ASCII)
@@ -29,20 +25,6 @@ def parse_network(text: str) -> str:
     except ValueError as error:
         raise typer.BadParameter(f"{error}; write an address or a network, such as 10.0.0.1 or 10.0.0.0/8") from None
     return text
-
-
-def parse_options(texts: Iterable[str]) -> dict[str, Any]:
-    """``threads=2`` and ``tags=["serve"]`` by name, with values read as JSON, else as text."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise typer.BadParameter(f"--option {text!r} is not NAME=VALUE, such as intra_op_threads=2")
-        try:
-            options[name] = decode(value)
-        except DecodeError:
-            options[name] = value
-    return options
 
 
 def read_token(path: Path) -> str:

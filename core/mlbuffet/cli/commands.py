@@ -10,8 +10,9 @@ import typer
 from typer import Argument, Option
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.arguments import parse_network, parse_options, parse_size, read_token
+from mlbuffet.cli.arguments import parse_network, parse_size, read_token
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, open_what_is_closed, set_up_logging
+from mlbuffet.cli.options import parse_options, parse_served_options
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load
 from mlbuffet.runtimes import Runtimes
@@ -118,6 +119,13 @@ def serve(
     ] = None,
     max_queue: Annotated[int | None, Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
     runtime: RuntimeName = None,
+    option: Annotated[
+        list[str] | None,
+        Option(
+            metavar="KEY=VALUE",
+            help="An option for runtimes that have it; RUNTIME:KEY=VALUE for one, MODEL.KEY=VALUE for a model.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -151,6 +159,7 @@ def serve(
         as_json=as_json,
         places=paths,
         runtime=runtime,
+        options=parse_served_options(option or ()),
         watch=watch,
         residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
         cache_memory=cache_memory,
@@ -198,6 +207,10 @@ def verify(
     ] = None,
     runtime: RuntimeName = None,
     against_runtime: Annotated[str | None, Option(metavar="NAME", help="The runtime for OTHER.")] = None,
+    option: Options = None,
+    against_option: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="An option of the runtime for OTHER.")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -206,7 +219,11 @@ def verify(
     from mlbuffet.cli.reports import show_differences
     from mlbuffet.comparison import Tolerance, compare, random_inputs
 
-    with load(path, runtime=runtime) as model, load(against, runtime=against_runtime) as other:
+    options, other_options = parse_options(option or ()), parse_options(against_option or ())
+    with (
+        load(path, runtime=runtime, options=options) as model,
+        load(against, runtime=against_runtime, options=other_options) as other,
+    ):
         declared = model.signatures[model.signatures.resolve(signature)]
         values = random_inputs(declared, seed) if inputs is None else read_inputs(inputs.read())
         tolerance = Tolerance(absolute=atol, relative=rtol)

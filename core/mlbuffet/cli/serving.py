@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,8 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
+from mlbuffet.cli.options import ServedOptions
 from mlbuffet.cli.reports import show_versions
-from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
+from mlbuffet.errors import MLBuffetError, ModelNotFound, NoModelLoaded, reason_of
 from mlbuffet.repository import (
     Catalog,
     ModelRepository,
@@ -30,6 +31,7 @@ from mlbuffet.repository import (
     Residency,
     Sources,
     State,
+    StoredModel,
     Watcher,
     default_cache,
     is_remote,
@@ -91,6 +93,7 @@ class Serving:
     places: list[str]
     """Paths and URLs."""
     runtime: str | None
+    options: ServedOptions
     watch: bool
     residency: Residency
     cache_memory: int
@@ -118,6 +121,13 @@ class Serving:
         """Whether the server is of use without a loaded model: models may be added, or loaded on demand."""
         changeable = self.settings.admin_token is not None and not self.settings.read_only
         return self.watch or self.residency.on_demand or changeable
+
+    def _check_options(self, models: Sequence[StoredModel]) -> None:
+        """Raise `ModelNotFound` where an option is for a model that is not there, and none can come."""
+        for name in self.options.of_models.keys() - {model.name for model in models}:
+            if not self.may_be_empty:
+                raise ModelNotFound(name)
+            logger.warning("--option is given for %r, and there is no such model yet", name)
 
     def run(self, listener: socket.socket) -> int:
         """Serve until a signal; the exit status. Raises `NoModelLoaded` where no model could be loaded."""
@@ -159,11 +169,14 @@ class Serving:
             )
             stdout = self.lines.take_what_libraries_print()
             runtimes = _runtimes()
+            self.options.set_defaults(runtimes, self.runtime)
             places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in self.places]
             sources = Sources(places, runtimes, self.runtime)
             models = sources.find(may_be_empty=self.may_be_empty)
+            self._check_options(models)
             scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
-            repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache())
+            options = self.options.of_models
+            repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache(), options)
             repository.update(models)
             catalog = Catalog(sources, models, repository.update)
             watcher = Watcher(catalog) if self.watch else None

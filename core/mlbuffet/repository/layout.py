@@ -15,7 +15,7 @@ which may lie in the only folder in it: that is version 1.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
@@ -33,7 +33,7 @@ from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_con
 from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.received_upload import is_uploaded
+from mlbuffet.repository.received_upload import Provenance, is_uploaded, read_provenance
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders
 
@@ -56,6 +56,8 @@ class StoredVersion:
     fingerprint: Fingerprint | None = None
     place: Path | None = None
     """The folder that holds all its files, where the artifact is not all there is."""
+    upload: Provenance | None = field(default=None, hash=False)
+    """What the client said that sent it, if one did."""
 
     @property
     def folder(self) -> Path:
@@ -238,7 +240,9 @@ class Finder:
         versions: dict[int, StoredVersion] = {}
         for version, child in numbered or [(1, folder)]:
             seen = fingerprint(child, folder if numbered else None)
-            stored = StoredVersion(name, version, self.artifact(child, configuration.runtime), seen, child)
+            upload = read_provenance(child)
+            artifact = self.artifact(child, configuration.runtime or (upload.runtime if upload else None))
+            stored = StoredVersion(name, version, artifact, seen, child, upload)
             if seen.entries and (twin := versions.setdefault(version, stored)) is not stored:
                 error = DuplicateModel(name, version, [twin.path, stored.path])
         if numbered:

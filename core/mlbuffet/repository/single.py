@@ -6,9 +6,10 @@ from typing import Any
 
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
-from mlbuffet.model import Model, load_artifact
+from mlbuffet.model import Model
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
-from mlbuffet.repository.layout import Finder, StoredModel
+from mlbuffet.repository.layout import Finder, StoredModel, StoredVersion
+from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.warmup import with_default_signature
 from mlbuffet.runtimes import Runtimes
 
@@ -22,17 +23,17 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
     stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
-    place = _default(folder, stored)
+    version = _default(folder, stored)
+    place = (version.place if version else None) or folder
     if place == folder:
         check_artifact(folder)
     configuration = stored.configuration
-    if runtime is not None and configuration.runtime not in (None, runtime):
-        configuration = Configuration()  # what it says is meant for another runtime
-    chosen = runtime or configuration.runtime
-    artifact = Finder(runtimes, chosen).artifact(place)
-    from_file = configuration.options.keys() - options.keys()
-    all_options = {**configuration.options, **options}
-    model = load_artifact(artifact, runtimes, chosen, all_options, confined=folder if from_file else None)
+    upload = version.upload if version else None
+    if runtime is not None:  # what was said for another runtime is not meant for this one
+        configuration = configuration if configuration.runtime in (None, runtime) else Configuration()
+        upload = upload if upload and upload.runtime in (None, runtime) else None
+    settings = load_settings(folder, configuration, upload, options, runtime)
+    model = settings.load(Finder(runtimes, settings.runtime).artifact(place), runtimes)
     try:
         return with_default_signature(model, configuration)
     except MLBuffetError:
@@ -40,13 +41,13 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
         raise
 
 
-def _default(folder: Path, stored: StoredModel) -> Path:
-    """The folder of the default version."""
+def _default(folder: Path, stored: StoredModel) -> StoredVersion | None:
+    """The default version; ``None`` where the folder has none."""
     if not stored.versions:
-        return folder
+        return None
     served = stored.wanted
     if not served:
         numbers = ", ".join(str(one.version) for one in stored.versions)
         raise InvalidConfiguration(folder / FILE_NAME, f"versions: none of those there are is selected: {numbers}")
     number = stored.default if stored.default in served else max(served)
-    return served[number].place or folder
+    return served[number]

@@ -6,9 +6,9 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +16,8 @@ from threading import Thread
 from typing import Any
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
-from mlbuffet.model import load_artifact
 from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.load_settings import LoadSettings, load_settings
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes, address_of
 
@@ -41,9 +41,9 @@ _Failure = dict[str, Any]
 class _Task:
     path: Path
     configuration: Configuration
-    folder: Path
-    """Of the model whose version it is to be."""
-    runtime: str
+    settings: LoadSettings
+    default_options: Mapping[str, Any]
+    """Those of the runtime."""
     plugins: dict[str, str]
     """The addresses of the plugins that no package brought, by the names of their runtimes."""
     report: Path
@@ -55,23 +55,23 @@ def validate(
     path: Path,
     configuration: Configuration,
     runtimes: Runtimes,
-    runtime: str | None = None,
     *,
-    folder: Path | None = None,
+    settings: LoadSettings | None = None,
     patience: float = PATIENCE,
 ) -> None:
     """Load the artifact at ``path`` and warm it as ``configuration`` says, in a process that ends then.
 
-    ``folder`` is that of the model whose version it is to be.
-
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
     """
-    chosen = runtimes.select(path, configuration.runtime or runtime)
+    settings = settings or load_settings(path.parent, configuration, None, {}, None)
+    chosen = runtimes.select(path, settings.runtime)
+    chosen.combined_options(settings.options, settings.client_options)  # what is refused need not be tried
+    settings = replace(settings, runtime=chosen.name)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
     with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
         report = Path(scratch, "report")
-        task = _Task(path, configuration, folder or path.parent, chosen.name, plugins, report, lifeline)
+        task = _Task(path, configuration, settings, chosen.default_options, plugins, report, lifeline)
         failure = _failure_of(task, patience)
     if failure:
         raise LoadFailed(failure["reason"], path=path, runtime=chosen.name, detail=failure["detail"])
@@ -84,7 +84,7 @@ def run_child() -> None:
     runtimes = Runtimes()
     for name, address in task.plugins.items():
         runtimes.register(EntryPoint(name, address, "mlbuffet").load(), name=name)
-    if task.runtime not in runtimes:
+    if task.settings.runtime not in runtimes:
         runtimes.discover()
     task.report.write_text(json.dumps(_tried(task, runtimes)))
     os._exit(0)  # how a framework ends is of no interest
@@ -93,9 +93,8 @@ def run_child() -> None:
 def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
-        options = task.configuration.options
-        model = load_artifact(task.path, runtimes, task.runtime, options, confined=task.folder)
-        prepared(model, task.configuration)
+        runtimes.select(task.path, task.settings.runtime).default_options = task.default_options
+        prepared(task.settings.load(task.path, runtimes), task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}
     except MLBuffetError as error:

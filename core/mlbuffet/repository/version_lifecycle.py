@@ -7,16 +7,17 @@ from concurrent.futures import Future
 from enum import Enum
 from functools import partial
 from threading import RLock, Thread
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
-from mlbuffet.model import Model, load_artifact
+from mlbuffet.model import Model
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
@@ -91,12 +92,15 @@ class ModelVersion:
         configuration: Configuration,
         fault: MLBuffetError | None,
         on_change: Callable[["ModelVersion"], None],
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = stored.name
         self.version = stored.version
         self.path = stored.path
         self.stored = stored
         self.configuration = configuration
+        self.options = options or {}
+        """Those of the command line for this model."""
         self.state = State.UNAVAILABLE
         self.error: MLBuffetError | None = None
         """Why it failed; of one that is ready, why its new content does not replace it."""
@@ -230,13 +234,13 @@ class ModelVersion:
     def _load(self, runtimes: Runtimes, runtime: str | None) -> Scheduler:
         if self._fault is not None:
             raise self._fault
-        configuration = self.configuration
-        chosen = configuration.runtime or runtime
-        load = partial(load_artifact, self.path, runtimes, chosen, configuration.options, confined=self.stored.folder)
+        configuration, stored = self.configuration, self.stored
+        settings = load_settings(stored.folder, configuration, stored.upload, self.options, runtime)
+        load = partial(settings.load, self.path, runtimes)
         if configuration.cache is None:
             model = load()
         else:
-            model, self.content = load_with_content(load, self.stored, configuration)
+            model, self.content = load_with_content(load, stored, settings)
         try:
             prepared(model, configuration)
             samples = {}

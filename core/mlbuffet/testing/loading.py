@@ -18,7 +18,10 @@ class Loading(Subject):
     """The rules of ``load``."""
 
     def test_unknown_options_are_refused(self, runtimes: Runtimes, artifact: Artifact) -> None:
-        """An option that the plugin does not know is `InvalidOptions`, which names it and lists those it knows."""
+        """An option that the plugin does not know is `InvalidOptions`, which names it and lists those it knows.
+
+        They are its ``load_options``, where it says these, and ``client_options`` are some of them.
+        """
         refusal: MLBuffetError | None = None
         options = {**artifact.options, "no_such_option": 1}
         try:
@@ -31,6 +34,12 @@ class Loading(Subject):
         valid = set(refusal.valid)
         assert "no_such_option" not in valid, f"'{refusal}' calls the unknown option valid; {advice}"
         assert set(artifact.options) <= valid, f"'{refusal}' leaves out {set(artifact.options) - valid}; {advice}"
+        runtime = runtimes[NAME]
+        declared = f"and `load` says that the valid options are {sorted(valid)}; make the attribute a set of names"
+        told = sorted(runtime.load_options)
+        assert not told or runtime.load_options == valid, f"`load_options` are {told}, {declared}"
+        unknown = sorted(runtime.client_options - valid)
+        assert not unknown, f"`client_options` has {unknown}, {declared}"
 
     def test_loads_may_run_side_by_side(self, loaded_model: Model, runtimes: Runtimes, artifact: Artifact) -> None:
         """Eight threads load the artifact at once, and each model gives the sample the outputs of one loaded alone.

@@ -19,6 +19,8 @@ class OnnxRuntime:
 
     platform = "onnx_onnxv1"
     concurrent_loads = True
+    client_options = frozenset({"intra_op_threads", "inter_op_threads", "spinning", "graph_optimization"})
+    load_options = client_options | {"providers", "custom_op_libraries"}
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

@@ -51,6 +51,7 @@ class VersionInformation(TypedDict):
     description: str
     ml_library: str
     library_version: str
+    options: dict[str, Any]
 
 
 class ModelInformation(Answer):

@@ -33,6 +33,7 @@ def _version_information(stored: StoredVersion, description: str, library: str) 
         description=uploaded.description or description,
         ml_library=library,
         library_version=uploaded.library_version,
+        options=uploaded.options,
     )
 
 
