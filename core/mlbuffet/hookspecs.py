@@ -6,8 +6,9 @@ A plugin is an object (usually an instance of a small class) whose methods carry
 Six plain attributes are read where a plugin has them: the first line of the docstring of ``accepts`` (or of the
 class) is what ``mlbuffet runtimes`` shows, ``platform: str`` is what Open Inference Protocol calls the model's
 platform, and with ``takes_any_shape = True`` inputs may come in other shapes than declared (`mlbuffet.Model.predict`).
-Loads of one runtime run one after the other, unless it says ``concurrent_loads = True``. ``load_options: frozenset[str]``
-are the names of all its options, and ``client_options: frozenset[str]`` of those that come with an upload.
+Loads of one runtime run one after the other, unless it says ``concurrent_loads = True``. ``load_options:
+frozenset[str]`` are the names of all its options, and ``client_options: frozenset[str]`` of those that an upload may
+give.
 """
 
 from collections.abc import Iterator, Mapping

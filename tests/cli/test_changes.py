@@ -90,7 +90,7 @@ def test_a_model_is_pushed_chosen_and_removed(run: Run, served: Uploading, half:
     assert visible(served.root) == []
 
 
-def test_a_model_is_pushed_with_its_runtime_and_options(tmp_path: Path, run: Run, served: Uploading, half: Path) -> None:
+def test_a_model_is_pushed_with_its_runtime_and_options(run: Run, half: Path) -> None:
     assert run("push", "iris", half, "--runtime", "half")[0] == 0
     status, out, err = run("push", "iris", half, "--runtime", "half", "--option", "factor=2", "--option", 'tags=["a"]')
     assert (status, out) == (1, "")

@@ -149,7 +149,8 @@ def test_workers_have_the_same_options(environment: dict[str, str], models: Path
     ("option", "status", "message"),
     [
         ("depth=2", 1, "error: invalid options: no runtime has 'depth'"),
-        ("lost.factor=2", 1, "error: there is no model 'lost'"),
+        ("lost.factor=2", 1, "there is no model 'lost'; the valid options are: a.b.KEY, owned.KEY, plain"),
+        ("scale.factor=2", 1, "there is no model 'scale'; for the runtime 'scale' write scale:KEY=VALUE; the valid"),
         ("factor", 2, "--option 'factor' is not KEY=VALUE"),
     ],
 )
@@ -176,4 +177,4 @@ def test_an_option_may_be_for_a_model_that_is_still_to_come(environment: dict[st
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert json.loads(answer.text)["outputs"][0]["data"] == [20]
-    assert "--option is given for 'late', and there is no such model yet" in err
+    assert "there is no model 'late'; the valid options are: " in err

@@ -1,7 +1,7 @@
 """``--option`` of the commands: for one model, for those of a runtime, or for whoever knows the option."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,15 @@ class ServedOptions:
             if known and (unknown := options.keys() - known):
                 raise InvalidOptions(f"the runtime {name!r} has no {', '.join(sorted(unknown))}", sorted(known))
             runtimes[name].default_options = options
+
+    def unknown_models(self, models: Collection[str], runtimes: Runtimes) -> InvalidOptions | None:
+        """The error for options of models that are not among ``models``, where there are some."""
+        unknown = sorted(self.of_models.keys() - set(models))
+        if not unknown:
+            return None
+        advice = [f"; for the runtime {name!r} write {name}:KEY=VALUE" for name in unknown if name in runtimes]
+        problem = f"there is no model {', '.join(map(repr, unknown))}{''.join(advice)}"
+        return InvalidOptions(problem, [f"{name}.KEY" for name in models])
 
 
 def parse_options(texts: Iterable[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
 from mlbuffet.cli.options import ServedOptions
 from mlbuffet.cli.reports import show_versions
-from mlbuffet.errors import MLBuffetError, ModelNotFound, NoModelLoaded, reason_of
+from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
 from mlbuffet.repository import (
     Catalog,
     ModelRepository,
@@ -31,7 +31,6 @@ from mlbuffet.repository import (
     Residency,
     Sources,
     State,
-    StoredModel,
     Watcher,
     default_cache,
     is_remote,
@@ -122,13 +121,6 @@ class Serving:
         changeable = self.settings.admin_token is not None and not self.settings.read_only
         return self.watch or self.residency.on_demand or changeable
 
-    def _check_options(self, models: Sequence[StoredModel]) -> None:
-        """Raise `ModelNotFound` where an option is for a model that is not there, and none can come."""
-        for name in self.options.of_models.keys() - {model.name for model in models}:
-            if not self.may_be_empty:
-                raise ModelNotFound(name)
-            logger.warning("--option is given for %r, and there is no such model yet", name)
-
     def run(self, listener: socket.socket) -> int:
         """Serve until a signal; the exit status. Raises `NoModelLoaded` where no model could be loaded."""
         if self.settings.workers == 1:
@@ -173,7 +165,10 @@ class Serving:
             places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in self.places]
             sources = Sources(places, runtimes, self.runtime)
             models = sources.find(may_be_empty=self.may_be_empty)
-            self._check_options(models)
+            if unknown := self.options.unknown_models([model.name for model in models], runtimes):
+                if not self.may_be_empty:
+                    raise unknown
+                logger.warning("%s", unknown)  # it may come
             scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
             options = self.options.of_models
             repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache(), options)
