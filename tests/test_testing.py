@@ -742,6 +742,7 @@ def test_a_signature_that_takes_no_random_inputs_gets_a_sample(pytester: pytest.
         ("a line of native code", "*`unload` wrote to stdout: 'unloading\\n'*"),
         ("another working folder", "*`load` changed the working folder (*): use absolute paths*"),
         ("a variable of the environment", "*`load` changed the environment (?'OMP_NUM_THREADS'?): set it once*"),
+        ("a signal handler", "*`load` changed a signal handler (?'Terminated'?): leave signals to the program*"),
         ("the seed of numpy", "*`predict` changed the seed of numpy.random (the same in each call): use a `numpy.*"),
         ("a failure at no rows", "*`predict` failed for no rows: *or raise InvalidInput*"),
         (

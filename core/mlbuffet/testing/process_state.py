@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -53,11 +53,12 @@ class ProcessState:
         """What ``function``, a hook, returns."""
         with _put_back(), _environment_writes() as written:
             self._disturb()
-            before = _settings()
+            before, handlers = _settings(), _handlers()
             result = function(**given)
-            after = _settings()
-            seeds = _seeds()
+            after, handlers_after, seeds = _settings(), _handlers(), _seeds()
         changed = {what: value for what, value in after.items() if value != before[what]}
+        if set_anew := [signal.strsignal(one) for one, handler in handlers_after.items() if handlers[one] != handler]:
+            changed["a signal handler"] = set_anew
         changed.update({"the environment": sorted(written)} if written else {})
         for what, state in seeds.items():
             if self._seeds.get((hook, what)) == state:
@@ -71,7 +72,8 @@ class ProcessState:
         self._calls += 1
         random.seed(self._calls)
         np.random.seed(self._calls)
-        np.seterr(over="ignore" if self._round % 2 else "warn")
+        mode: Literal["ignore", "warn"] = "ignore" if self._round % 2 else "warn"
+        np.seterr(divide=mode, over=mode, invalid=mode)
         with suppress(locale.Error):
             locale.setlocale(locale.LC_ALL, _LOCALES[self._round % 2])
         if _may_set_handlers():
@@ -84,8 +86,11 @@ def _settings() -> dict[str, object]:
         "the working folder": str(Path.cwd()),
         "the locale": locale.setlocale(locale.LC_ALL),
         "numpy's handling of errors": np.geterr(),
-        "a signal handler": {number: signal.getsignal(number) for number in signal.valid_signals()},
     }
+
+
+def _handlers() -> dict[int, Any]:
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
 
 
 def _seeds() -> dict[str, object]:
@@ -96,8 +101,7 @@ def _seeds() -> dict[str, object]:
 @contextmanager
 def _put_back() -> Iterator[None]:
     settings, python, numpy = _settings(), random.getstate(), np.random.get_state()
-    environment = dict(os.environ)
-    handlers: Any = settings["a signal handler"]
+    environment, handlers = dict(os.environ), _handlers()
     errors: Any = settings["numpy's handling of errors"]
     try:
         yield
