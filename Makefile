@@ -8,7 +8,7 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema reference pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,10 @@ kills: env ## kill a server 300 times while clients change its models, and look 
 schema: env ## renew the JSON schema of model.toml
 	$(BIN)/python -c 'from mlbuffet.repository.configuration import schema_text; print(schema_text(), end="")' \
 		> core/mlbuffet/repository/model.schema.json
+
+reference: env ## renew the table of settings in docs/cli.md
+	@$(BIN)/python -c 'from pathlib import Path; from mlbuffet.cli.reference import renewed; \
+		page = Path("docs/cli.md"); page.write_text(renewed(page.read_text()))'
 
 pins: env ## renew constraints.txt: the versions that the tests run with
 	echo . | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \

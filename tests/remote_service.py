@@ -60,7 +60,7 @@ class RemoteService:
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
+    def admit(self, selector: ModelSelector, *, counted: bool = True) -> tuple[str, int]:
         return self._service.admit(selector, counted=counted)
 
     def status(self, selector: ModelSelector) -> VersionStatus:

@@ -20,6 +20,7 @@ from mlbuffet.errors import (
     InvalidInput,
     InvalidModelName,
     InvalidOptions,
+    InvalidPlace,
     LoadFailed,
     MLBuffetError,
     ModelClosed,
@@ -77,6 +78,7 @@ CASES = [
     (Overloaded(2, 512), "the model is overloaded: 2 calls run and 512 wait; ask again a little later"),
     (NoModels(PATH, ["onnx"], BROKEN), "there is no model in '/secret/iris.bin'; asked: onnx; broken: mine"),
     (NoModelLoaded([LoadFailed("a"), LoadFailed("b")]), "not one of the models could be loaded: a; b"),
+    (InvalidPlace("a=/secret", "it is empty"), "'a=/secret' cannot be served: it is empty"),
     (InvalidModelName("a b"), "'a b' cannot be a model's name"),
     (DuplicateModel("iris", 1, [PATH, PATH]), "two artifacts are version 1 of the model 'iris'"),
     (ModelNotFound("iris"), "there is no model 'iris'"),
@@ -89,7 +91,7 @@ CASES = [
     (RequestFailed("http://a", "no (status 409)"), "the server at http://a: no (status 409)"),
     (ModelNotReady("iris", 1, "it is being loaded"), "version 1 of the model 'iris' is not ready: it is being loaded"),
 ]
-FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded)
+FOR_THE_OPERATOR_ALONE = (InvalidPlace, NoModels, NoModelLoaded)
 
 
 def named(case: object) -> str:

@@ -132,9 +132,9 @@ def test_a_folder_with_artifacts_of_two_runtimes_names_both_though_one_takes_suc
         ({"1/x.half": "half", "model.toml": "signature = 'no'"}, LoadFailed, "there is no signature 'no'"),
         ({"1/x.half": "half", "01/x.half": "half"}, DuplicateModel, "two artifacts are version 1"),
         ({"1/x.half": "corrupt", "0/x.half": "half"}, LoadFailed, "/1/x.half' cannot be loaded"),
-        ({"1/notes.txt": "?"}, NoRuntime, "/1'; asked: half"),
-        ({"notes.txt": "?"}, NoRuntime, "asked: half"),
-        ({"model.toml": ""}, NoRuntime, "asked: half"),
+        ({"1/notes.txt": "?"}, NoRuntime, "/1'; asked: echo, half"),
+        ({"notes.txt": "?"}, NoRuntime, "asked: echo, half"),
+        ({"model.toml": ""}, NoRuntime, "asked: echo, half"),
     ],
 )
 def test_what_is_wrong_with_a_model_is_said(

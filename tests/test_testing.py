@@ -172,12 +172,45 @@ WRONG = {
         "test_the_signature_is_true "
         "test_every_signature_answers "
         "test_shapes_follow_the_number_of_rows "
-        "test_no_rows_give_no_rows",
+        "test_no_rows_give_no_rows "
+        "test_loads_may_run_side_by_side "
+        "test_the_files_are_not_needed_after_load "
+        "test_the_values_are_right "
+        "test_rows_are_independent "
+        "test_inputs_are_not_changed "
+        "test_outputs_are_fresh "
+        "test_threads_agree "
+        "test_loading_again_and_again_does_not_grow "
+        "test_memory_layout_does_not_matter "
+        "test_two_models_live_side_by_side",
         """
         @hookimpl
         def signature(self, model):
             outputs = [TensorSpec("y", float, (None, 3)), TensorSpec("kind", object, (None,))]
             return Signatures({"serving_default": Signature([TensorSpec("x", float, (None, 2))], outputs)})
+        """,
+    ),
+    "another static dimension that the core does not hold": (
+        "test_the_signature_is_true "
+        "test_every_signature_answers "
+        "test_shapes_follow_the_number_of_rows "
+        "test_no_rows_give_no_rows",
+        """
+        output_shapes_may_differ = True
+        @hookimpl
+        def signature(self, model):
+            outputs = [TensorSpec("y", float, (None, 3)), TensorSpec("kind", object, (None,))]
+            return Signatures({"serving_default": Signature([TensorSpec("x", float, (None, 2))], outputs)})
+        """,
+    ),
+    "an optional input without which predict fails": (
+        "test_the_signature_is_true",
+        """
+        @hookimpl
+        def signature(self, model):
+            outputs = [TensorSpec("y", float, (None, 2)), TensorSpec("kind", object, (None,))]
+            inputs = [TensorSpec("x", float, (None, 2), optional=True)]
+            return Signatures({"serving_default": Signature(inputs, outputs)})
         """,
     ),
     "text that is not bytes": (

@@ -12,6 +12,7 @@ from mlbuffet.errors import (
     InvalidInput,
     InvalidModelName,
     InvalidOptions,
+    InvalidPlace,
     LoadFailed,
     MLBuffetError,
     ModelClosed,
@@ -27,8 +28,9 @@ from mlbuffet.errors import (
     UnknownSignature,
 )
 from mlbuffet.hookspecs import hookimpl
-from mlbuffet.loading import load
+from mlbuffet.loading import load, which
 from mlbuffet.model import Model
+from mlbuffet.runtime_choice import RuntimeChoice
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 
@@ -45,6 +47,7 @@ __all__ = [
     "InvalidInput",
     "InvalidModelName",
     "InvalidOptions",
+    "InvalidPlace",
     "LoadFailed",
     "MLBuffetError",
     "Model",
@@ -58,6 +61,7 @@ __all__ = [
     "PredictFailed",
     "RemoteFailed",
     "Runtime",
+    "RuntimeChoice",
     "Runtimes",
     "Signature",
     "Signatures",
@@ -67,4 +71,5 @@ __all__ = [
     "UnknownSignature",
     "hookimpl",
     "load",
+    "which",
 ]

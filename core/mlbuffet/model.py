@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.contents import failed_download
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
+from mlbuffet.runtime_choice import Wanted
 from mlbuffet.runtimes import Runtime, Runtimes
-from mlbuffet.tensors import Signature, Signatures
+from mlbuffet.tensors import Signature, Signatures, Tensors
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _REFUSED = "the runtime refused it"
@@ -27,13 +28,13 @@ logger = logging.getLogger(__name__)
 def load_artifact(
     path: Path,
     runtimes: Runtimes,
-    runtime: str | None,
+    runtime: Wanted,
     options: Mapping[str, Any],
     *,
     confined: Path | None = None,
     client_options: Mapping[str, Any] = _NONE,
 ) -> "Model":
-    """Load the artifact at ``path``, with the runtime that is named, else with the one that accepts it.
+    """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
     ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
     ``client_options`` came with an upload; ``options`` go before them.
@@ -59,6 +60,7 @@ class Model:
         self.signatures = signatures
         self._handle = handle
         self._predict: Callable[..., Any] = runtime.hook("predict")
+        self._checks_shapes = not runtime.output_shapes_may_differ
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
 
     @classmethod
@@ -94,7 +96,8 @@ class Model:
         name = self.signatures.resolve(signature)
         declared = self.signatures[name].variant_for(inputs)
         wanted = declared.check_outputs(outputs)
-        arrays = declared.check_inputs(inputs, any_shape=any_shape and self.runtime.takes_any_shape)
+        any_shape = any_shape and self.runtime.takes_any_shape
+        arrays = declared.check_inputs(inputs, any_shape=any_shape)
         if not self._release.alive:
             raise ModelClosed(self.path)
         try:
@@ -107,7 +110,7 @@ class Model:
                 raise
             declared.check_inputs(arrays)  # an undeclared shape is the cause then
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
-        return self._checked(results, name, declared, wanted)
+        return self._checked(results, name, declared, wanted, None if any_shape else arrays)
 
     def close(self) -> None:
         """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
@@ -120,18 +123,30 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: a loaded model holds what belongs to its process."""
+        raise TypeError(
+            "a loaded model cannot be pickled or copied, for it holds threads and memory of its process; give its path "
+            f"to the other process and load it there, as in mlbuffet.load({str(self.path)!r}); threads may share it"
+        )
+
     def __repr__(self) -> str:
         return f"<Model '{self.path}' on {self.runtime.name!r}: {', '.join(self.signatures)}>"
 
-    def _checked(self, results: Any, name: str, declared: Signature, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """The outputs of a plugin, which may not be as its signature declares."""
+    def _checked(
+        self, results: Any, name: str, declared: Signature, wanted: Sequence[str], inputs: Tensors | None
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs of a plugin, which may not be as its signature declares.
+
+        Their shapes are held against it where ``inputs`` are given, whose shapes are as declared.
+        """
         if type(results) is not dict and not isinstance(results, Mapping):  # asking the ABC takes 0.3 us
             self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
         if results.keys() != declared.outputs.keys():
             self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}")
         for output, spec in declared.outputs.items():
             array = results[output]
-            if type(array) is not np.ndarray or array.dtype != spec.dtype:
+            if type(array) is not np.ndarray or (array.dtype is not spec.dtype and array.dtype != spec.dtype):
                 kind = getattr(array, "dtype", None) or type(array).__name__
                 bytes_wanted = "; text is bytes, in an array of object" if spec.dtype.kind == "O" else ""
                 self._fail(
@@ -143,6 +158,8 @@ class Model:
                     if type(one) is not bytes:
                         kind = type(one).__name__
                         self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
+        if inputs is not None and self._checks_shapes and (problem := declared.output_shapes.misfit(inputs, results)):
+            self._fail(name, problem)
         return {output: results[output] for output in wanted}
 
     def _fail(self, signature: str, detail: str) -> NoReturn:

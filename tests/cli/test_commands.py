@@ -19,7 +19,7 @@ from mlbuffet.cli.commands import app
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.repository.configuration import read_configuration
 from mlbuffet.runtimes import _found_in
-from small_runtimes import Echo, HalfPlusTwo, write_models
+from small_runtimes import Both, Echo, HalfPlusTwo, write_models
 
 
 @dataclass
@@ -110,6 +110,40 @@ def test_a_model_is_inspected(run: Run, half: Path) -> None:
     }
 
 
+def test_what_a_tensor_has_beside_name_dtype_and_shape_is_shown(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    class Described:
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".described"
+
+        @hookimpl
+        def load(self) -> object:
+            return object()
+
+        @hookimpl
+        def signature(self) -> Signatures:
+            mask = TensorSpec("mask", bool, ("batch",), optional=True, description="[which] rows count")
+            scores = TensorSpec("scores", np.float32, ("batch", 7), labels=["ab", "defg", *"defgh"])
+            return Signatures({"serving_default": Signature([mask], [scores], description="How likely it is")})
+
+        @hookimpl
+        def predict(self) -> dict[str, object]:
+            return {}
+
+    runtimes.register(Described, name="described")
+    (tmp_path / "a.described").touch()
+    lines = run("inspect", tmp_path / "a.described").out.splitlines()
+    assert next(line for line in lines if " mask " in line).endswith("(batch,)    optional; [which] rows count")
+    assert next(line for line in lines if " scores " in line).endswith("(batch, 7)  ab, defg, d, e, f and 2 more")
+    assert any("How likely it is" in line for line in lines)
+    shown = json.loads(run("inspect", tmp_path / "a.described", "--json").out)["signatures"]["serving_default"]
+    assert shown["description"] == "How likely it is"
+    assert shown["inputs"] == [
+        {"name": "mask", "dtype": "bool", "shape": ["batch"], "optional": True, "description": "[which] rows count"}
+    ]
+    assert shown["outputs"][0]["labels"] == ["ab", "defg", "d", "e", "f", "g", "h"]
+
+
 def test_a_model_without_a_default_says_so(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
     class Classifier:
         @hookimpl
@@ -175,6 +209,22 @@ def test_a_signature_and_a_runtime_can_be_named(run: Run, half: Path, tmp_path: 
     assert json.loads(run("inspect", other, "--runtime", "half", "--json").out)["runtime"] == "half"
 
 
+def test_every_command_takes_the_first_runtime_of_those_preferred(run: Run, runtimes: Runtimes, half: Path) -> None:
+    runtimes.register(Both, name="both")
+    refused = run("inspect", half).err
+    assert "several runtimes accept" in refused
+    assert "--prefer both,half" in refused
+    for preferred in ("both,half", "half, both", "echo,both", "lost,half,both"):
+        chosen = preferred.replace("echo,", "").replace("lost,", "").partition(",")[0]
+        assert json.loads(run("inspect", half, "--prefer", preferred, "--json").out)["runtime"] == chosen
+    assert json.loads(run("inspect", half, "--prefer", "half", "--runtime", "both", "--json").out)["runtime"] == "both"
+    assert run("predict", half, "--inputs", "-", "--prefer", "both", stdin=b'{"x": [1]}').out == '{"y":[2.5]}\n'
+    assert run("verify", half, "--against", half, "--prefer", "both").status == 0
+    assert run("verify", half, "--against", half, "--prefer", "both", "--against-runtime", "half").status == 0
+    wrong = run("inspect", half, "--prefer", "both,,half")
+    assert (wrong.status, "is no list of runtimes; write their names with commas" in wrong.err) == (2, True)
+
+
 def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run, tmp_path: Path) -> None:
     toml = 'runtime = "half"\nsignature = "both"'
     root = write_models(
@@ -203,7 +253,7 @@ def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run
         (
             ["predict", "{half}", "--inputs", "-", "--runtime", "no"],
             1,
-            "there is no runtime 'no'; installed: half, echo",
+            "there is no runtime 'no'; installed: echo, half",
         ),
         (["predict", "{half}", "--inputs", "-", "--runtime", "torn"], 1, "'torn' is installed but broken: ImportError"),
         (["inspect", "{corrupt}"], 1, "ValueError: cannot read"),

@@ -34,10 +34,10 @@ def models(tmp_path: Path) -> Path:
     return root
 
 
-def answers(environment: dict[str, str], models: Path, *options: str) -> Mapping[str, Any]:
+def answers(environment: dict[str, str], models: Path, *options: str, flags: tuple[str, ...] = ()) -> Mapping[str, Any]:
     """What each model makes of 10; ``None`` where it does not answer."""
     given = [part for option in options for part in ("--option", option)]
-    process = serve(environment, models, *given)
+    process = serve(environment, models, *flags, *given)
     address = address_of(process)
     found = {
         name: httpx.post(f"{address}/v2/models/{name}/infer", json=TEN) for name in ("plain", "owned", "a.b", "quiet")
@@ -59,11 +59,12 @@ def answers(environment: dict[str, str], models: Path, *options: str) -> Mapping
         ("cpu", "cpu"),
         ("", ""),
         ("a=b", "a=b"),
-        ("null", "null"),
+        ('{"device": [1, null]}', {"device": [1, None]}),
+        ("null", None),
         ("1\nother = 2", "1\nother = 2"),
     ],
 )
-def test_values_are_those_of_toml_and_other_text_is_itself(text: str, value: object) -> None:
+def test_values_are_those_of_toml_or_json_and_other_text_is_itself(text: str, value: object) -> None:
     assert parse_options([f"key={text}"]) == {"key": value}
     assert parse_served_options([f"key={text}"]).of_all == {"key": value}
 
@@ -126,6 +127,25 @@ def test_an_option_for_a_runtime_that_is_not_installed_is_refused() -> None:
 def test_each_model_gets_the_options_of_its_runtime_and_its_own(environment: dict[str, str], models: Path) -> None:
     found = answers(environment, models, "factor=2", "silent:factor=5", "a.b.offset=7")
     assert found == {"plain": 20, "owned": 30, "a.b": 17, "quiet": 50}
+
+
+def test_an_option_is_for_the_runtime_that_is_named_and_not_for_those_preferred(
+    environment: dict[str, str], models: Path
+) -> None:
+    found = answers(environment, models, "factor=2", flags=("--runtime", "silent"))
+    assert found == {"plain": 10, "owned": 30, "a.b": 10, "quiet": 20}
+    found = answers(environment, models, "factor=2", flags=("--prefer", "silent"))
+    assert found == {"plain": 20, "owned": 30, "a.b": 10, "quiet": 10}
+
+
+def test_options_come_from_the_environment_and_a_file_too(
+    environment: dict[str, str], models: Path, tmp_path: Path
+) -> None:
+    found = answers({**environment, "MLBUFFET_OPTION": "factor=2 a.b.offset=7"}, models)
+    assert found == {"plain": 20, "owned": 30, "a.b": 17, "quiet": 10}
+    (tmp_path / "server.toml").write_text('option = ["silent:factor=2", "owned.factor=4"]\n')
+    found = answers(environment, models, flags=("--config", str(tmp_path / "server.toml")))
+    assert found == {"plain": 10, "owned": 40, "a.b": 10, "quiet": 20}
 
 
 def test_an_option_for_one_model_goes_before_its_own_file(environment: dict[str, str], models: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import mlbuffet
 from mlbuffet import Runtimes
+from mlbuffet.loading import load_from
+from mlbuffet.runtime_choice import Preference
 from runtimes_with_options import Scale, runtimes_with_options
 from uploading import RunApp, Uploading, uploading, visible, zipped
 
@@ -129,6 +131,36 @@ def test_what_the_owner_says_is_not_contradicted(served: Uploading) -> None:
         "this server sets 'factor' for the model 'm': leave it out",
     )
     assert served.push("m", FILE, runtime="scale", options='{"factor": 4}').status_code == 201
+    assert ten(served) == [40]
+
+
+def test_what_the_owner_prefers_decides_where_an_upload_names_no_runtime(
+    tmp_path: Path, run_app: RunApp, runtimes: Runtimes
+) -> None:
+    with uploading(tmp_path / "models", run_app, runtimes=runtimes, wanted=["twin", "scale"]) as server:
+        assert server.push("m", FILE, options='{"factor": 2}').status_code == 201
+        assert server.push("m", FILE, runtime="scale", options='{"factor": 3}').status_code == 201
+        versions = server.versions("m").values()
+        assert [(one["ml_library"], one["options"]["factor"]) for one in versions] == [("twin", 2), ("scale", 3)]
+        assert ten(server) == [30]
+        with load_from(server.root / "m", runtimes, Preference(("twin",))) as model:
+            assert (model.runtime.name, model.predict({"x": [10.0]})["y"].tolist()) == ("scale", [30])
+        with mlbuffet.load(server.root / "m", runtimes=runtimes, runtime=["lost", "scale"]) as model:
+            assert (model.runtime.name, model.predict({"x": [10.0]})["y"].tolist()) == ("scale", [30])
+        with mlbuffet.load(server.root / "m", runtimes=runtimes, runtime=["twin", "scale"]) as model:
+            assert (model.runtime.name, model.predict({"x": [10.0]})["y"].tolist()) == ("twin", [10])
+        assert mlbuffet.which(server.root / "m", runtimes=runtimes).chosen == "scale"
+
+
+def test_an_upload_names_the_runtime_that_a_list_of_the_owner_chooses(served: Uploading) -> None:
+    (served.root / "m").mkdir()
+    (served.root / "m" / "model.toml").write_text('runtime = ["lost", "twin", "scale"]\n')
+    answer = served.push("m", FILE, runtime="scale")
+    assert (answer.status_code, answer.json()["error"]) == (
+        422,
+        "this server runs the model 'm' with 'twin', not with 'scale'",
+    )
+    assert served.push("m", FILE, runtime="twin", options='{"factor": 4}').status_code == 201
     assert ten(served) == [40]
 
 

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from mlbuffet.cli.client import Client
 
 Url = Annotated[str, Option("--url", metavar="URL", help="Where the server is.")]
-TokenFile = Annotated[Path | None, Option(metavar="FILE", help="The token that the server wants for changes.")]
+TokenFile = Annotated[Path | None, Option(metavar="FILE", help="The token that the server wants.")]
 Json = Annotated[bool, Option("--json", help="Print JSON instead of a sentence or a table.")]
 ModelName = Annotated[str, Argument(metavar="NAME", help="The model's name.", show_default=False)]
 LOCAL = "http://127.0.0.1:8000"
 
 
-def models(*, url: Url = LOCAL, as_json: Json = False) -> None:
+def models(*, url: Url = LOCAL, token_file: TokenFile = None, as_json: Json = False) -> None:
     """Show the models of a running server: versions, states and defaults."""
     from mlbuffet.cli.reports import show_served
 
-    show_served(_client(url).models(), as_json=as_json)
+    show_served(_client(url, token_file).models(), as_json=as_json)
 
 
 def push(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,9 +93,12 @@ def _runtimes_with(key: str, runtimes: Runtimes) -> list[str]:
 
 
 def _value(text: str) -> Any:
-    """``text`` as a value of TOML, such as ``2``, ``true``, ``"a"``, ``["a"]`` or ``{a = 1}``; other text as itself."""
-    try:
+    """``text`` as a value of TOML, such as ``2``, ``["a"]`` or ``{a = 1}``, or of JSON, ``{"a": 1}``; else as it is."""
+    with suppress(msgspec.DecodeError):
         parsed = msgspec.toml.decode(f"value = {text}")
+        if len(parsed) == 1 and "\n" not in text:
+            return parsed["value"]
+    try:
+        return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
-    return parsed["value"] if len(parsed) == 1 and "\n" not in text else text

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from time import perf_counter_ns
 
 from anyio.to_thread import run_sync
 
@@ -12,9 +13,8 @@ from mlbuffet.inference.local_model import LocalModel
 from mlbuffet.inference.request import ModelSelector
 from mlbuffet.inference.service import InferenceService, ModelDescription, VersionStatus
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.telemetry.totals import Version
 from mlbuffet.telemetry.version_statistics import VersionCounts, VersionStatistics
-from mlbuffet.telemetry.worker import WorkerTelemetry
+from mlbuffet.telemetry.worker import Version, WorkerTelemetry
 
 
 class LocalService(InferenceService):
@@ -25,23 +25,17 @@ class LocalService(InferenceService):
         self._telemetry = telemetry or WorkerTelemetry(partial(measure, repository))
         self._statistics: dict[Version, VersionStatistics] = {}
 
-    def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
+    def admit(self, selector: ModelSelector, *, counted: bool = True) -> tuple[str, int]:
         version = self._version(selector)
         _check_room(version, self._counts(version, counted=counted))
-        return _status(version)
+        return version.name, version.version
 
     def status(self, selector: ModelSelector) -> VersionStatus:
         return _status(self._version(selector))
 
     async def serve(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel:
         handle = await self._loaded(selector)
-        counts = self._counts(handle.version, counted=counted)
-        try:
-            _check_room(handle.version, counts)
-        except Overloaded:
-            handle.release()
-            raise
-        return LocalModel(handle, self._repository.cache, counts)
+        return self._served(handle, self._counts(handle.version, counted=counted))
 
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
         version = self._version(selector)
@@ -51,7 +45,7 @@ class LocalService(InferenceService):
         if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
             return None
         try:
-            return LocalModel(version.use(), self._repository.cache, counts)
+            return self._served(version.use(), counts)
         except ModelNotReady:
             return None
 
@@ -118,6 +112,11 @@ class LocalService(InferenceService):
                     raise
             await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
 
+    def _served(self, handle: Handle, counts: VersionStatistics | None) -> LocalModel:
+        version, signatures = handle.version, handle.model.signatures
+        begun = perf_counter_ns()
+        return LocalModel(version.name, version.version, signatures, handle, self._repository.cache, counts, begun)
+
     def _counts(self, version: ModelVersion, *, counted: bool) -> VersionStatistics | None:
         if not counted:
             return None
@@ -131,14 +130,13 @@ class LocalService(InferenceService):
 def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:
     """Raises `Overloaded`, which is counted, where a call could not even wait; a cached response needs no room."""
     scheduler = version.scheduler
-    if scheduler is None or version.configuration.cache is not None:
-        return
-    try:
-        scheduler.check_room()
-    except Overloaded as error:
-        if counts is not None:
-            counts.failure(0)
-        raise Overloaded(error.running, error.waiting, version.name, version.version) from None
+    if scheduler is not None and version.configuration.cache is None:
+        try:
+            scheduler.check_room()
+        except Overloaded:
+            if counts is not None:
+                counts.failure(0)
+            raise
 
 
 def _status(one: ModelVersion) -> VersionStatus:

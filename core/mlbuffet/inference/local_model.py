@@ -2,6 +2,8 @@
 
 from time import perf_counter_ns
 
+import msgspec
+
 from mlbuffet.caching import PredictionCache, Question
 from mlbuffet.inference.offload import offload
 from mlbuffet.inference.request import InferenceRequest, InferenceResult
@@ -9,37 +11,34 @@ from mlbuffet.repository import Handle
 from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.scheduling import Call, Prediction
 from mlbuffet.telemetry.version_statistics import VersionStatistics
-from mlbuffet.tensors import rough_size
+from mlbuffet.tensors import Signatures, rough_size
 
 
-class LocalModel:
+class LocalModel(msgspec.Struct, gc=False):
     """A `ServedModel`: the handle of a version, and where its requests are counted."""
 
-    _called = _answered = 0
-    """When, in nanoseconds, the model was called, and had its result."""
+    model: str
+    version: int
+    signatures: Signatures
+    _handle: Handle
+    _cache: PredictionCache
+    _statistics: VersionStatistics | None
+    _begun: int
+    """When, by `time.perf_counter_ns`, it was taken for a request."""
+    _called: int = 0
+    """When the model was called."""
+    _answered: int = 0
     _prediction: Prediction | None = None
-
-    def __init__(self, handle: Handle, cache: PredictionCache, statistics: VersionStatistics | None) -> None:
-        version = handle.version
-        self.model = version.name
-        self.version = version.version
-        self.signatures = handle.model.signatures
-        self._handle = handle
-        self._cache = cache
-        self._statistics = statistics
-        self._begun = perf_counter_ns()
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
         self._begin_call(request)
-        handle = self._handle
-        if handle.version.configuration.cache is not None:
+        if self._handle.version.configuration.cache is not None:
             return self._result(await self._cached_or_computed(request))
-        prediction = handle.scheduler.run_now(request)
-        if prediction is None:
-            prediction = await handle.scheduler.submit(request, handle.again)
-        return self._result(prediction)
+        return self._result(await self._handle.scheduler.submit(request, self._handle.again))
 
     def infer_now(self, request: InferenceRequest) -> InferenceResult | None:
+        if self._handle.version.configuration.cache is not None:
+            return None
         self._begin_call(request)
         prediction = self._handle.scheduler.run_now(request)
         return None if prediction is None else self._result(prediction)
@@ -73,16 +72,13 @@ class LocalModel:
         return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup or 0)
 
     async def _cached_or_computed(self, call: Call) -> Prediction:
-        cache, question = self._cache, self._question(call)
+        question = self._question(call)
         await offload(rough_size(question.inputs), lambda: question.key)
-        kept = cache.kept(question)
-        if kept is not None:
-            return kept
 
         async def compute(own: Handle) -> Prediction:
             return own.scheduler.run_now(call) or await own.scheduler.submit(call, own.again)
 
-        return await cache.answer(question, self._handle.again, compute)
+        return await self._cache.answer(question, self._handle.again, compute)
 
     def _question(self, call: Call) -> Question:
         """The key of ``call`` in the cache. Raises `InvalidInput` as the model would."""

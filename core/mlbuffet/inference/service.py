@@ -75,8 +75,8 @@ class InferenceService(Protocol):
     ``counted`` is whether a request counts in `statistics`, as those of the Open Inference Protocol and of programs do.
     """
 
-    def admit(self, selector: ModelSelector, *, counted: bool = True) -> VersionStatus:
-        """The version that a selector means. Raises `Overloaded` where a call could not even wait.
+    def admit(self, selector: ModelSelector, *, counted: bool = True) -> tuple[str, int]:
+        """Name and number of the version that a selector means. Raises `Overloaded` where a call could not even wait.
 
         A protocol calls this before it reads a body that may be large.
         """
@@ -100,7 +100,7 @@ class InferenceService(Protocol):
 
         async def served() -> InferenceResult:
             with await self.serve(request.model) as model:
-                return await model.infer(request)
+                return model.infer_now(request) or await model.infer(request)
 
         return await within(request.deadline, served())
 

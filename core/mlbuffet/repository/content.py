@@ -9,7 +9,7 @@ import msgspec
 
 from mlbuffet.model import Model
 from mlbuffet.repository.fingerprint import fingerprint
-from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.layout import StoredVersion, configuration_beside
 from mlbuffet.repository.load_settings import LoadSettings
 
 
@@ -36,7 +36,8 @@ def _files(stored: StoredVersion) -> dict[str, Path]:
     """The files of a version by name; of a single file, also those beside it whose names begin with its stem."""
     path = stored.path
     if path.is_file() and (stored.fingerprint is None or any(not name for name, *_ in stored.fingerprint.entries)):
-        return {one.name: one for one in path.parent.iterdir() if one.name.startswith(path.stem) and one.is_file()}
+        beside = (one for one in path.parent.iterdir() if one != configuration_beside(path))
+        return {one.name: one for one in beside if one.name.startswith(path.stem) and one.is_file()}
     folder = path if path.is_dir() else path.parent
     return {name: folder / name for name, *_ in fingerprint(folder).entries}
 

@@ -9,6 +9,7 @@ from threading import Thread, Timer
 
 from mlbuffet.repository.gc_pause import GcPause
 from mlbuffet.repository.version_lifecycle import ModelVersion
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes
 
 LOADERS = 4
@@ -26,14 +27,14 @@ class LoadQueue:
         self,
         lock: AbstractContextManager[object],
         runtimes: Runtimes,
-        runtime: str | None,
+        preference: Preference | None,
         *,
         begins: Callable[[ModelVersion], None],
         ended: Callable[[ModelVersion], None],
     ) -> None:
         self._lock = lock
         self._runtimes = runtimes
-        self._runtime = runtime
+        self._preference = preference
         self._begins = begins
         self._ended = ended
         self._threads: list[Thread] = []
@@ -103,7 +104,7 @@ class LoadQueue:
         try:
             self._begins(version)
             with self._gc_pause.during_load():
-                version.load(self._runtimes, self._runtime)
+                version.load(self._runtimes, self._preference)
             with self._lock:
                 version.loading = None
                 self._ended(version)

@@ -8,6 +8,7 @@ from typing import Any
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.received_upload import Provenance
+from mlbuffet.runtime_choice import Preference, Wanted
 from mlbuffet.runtimes import Runtimes
 
 
@@ -15,7 +16,7 @@ from mlbuffet.runtimes import Runtimes
 class LoadSettings:
     """What counts: for options the command line, then ``model.toml``, then the client, then the runtime's defaults."""
 
-    runtime: str | None
+    runtime: Wanted
     options: Mapping[str, Any]
     client_options: Mapping[str, Any]
     confined: Path | None
@@ -33,16 +34,16 @@ def load_settings(
     configuration: Configuration,
     upload: Provenance | None,
     given: Mapping[str, Any],
-    runtime: str | None,
+    preference: Preference | None,
 ) -> LoadSettings:
     """How to load a version of the model in ``folder``.
 
     ``upload`` is what a client said, if one sent it; ``given`` are the options of the command line for this model, and
-    ``runtime`` is the one for models that name none.
+    ``preference`` is for models that name no runtime.
     """
     from_file = configuration.options.keys() - given.keys()
     return LoadSettings(
-        runtime=configuration.runtime or (upload.runtime if upload else None) or runtime,
+        runtime=configuration.runtime or (upload.runtime if upload else None) or preference,
         options={**configuration.options, **given},
         client_options=upload.options if upload else {},
         confined=folder if from_file else None,

@@ -19,7 +19,7 @@ from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_file import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
-from mlbuffet.repository.layout import Finder, StoredModel, has_configuration
+from mlbuffet.repository.layout import StoredModel, has_configuration
 from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
@@ -88,7 +88,7 @@ class Publisher:
             with storing():
                 upload.unpack(provenance)
                 configuration = self._configuration(name)
-                self._check_settings(name, configuration, provenance)
+                self._check_settings(name, upload.content, configuration, provenance)
                 self._validate(upload.content, self._root / name, configuration, provenance)
                 self._disk.sync_all(upload.content)
                 with self._lock(name):
@@ -215,11 +215,13 @@ class Publisher:
                     write_default_version(folder, before, self._staging.new(), self._disk)
                 raise
 
-    def _check_settings(self, name: str, configuration: Configuration, upload: Provenance) -> None:
+    def _check_settings(self, name: str, place: Path, configuration: Configuration, upload: Provenance) -> None:
         """Refuse what would be ignored, because the owner of the models says otherwise."""
-        runtime = configuration.runtime or self._catalog.sources.runtime or upload.runtime
-        if upload.runtime not in (None, runtime):
-            raise UploadRefused(f"this server runs the model {name!r} with {runtime!r}, not with {upload.runtime!r}")
+        sources, owners = self._catalog.sources, configuration.runtime
+        if owners and upload.runtime is not None:
+            chosen = sources.runtimes.select(sources.finder.artifact(place, owners), owners).name
+            if upload.runtime != chosen:
+                raise UploadRefused(f"this server runs the model {name!r} with {chosen!r}, not with {upload.runtime!r}")
         owned = {**configuration.options, **self._repository.options.get(name, {})}
         if taken := [option for option, value in upload.options.items() if owned.get(option, value) != value]:
             raise UploadRefused(f"this server sets {', '.join(map(repr, taken))} for the model {name!r}: leave it out")
@@ -227,8 +229,8 @@ class Publisher:
     def _validate(self, place: Path, folder: Path, configuration: Configuration, upload: Provenance | None) -> None:
         sources = self._catalog.sources
         given = self._repository.options.get(folder.name, {})
-        settings = load_settings(folder, configuration, upload, given, sources.runtime)
-        artifact = Finder(sources.runtimes, settings.runtime).artifact(place) if place.is_dir() else place
+        settings = load_settings(folder, configuration, upload, given, sources.preference)
+        artifact = sources.finder.artifact(place, settings.runtime) if place.is_dir() else place
         with self._trials:
             validate(artifact, configuration, sources.runtimes, settings=settings, patience=self._patience)
 

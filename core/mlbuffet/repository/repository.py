@@ -16,6 +16,7 @@ from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.load_queue import LoadQueue, end_request
 from mlbuffet.repository.model_versions import ModelVersions
 from mlbuffet.repository.version_lifecycle import ModelVersion, State
+from mlbuffet.runtime_choice import Preference, Wanted
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
 from mlbuffet.scheduling.limit_settings import available_cores
@@ -31,13 +32,13 @@ class ModelRepository:
 
     `update` says what is to be served. A version whose content changed, or that a newer one replaces,
     is retired when its successor is ready, and stays while that fails. A failed load is tried again, after 1, 2, 4...
-    seconds.
+    seconds. ``runtime`` is taken, or those of a sequence, where several accept a model whose ``model.toml`` names none.
     """
 
     def __init__(
         self,
         runtimes: Runtimes,
-        runtime: str | None = None,
+        runtime: Wanted = None,
         residency: Residency | None = None,
         scheduling: Scheduling | None = None,
         cache: PredictionCache | None = None,
@@ -51,7 +52,8 @@ class ModelRepository:
         self._scheduling = scheduling or Scheduling()
         self._models: dict[str, ModelVersions] = {}
         self._lock = RLock()
-        self._loading = LoadQueue(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
+        preference = Preference.of(runtime)
+        self._loading = LoadQueue(self._lock, runtimes, preference, begins=self._make_room, ended=self._loaded)
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False

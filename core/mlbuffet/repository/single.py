@@ -1,6 +1,7 @@
 """One model from its folder, for a program without a server."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,41 @@ from mlbuffet.model import Model
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
 from mlbuffet.repository.layout import Finder, StoredModel, StoredVersion
 from mlbuffet.repository.load_settings import load_settings
+from mlbuffet.repository.received_upload import Provenance
 from mlbuffet.repository.warmup import with_default_signature
+from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtimes
 
 
-def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: Mapping[str, Any]) -> Model:
+@dataclass(frozen=True, slots=True)
+class FoundArtifact:
+    """The artifact of a model's default version, and how it is to be loaded."""
+
+    path: Path
+    runtime: Wanted
+    configuration: Configuration
+    upload: Provenance | None
+    """What the client said that sent the version, if one did and it is meant for this runtime."""
+
+
+def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any]) -> Model:
     """The default version of the model in ``folder``, which may be an artifact itself.
 
-    ``runtime`` and ``options`` go before those of its ``model.toml``. Raises what `load_artifact` does, and
-    `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
+    ``runtime`` and ``options`` go before those of its ``model.toml``, but for a `Preference`. Raises what
+    `load_artifact` does, and `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
     """
+    found = find_artifact(folder, runtimes, runtime)
+    settings = load_settings(folder, found.configuration, found.upload, options, None)
+    model = replace(settings, runtime=found.runtime).load(found.path, runtimes)
+    try:
+        return with_default_signature(model, found.configuration)
+    except MLBuffetError:
+        model.close()
+        raise
+
+
+def find_artifact(folder: Path, runtimes: Runtimes, runtime: Wanted) -> FoundArtifact:
+    """What `load_model` loads. Raises `InvalidConfiguration`, `DuplicateModel` or `ArtifactUnreadable`."""
     stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
@@ -29,16 +55,24 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: str | None, options: M
         check_artifact(folder)
     configuration = stored.configuration
     upload = version.upload if version else None
-    if runtime is not None:  # what was said for another runtime is not meant for this one
-        configuration = configuration if configuration.runtime in (None, runtime) else Configuration()
-        upload = upload if upload and upload.runtime in (None, runtime) else None
-    settings = load_settings(folder, configuration, upload, options, runtime)
-    model = settings.load(Finder(runtimes, settings.runtime).artifact(place), runtimes)
+    stated = configuration.runtime or (upload.runtime if upload else None)
+    if not runtime or not stated or isinstance(runtime, Preference):
+        wanted = stated or runtime
+        return FoundArtifact(Finder(runtimes, wanted).artifact(place), wanted, configuration, upload)
+    artifact = Finder(runtimes, runtime).artifact(place)
+    chosen = _chosen(artifact, runtimes, runtime)  # what was said for another runtime is not meant for this one
+    if configuration.runtime and chosen not in names_of(configuration.runtime):
+        configuration = Configuration()
+    if upload is not None and upload.runtime not in (None, chosen):
+        upload = None
+    return FoundArtifact(artifact, runtime, configuration, upload)
+
+
+def _chosen(artifact: Path, runtimes: Runtimes, runtime: Wanted) -> str | None:
     try:
-        return with_default_signature(model, configuration)
-    except MLBuffetError:
-        model.close()
-        raise
+        return runtimes.select(artifact, runtime).name
+    except MLBuffetError:  # loading raises it, with more to say
+        return None
 
 
 def _default(folder: Path, stored: StoredModel) -> StoredVersion | None:

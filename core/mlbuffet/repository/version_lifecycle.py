@@ -19,6 +19,8 @@ from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.warmup import prepared
+from mlbuffet.running_calls import VersionCalls
+from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
 
@@ -120,7 +122,7 @@ class ModelVersion:
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
-        self._calls = scheduling.running.of(stored.name, stored.version)
+        self._calls = VersionCalls(scheduling.running, stored.name, stored.version)
         self.scheduler: Scheduler | None = None
         """Through which the model is called, while it is loaded."""
         self.users = 0
@@ -190,7 +192,7 @@ class ModelVersion:
             self.last_used = time.monotonic()
         return Handle(self, scheduler)
 
-    def load(self, runtimes: Runtimes, runtime: str | None) -> None:
+    def load(self, runtimes: Runtimes, preference: Preference | None) -> None:
         """Load and warm the model, or note why it cannot be."""
         with self._lock:
             if self.state not in (State.UNAVAILABLE, State.FAILED) or self.retired:
@@ -201,11 +203,11 @@ class ModelVersion:
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
             with import_seconds() as self.imports:
-                loaded = self._calls.run("load", lambda: self._load(runtimes, runtime))
+                loaded = self._calls.run("load", lambda: self._load(runtimes, preference))
         except MLBuffetError as error:
             loaded = error
         except OSError as error:
-            loaded = LoadFailed("it cannot be read", path=self.path, runtime=runtime, detail=str(error))
+            loaded = LoadFailed("it cannot be read", path=self.path, detail=str(error))
             loaded.__cause__ = error
         finally:
             self.seconds = time.perf_counter() - started - sum(self.imports.values())
@@ -231,11 +233,11 @@ class ModelVersion:
             self._close()
         return self._unloaded
 
-    def _load(self, runtimes: Runtimes, runtime: str | None) -> Scheduler:
+    def _load(self, runtimes: Runtimes, preference: Preference | None) -> Scheduler:
         if self._fault is not None:
             raise self._fault
         configuration, stored = self.configuration, self.stored
-        settings = load_settings(stored.folder, configuration, stored.upload, self.options, runtime)
+        settings = load_settings(stored.folder, configuration, stored.upload, self.options, preference)
         load = partial(settings.load, self.path, runtimes)
         if configuration.cache is None:
             model = load()

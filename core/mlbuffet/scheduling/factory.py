@@ -11,7 +11,7 @@ from mlbuffet.model import Model
 from mlbuffet.running_calls import RunningCalls, VersionCalls
 from mlbuffet.scheduling.batch_runner import BatchRunner
 from mlbuffet.scheduling.batching import Batching
-from mlbuffet.scheduling.independence import check_rows_independent
+from mlbuffet.scheduling.independence import check_rows_independent, forms
 from mlbuffet.scheduling.limit_settings import Limits
 from mlbuffet.scheduling.loop_budget import LoopBudget
 from mlbuffet.scheduling.runner import Predict, Runner
@@ -59,8 +59,9 @@ class Scheduling:
         if calls is not None:
             predict = calls.noting(predict, model.signatures, model.signatures.default)
         runner = self._runner(model, predict, batching, samples or {})
-        batches = Counter[int]() if calls is None else self.batches[calls.model, calls.version]
-        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches)
+        version = ("", 0) if calls is None else (calls.model, calls.version)
+        batches = Counter[int]() if calls is None else self.batches[version]
+        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches, version)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -81,15 +82,16 @@ class Scheduling:
 
 
 def _tried(model: Model, samples: Samples) -> tuple[dict[str, list[Signature]], dict[str | None, LoadFailed]]:
-    """The signatures that can be batched, each with those of its variants that can, and why others cannot."""
+    """The signatures that can be batched, each with what of its variants and inputs can, and why others cannot."""
     fit: dict[str, list[Signature]] = {}
     refusals: dict[str | None, LoadFailed] = {}
     for name, signature in model.signatures.items():
         for variant in signature.variants or (signature,):
-            try:
-                check_rows_independent(model, name, variant, samples.get(name))
-            except LoadFailed as error:
-                refusals[name] = error
-            else:
-                fit.setdefault(name, []).append(variant)
+            for form in forms(variant):
+                try:
+                    check_rows_independent(model, name, form, samples.get(name))
+                except LoadFailed as error:
+                    refusals[name] = error
+                else:
+                    fit.setdefault(name, []).append(form)
     return fit, refusals

@@ -10,23 +10,14 @@ class LoopBudget:
     """The time that all models spent on the event loop in its present turn."""
 
     def __init__(self) -> None:
-        self._spent = 0.0
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether a call has run in this turn already."""
-        return self._spent > 0
-
-    @property
-    def is_left(self) -> bool:
-        """Whether another quick call may run in this turn."""
-        return self._spent < TURN
+        self.spent = 0.0
+        """Seconds, of which `TURN` may be spent."""
 
     def spend(self, seconds: float) -> None:
         """Note a call."""
-        if not self._spent:
+        if not self.spent:
             asyncio.get_running_loop().call_soon(self._begin_turn)
-        self._spent += seconds
+        self.spent += seconds
 
     def _begin_turn(self) -> None:
-        self._spent = 0.0
+        self.spent = 0.0

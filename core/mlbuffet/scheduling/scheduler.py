@@ -12,7 +12,7 @@ from mlbuffet.errors import Overloaded
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.limit_settings import Limits
-from mlbuffet.scheduling.loop_budget import LoopBudget
+from mlbuffet.scheduling.loop_budget import TURN, LoopBudget
 from mlbuffet.scheduling.pending_call import Lease, PendingCall
 from mlbuffet.scheduling.runner import Runner
 from mlbuffet.tensors import rough_size
@@ -32,7 +32,13 @@ class Scheduler:
     """
 
     def __init__(
-        self, runner: Runner, limits: Limits, threads: Executor, loop_budget: LoopBudget, batches: Counter[int]
+        self,
+        runner: Runner,
+        limits: Limits,
+        threads: Executor,
+        loop_budget: LoopBudget,
+        batches: Counter[int],
+        version: tuple[str, int],
     ) -> None:
         self._runner = runner
         self.model = runner.model
@@ -43,6 +49,7 @@ class Scheduler:
         self._loop_budget = loop_budget
         self.batches = batches
         """By rows, how many batches were taken from the queue."""
+        self._version = version
         self._waiting: deque[PendingCall] = deque()
         self.running = 0
         """How many calls, or batches of them, run in threads."""
@@ -56,12 +63,12 @@ class Scheduler:
     def check_room(self) -> None:
         """Raises `Overloaded` where another call could not even wait."""
         if self.running >= self._concurrency and len(self._waiting) >= self._max_queue:
-            raise Overloaded(self.running, len(self._waiting))
+            raise Overloaded(self.running, len(self._waiting), *self._version)
 
     @property
     def may_run_now(self) -> bool:
         """Whether `run_now` is worth trying, for which a call has to be made first."""
-        if not (self.running or self._waiting or self._runner.delay) and self._loop_budget.is_left:
+        if not (self.running or self._waiting or self._runner.delay) and self._loop_budget.spent < TURN:
             for estimate in self._estimates.values():  # any() of a generator takes twice the time
                 if estimate.quick:
                     return True
@@ -72,7 +79,7 @@ class Scheduler:
         if self.running or self._waiting or self._runner.delay:
             return None
         estimate = self._estimate_of(call)
-        if not (estimate.quick and self._loop_budget.is_left) or self._is_batch_better(call, estimate):
+        if not (estimate.quick and self._loop_budget.spent < TURN) or self._is_batch_better(call, estimate):
             return None
         begun = perf_counter()
         try:
@@ -99,7 +106,7 @@ class Scheduler:
         return pending.result
 
     def _is_batch_better(self, call: Call, estimate: LatencyEstimate) -> bool:
-        is_worth = self._loop_budget.is_shared and estimate.mean > WORTH_BATCHING
+        is_worth = self._loop_budget.spent > 0 and estimate.mean > WORTH_BATCHING
         return is_worth and self._runner.kind(call) is not None
 
     def _estimate_of(self, call: Call) -> LatencyEstimate:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from threading import Thread
+from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, ModelVersion, Publisher
 from mlbuffet.server.http import documentation
 from mlbuffet.server.http.access_log import RequestLog
+from mlbuffet.server.http.cross_origin import CrossOrigin, readable_across_origins
 from mlbuffet.server.http.errors import (
     Handler,
     answer_defect,
@@ -27,6 +29,7 @@ from mlbuffet.server.http.errors import (
     answer_mlbuffet_error,
     answer_nobody,
 )
+from mlbuffet.server.http.model_guard import ModelGuard, ModelTokens
 from mlbuffet.server.http.prediction import PredictionCodec
 from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.protocols.metrics import Metrics
@@ -71,7 +74,7 @@ def create_app(
             repository.cache.start()
         state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
-            state["fast_path"] = _fast_path(service, codecs, predictions, telemetry.requests, chosen.max_body)
+            state["fast_path"] = _fast_path(service, codecs, predictions, telemetry.requests, chosen, tokens)
         yield state
         await telemetry.close()
         if repository is not None:
@@ -80,11 +83,12 @@ def create_app(
         if publisher is not None:
             publisher.close()
 
+    tokens = ModelTokens(chosen) if chosen.predict_token is not None else None
     infer = open_inference.OpenInference(service, chosen)
     predict = tensorflow_serving.TensorFlowServing(service, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
     own = management.routes(service, chosen, repository, publisher)
-    codecs: dict[str, PredictionCodec] = {"infer": infer.codec, "predict": predict.codec}
+    codecs: dict[str, PredictionCodec[Any]] = {"infer": infer.codec, "predict": predict.codec}
     predictions = [route for route in (*v2, *v1) if route.name in codecs]
     operations = Metrics(telemetry)
     described = [
@@ -99,6 +103,10 @@ def create_app(
         ClientDisconnect: answer_nobody,
         Exception: management.with_status(answer_defect),
     }
+    answer_cut = handlers[HTTPException]
+    if chosen.cors_origins:  # responses that are sent outside of its middleware
+        handlers[Exception] = readable_across_origins(handlers[Exception], chosen.cors_origins)
+        answer_cut = readable_across_origins(answer_cut, chosen.cors_origins)
     app = Starlette(
         routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
         exception_handlers=handlers,
@@ -107,8 +115,10 @@ def create_app(
                 RequestLog,
                 counters=telemetry.requests,
                 access_log=chosen.access_log,
-                answer_cut=management.with_status(answer_http_exception),
+                answer_cut=answer_cut,
             ),
+            *([Middleware(CrossOrigin, chosen.cors_origins)] if chosen.cors_origins else []),
+            *([Middleware(ModelGuard, tokens=tokens, answer=handlers[HTTPException])] if tokens else []),
             *([_prediction_router(predictions, handlers)] if chosen.fast_path else []),
         ],
         lifespan=lifespan,
@@ -137,15 +147,19 @@ def _load_in_thread(
 
 def _fast_path(
     service: InferenceService,
-    codecs: Mapping[str, PredictionCodec],
+    codecs: Mapping[str, PredictionCodec[Any]],
     predictions: Sequence[Route],
     counters: RequestCounters,
-    max_body: int,
+    settings: ServerSettings,
+    tokens: ModelTokens | None,
 ) -> object:
+    from mlbuffet.server.fast_path.admission import Admission
     from mlbuffet.server.fast_path.endpoint import FastEndpoint, FastPath  # a server without it never imports it
 
     endpoints = [FastEndpoint(route.path_regex, codecs[route.name]) for route in predictions]
-    return FastPath(service, endpoints, counters, max_body=max_body)
+    open_to_all = tokens is None and not settings.cors_origins
+    admission = None if open_to_all else Admission(tokens, cross_origin=bool(settings.cors_origins))
+    return FastPath(service, endpoints, counters, max_body=settings.max_body, admission=admission)
 
 
 def _prediction_router(predictions: Sequence[Route], handlers: Mapping[type[Exception], Handler]) -> Middleware:

@@ -6,23 +6,25 @@ called, otherwise with the outcome, so that errors are reported, counted and log
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from mlbuffet.errors import MLBuffetError, Overloaded
-from mlbuffet.inference import InferenceService, ModelSelector, ServedModel
+from mlbuffet.inference import InferenceService, ServedModel
 from mlbuffet.inference.offload import LARGE
 from mlbuffet.running_calls import REQUEST_IDS
+from mlbuffet.server.fast_path.admission import Admission
 from mlbuffet.server.fast_path.busy_poll import BusyPoll
 from mlbuffet.server.fast_path.request_heads import Head, RequestHeads
 from mlbuffet.server.fast_path.write_batch import WriteBatch
-from mlbuffet.server.http.body import WORTH_COMPRESSING
+from mlbuffet.server.http.compression import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
-from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, Unwritten
+from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, PredictionHead
 from mlbuffet.server.http.request_context import REQUEST_ID, id_in, new_id
 from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.tensors import rough_size
@@ -32,14 +34,14 @@ class FastEndpoint(NamedTuple):
     """Predictions of one codec at a path."""
 
     path: re.Pattern[str]
-    codec: PredictionCodec
+    codec: PredictionCodec[Any]
 
 
 class Known(NamedTuple):
     """What the head of a request determines."""
 
-    codec: PredictionCodec
-    selector: ModelSelector
+    codec: PredictionCodec[Any]
+    head: PredictionHead
     request: Request
     """Without a body; shared by all requests with this head."""
     length: int
@@ -52,7 +54,13 @@ class FastPath:
     """The fast path of one application."""
 
     def __init__(
-        self, service: InferenceService, endpoints: Sequence[FastEndpoint], counters: RequestCounters, *, max_body: int
+        self,
+        service: InferenceService,
+        endpoints: Sequence[FastEndpoint],
+        counters: RequestCounters,
+        *,
+        max_body: int,
+        admission: Admission | None = None,
     ) -> None:
         self._service = service
         self._endpoints = endpoints
@@ -63,7 +71,8 @@ class FastPath:
         self._busy_poll = BusyPoll()
         self.write_batch = WriteBatch(self._busy_poll.note_answers)
         """Writes the responses to the clients."""
-        self.known = RequestHeads(self._recognize).find
+        find = RequestHeads(self._recognize).find if admission is None else admission.finder(self._recognize)
+        self.known = find
         """What a head determines; ``None`` where the request is left to the application."""
 
     def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:
@@ -71,7 +80,7 @@ class FastPath:
         begin = perf_counter()
         self._busy_poll.note_request(begin)
         try:
-            served = self._service.serve_now(known.selector, counted=known.codec.has_statistics)
+            served = self._service.serve_now(known.head.selector, counted=known.codec.has_statistics)
         except Overloaded as error:
             self._counters.count((known.codec.protocol, error.model, error.version), STATUS[Overloaded], 0.0)
             return self._refusal(error, known, server_headers)
@@ -86,7 +95,7 @@ class FastPath:
                 answer = _answered(known, body, served)
         except Exception as error:  # noqa: BLE001  the application reports it
             return error
-        if answer is None or isinstance(answer, Unwritten):
+        if not isinstance(answer, Answer):
             return answer
         if len(answer.body) >= WORTH_COMPRESSING:
             response = answer.as_response(known.request)
@@ -103,10 +112,10 @@ class FastPath:
                 scope = {"type": "http", "method": "POST", "path": head.path, "headers": head.headers}
                 request = Request({**scope, "path_params": found.groupdict()})
                 try:
-                    selector = endpoint.codec.selector(request)
+                    codec_head = endpoint.codec.head(request)
                 except (MLBuffetError, HTTPException):
                     return None
-                return Known(endpoint.codec, selector, request, head.length, id_in(head.headers))
+                return Known(endpoint.codec, codec_head, request, head.length, id_in(head.headers))
         return None
 
     def _written(self, answer: Answer, request_id: bytes, server_headers: Headers) -> bytes:
@@ -130,17 +139,19 @@ class FastPath:
         return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n%b" % (_lines(headers), bytes(response.body))
 
 
-def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwritten | None:
+def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Callable[[], Response] | None:
     """``None`` where the model was not called; raises the error of a call that failed."""
+    head = known.head
     try:
-        request, encode = known.codec.decode(known.request, body, 0, known.selector, served.signatures)
+        padded = bytes(head.padding) + body if head.padding else body
+        request, encode = known.codec.decode(head, padded, served.signatures)
     except (MLBuffetError, HTTPException):  # the application raises it too
         return None
     result = served.infer_now(request)
     if result is None:
         return None
-    if (size := rough_size(result.outputs)) >= LARGE:
-        return Unwritten(size, lambda: encode(result).as_response(known.request))
+    if rough_size(result.outputs) >= LARGE:
+        return lambda: encode(result).as_response(known.request)
     return encode(result)
 
 

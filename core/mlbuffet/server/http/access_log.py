@@ -5,6 +5,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from time import perf_counter
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -44,7 +45,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = begin_request(scope["path"], scope["headers"])
+        context = begin_request(scope)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,7 +67,7 @@ class RequestLog:
         finally:
             seconds = perf_counter() - begin
             status = context.status or CLIENT_CLOSED_REQUEST
-            self._counters.count((context.protocol, context.model, context.version), status, seconds)
+            self._counters.count((context.protocol, *context.version), status, seconds)
             if self._access_log:
                 _log(scope, context, status, seconds)
 
@@ -76,9 +77,11 @@ def _log(scope: Scope, context: RequestContext, status: int, seconds: float) -> 
         client = str(ip_address(scope["client"][0])) if scope.get("client") else "-"
     except ValueError:  # a trusted proxy may pass on what a client made up
         client = "-"
-    path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()  # ASGI lets servers leave it out
+    path = raw.decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
-    if context.model:
-        fields |= {"model": context.model, "version": context.version}
+    model, version = context.version
+    if model:
+        fields |= {"model": model, "version": version}
     logger.info("%s %s %s %s %s ms", *list(fields.values())[:5], extra={"fields": fields})

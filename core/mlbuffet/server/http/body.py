@@ -1,23 +1,17 @@
-"""Reading request bodies within limits, and compressing response bodies."""
+"""Reading request bodies within limits."""
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import override
+from starlette.types import Message
 
-from mlbuffet.inference.offload import offload
 from mlbuffet.server.http.body_gathering import gather
-from mlbuffet.server.http.decompression import WINDOWS, coding, decompressed, too_large
-from mlbuffet.server.http.eager_await import Pending, begin
+from mlbuffet.server.http.compression import coding, decompressed, too_large
 from mlbuffet.server.settings import ServerSettings
 
-WORTH_COMPRESSING = 1024  # bytes
 _QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
 
 
@@ -45,13 +39,7 @@ async def read_body(request: Request, settings: ServerSettings, padding: int = 0
     limit = settings.max_body
     if announced_length(request) > limit:
         raise too_large(limit)
-    message = begin(request.receive())
-    if not isinstance(message, Pending) and not message.get("more_body"):
-        pieces = [_piece(message)]
-        if len(pieces[0]) > limit:
-            raise too_large(limit)
-    else:
-        pieces = await _in_time(message, request, settings)
+    pieces = await _in_time(request, settings)
     encoded = header(request, b"content-encoding")
     if encoded and (encoding := coding(encoded)) != "identity":
         body = b"".join(pieces)
@@ -62,8 +50,8 @@ async def read_body(request: Request, settings: ServerSettings, padding: int = 0
     return b"".join([bytes(padding), *pieces] if padding else pieces)
 
 
-async def _in_time(message: Message | Pending[Message], request: Request, settings: ServerSettings) -> list[bytes]:
-    """The pieces of a body that has not arrived as a whole, from ``message`` on."""
+async def _in_time(request: Request, settings: ServerSettings) -> list[bytes]:
+    """The pieces of the body."""
     now, idle = asyncio.get_running_loop().time, settings.body_idle_seconds
     until, end = now() + idle, now() + settings.body_seconds
     pieces: list[bytes] = []
@@ -79,16 +67,15 @@ async def _in_time(message: Message | Pending[Message], request: Request, settin
 
     try:
         async with asyncio.timeout_at(min(end, until)) as limit:
-            if header(request, b"content-length"):  # else it may have no end
-                gather(request, take)
             while True:
-                message = await message if isinstance(message, Pending) else message
+                message = await request.receive()
                 take(_piece(message))
                 if size > settings.max_body:
                     raise too_large(settings.max_body)
                 if not message.get("more_body"):
                     return pieces
-                message = begin(request.receive())
+                if len(pieces) == 1 and header(request, b"content-length"):  # else it may have no end
+                    gather(request, take)
     except TimeoutError:
         raise _late() from None
 
@@ -112,35 +99,6 @@ async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes
         if piece is None:
             return
         yield piece
-
-
-def compress(response: Response, request: Request) -> Response:
-    """``response`` in an encoding that the client accepts, where it is long enough for that to be worth it."""
-    if len(response.body) < WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
-        return response
-    pieces = (piece.partition(";") for piece in accepted.lower().split(","))
-    wanted = {coding(name) for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
-    encoding = next((name for name in WINDOWS if name in wanted), None)
-    return response if encoding is None else _Compressed(response, encoding)
-
-
-class _Compressed(Response):
-    """``response``, compressed when it is sent; a large one in a thread, as 60 MiB take a second."""
-
-    def __init__(self, response: Response, encoding: str) -> None:
-        super().__init__(response.body, response.status_code, dict(response.headers))
-        self.headers["content-encoding"] = encoding
-        self.headers["vary"] = "Accept-Encoding"
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await offload(len(self.body), self._compress)
-        await super().__call__(scope, receive, send)
-
-    def _compress(self) -> None:
-        packer = zlib.compressobj(level=1, wbits=WINDOWS[self.headers["content-encoding"]])
-        self.body = packer.compress(self.body) + packer.flush()
-        self.headers["content-length"] = str(len(self.body))
 
 
 def _late() -> HTTPException:

@@ -1,6 +1,5 @@
 """Who may change what is served."""
 
-import hmac
 import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
@@ -9,7 +8,9 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from mlbuffet.server.http.bearer import check_bearer
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.token_file import value_of
 
 _FORWARDING = re.compile(
     rb"forwarded(-for)?|x-forwarded(-.+)?|x-original-(forwarded-for|host|url|to)|x-rewrite-url|via|cdn-loop|cf-.+"
@@ -38,12 +39,12 @@ def check_change(request: Request, settings: ServerSettings) -> None:
     if origin is not None and not _is_own(origin, request.headers.get("host", ""), settings):
         raise HTTPException(403, "a page of another site may not change what is served")
     if settings.admin_token is not None:
-        _check_token(request.headers.getlist("authorization"), settings.admin_token)
+        check_bearer(request.headers.getlist("authorization"), [value_of(settings.admin_token)], "changes")
     elif not settings.allow_changes:
         raise HTTPException(
             403,
-            "this server does not let clients change what is served: it listens on more than this machine, and was "
-            "started without --admin-token-file",
+            "this server does not let clients change what is served: it listens on more than this machine (or on a "
+            "Unix socket), and was started without --admin-token-file",
         )
     elif reason := _not_local(request.scope["headers"]):
         raise HTTPException(
@@ -51,21 +52,6 @@ def check_change(request: Request, settings: ServerSettings) -> None:
             f"without a token, only programs on this machine may change what is served, and this request may be "
             f"another's: {reason}; start the server with --admin-token-file, and send the token",
         )
-
-
-def _check_token(given: list[str], token: str) -> None:
-    """Responses are those of RFC 6750 (3.1), which clients read in ``WWW-Authenticate``."""
-    if len(given) > 1:
-        raise _unauthorized(400, "send one header 'Authorization: Bearer <token>'", "invalid_request")
-    scheme, _, credentials = "".join(given).partition(" ")
-    if scheme.lower() != "bearer" or not credentials.strip():
-        raise _unauthorized(401, "changes take 'Authorization: Bearer <token>'")
-    if not hmac.compare_digest(credentials.strip().encode(), token.encode()):
-        raise _unauthorized(401, "the token is not that of this server", "invalid_token")
-
-
-def _unauthorized(status: int, message: str, error: str = "") -> HTTPException:
-    return HTTPException(status, message, {"www-authenticate": f'Bearer error="{error}"' if error else "Bearer"})
 
 
 def _is_own(origin: str, host: str, settings: ServerSettings) -> bool:

@@ -8,8 +8,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from mlbuffet.server.http.eager_await import Pending, begin
-
 T = TypeVar("T")
 
 
@@ -18,14 +16,11 @@ async def unless_disconnected(work: Awaitable[T], receive: Receive) -> T:
 
     ``receive`` is that of a request whose body was read to its end.
     """
-    result = begin(work)
-    if not isinstance(result, Pending):
-        return result
     task = asyncio.current_task()
     assert task is not None
     watch = _Watch(task, receive)
     try:
-        return await result
+        return await work
     except asyncio.CancelledError:
         if watch.is_disconnected and not task.uncancel():
             raise ClientDisconnect from None

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,10 +12,11 @@ from starlette.responses import Response
 from mlbuffet.errors import ModelNotFound, Overloaded
 from mlbuffet.inference import Deadline, InferenceRequest, InferenceResult, InferenceService, ModelSelector
 from mlbuffet.inference.deadline import within
-from mlbuffet.inference.offload import offload
-from mlbuffet.server.http.body import compress, read_body
+from mlbuffet.inference.offload import LARGE, offload
+from mlbuffet.server.http.body import header, read_body
+from mlbuffet.server.http.compression import compress
 from mlbuffet.server.http.disconnect import unless_disconnected
-from mlbuffet.server.http.request_context import note_version, request_id
+from mlbuffet.server.http.request_context import CONTEXT, RequestContext
 from mlbuffet.server.settings import ServerSettings
 from mlbuffet.tensors import Signatures, rough_size
 
@@ -36,23 +38,30 @@ class Answer(NamedTuple):
         """The same in an encoding that the client accepts."""
         response = Response(self.body)
         response.raw_headers += self.headers
-        return compress(response, request)
+        return compress(response, header(request, b"accept-encoding"))
 
 
-class Unwritten(NamedTuple):
-    """A response that is to be encoded in a thread, because of its size in bytes."""
-
-    size: int
-    write: Callable[[], Response]
-
-
-Outcome: TypeAlias = Response | Unwritten | Exception
+Outcome: TypeAlias = Response | Callable[[], Response] | Exception
+"""A response, or the encoding of one that is large, which is done in a thread; or an error."""
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
 """The decoded request, and the encoder of its result, which raises `InvalidInput` for what cannot be sent as wanted."""
 
 
-class PredictionCodec(ABC):
-    """A protocol's encoding of predictions: the path and the body of a request, and the body of the response."""
+class PredictionHead(msgspec.Struct, frozen=True, gc=False):
+    """What the path and the headers of a request say."""
+
+    selector: ModelSelector
+    padding: int = 0
+    """How many bytes to put before the body, so that its buffers are aligned in memory."""
+    in_thread: bool = False
+    """Whether the body is decoded in a thread even where it is small."""
+
+
+H = TypeVar("H", bound=PredictionHead)
+
+
+class PredictionCodec(ABC, Generic[H]):
+    """A protocol's encoding of predictions: the head and the body of a request, and the body of the response."""
 
     protocol: str
     """Its name in metrics."""
@@ -67,25 +76,23 @@ class PredictionCodec(ABC):
         """What is raised where there is no such model or version."""
         return error
 
-    def padding(self, request: Request) -> int:
-        """How many bytes to put before the body, so that its buffers are aligned in memory."""
-        return 0
+    @abstractmethod
+    def head(self, request: Request) -> H:
+        """What is known before the body is read. Raises what `selector` raises."""
 
-    def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        """How many bytes `decode` reads one by one."""
+    def size_to_decode(self, head: H, body: bytes) -> int:
+        """How many bytes of a large body `decode` reads one by one."""
         return len(body)
 
     @abstractmethod
-    def decode(
-        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
-    ) -> Decoded:
+    def decode(self, head: H, body: bytes, signatures: Signatures) -> Decoded:
         """``body``, behind its padding, as a request of a model with ``signatures``. Raises `InvalidInput`."""
 
 
 class PredictionEndpoint:
     """Responds to the requests of one codec."""
 
-    def __init__(self, service: InferenceService, codec: PredictionCodec, settings: ServerSettings) -> None:
+    def __init__(self, service: InferenceService, codec: PredictionCodec[Any], settings: ServerSettings) -> None:
         self._service = service
         self._codec = codec
         self._settings = settings
@@ -93,30 +100,32 @@ class PredictionEndpoint:
     async def answer(self, request: Request) -> Response:
         """The prediction; for an unknown model, or where the queue is full, the body is not read."""
         codec = self._codec
-        selector = codec.selector(request)
+        context: RequestContext = request.scope[CONTEXT]
+        head = codec.head(request)
         try:
-            found = self._service.admit(selector, counted=codec.has_statistics)
-            note_version(found.model, found.version)
+            context.version = self._service.admit(head.selector, counted=codec.has_statistics)
             if outcome := await _take_outcome(request):
                 return outcome
-            padding = codec.padding(request)
-            body = await read_body(request, self._settings, padding)
-            served = await self._service.serve(selector, counted=codec.has_statistics)
+            body = await read_body(request, self._settings, head.padding)
+            served = await self._service.serve(head.selector, counted=codec.has_statistics)
         except ModelNotFound as error:
-            raise codec.not_found(selector, error) from None
+            raise codec.not_found(head.selector, error) from None
         except Overloaded as error:
-            note_version(error.model, error.version)
+            context.version = error.model, error.version
             raise
         with served:
-            note_version(served.model, served.version)
+            context.version = served.model, served.version
             seconds = self._settings.request_timeout
             deadline = None if seconds is None else Deadline.after(seconds)
-            size = codec.size_to_decode(request, body, padding)
-            decoded, encode = await offload(
-                size, lambda: codec.decode(request, body, padding, selector, served.signatures)
-            )
-            decoded = replace(decoded, id=request_id(), deadline=deadline)
-            result = await unless_disconnected(within(deadline, served.infer(decoded)), request.receive)
+            if len(body) < LARGE and not head.in_thread:
+                decoded, encode = codec.decode(head, body, served.signatures)
+            else:
+                size = LARGE if head.in_thread else codec.size_to_decode(head, body)
+                decoded, encode = await offload(size, lambda: codec.decode(head, body, served.signatures))
+            decoded = replace(decoded, id=context.request_id.decode(), deadline=deadline)
+            result = served.infer_now(decoded)
+            if result is None:
+                result = await unless_disconnected(within(deadline, served.infer(decoded)), request.receive)
             return await offload(rough_size(result.outputs), lambda: encode(result).as_response(request))
 
 
@@ -125,4 +134,4 @@ async def _take_outcome(request: Request) -> Response | None:
     outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
     if isinstance(outcome, Exception):
         raise outcome
-    return await offload(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome
+    return outcome if outcome is None or isinstance(outcome, Response) else await offload(LARGE, outcome)

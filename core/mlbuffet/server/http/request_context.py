@@ -6,10 +6,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits
 
+from starlette.types import Scope
+
 from mlbuffet.running_calls import REQUEST_IDS
+from mlbuffet.server.http.route_path import route_path
 
 REQUEST_ID = b"x-request-id"
 """The header with the id of a request."""
+CONTEXT = "mlbuffet.context"
+"""The key of a `RequestContext` in the scope of its request."""
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 _current: "ContextVar[RequestContext | None]" = ContextVar("context", default=None)
@@ -23,18 +28,19 @@ class RequestContext:
     protocol: str
     status: int = 0
     """0 until the response begins."""
-    model: str = ""
-    version: int = 0
-    """Without meaning where ``model`` is empty."""
+    version: tuple[str, int] = "", 0
+    """The model that a prediction is for, and the number of its version; the name is empty where there is none."""
 
 
-def begin_request(path: str, headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:
+def begin_request(scope: Scope) -> RequestContext:
     """The context of the request that this task handles, with the client's id for it where that is valid.
 
-    The protocol is "other" where ``path`` belongs to none, such as that of the documentation.
+    The protocol is "other" where the path belongs to none, such as that of the documentation.
     """
+    path = route_path(scope) if scope.get("root_path") else scope["path"]
     root = path[1:].partition("/")[0].lower()
-    context = RequestContext(id_in(headers) or new_id(), root if root in ("v2", "v1", "api") else "other")
+    context = RequestContext(id_in(scope["headers"]) or new_id(), root if root in ("v2", "v1", "api") else "other")
+    scope[CONTEXT] = context
     _current.set(context)
     REQUEST_IDS.set(context.request_id)
     return context
@@ -49,12 +55,6 @@ def request_id() -> str:
     """The id of the request that this task or thread handles; empty where there is none."""
     context = _current.get()
     return context.request_id.decode() if context else ""
-
-
-def note_version(model: str, version: int) -> None:
-    """Record for logs and metrics that the request of this task is for that version of a model."""
-    if (context := _current.get()) is not None:
-        context.model, context.version = model, version
 
 
 def id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

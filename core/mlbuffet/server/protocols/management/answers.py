@@ -1,12 +1,14 @@
 """The JSON of responses."""
 
 from http import HTTPStatus
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mlbuffet.description import SignatureDescription
 from mlbuffet.server.http.errors import Handler, json_response
 
 
@@ -52,6 +54,9 @@ class VersionInformation(TypedDict):
     ml_library: str
     library_version: str
     options: dict[str, Any]
+    signatures: NotRequired[
+        Annotated[dict[str, SignatureDescription], Meta(description="By name, of a version that is ready.")]
+    ]
 
 
 class ModelInformation(Answer):

@@ -9,14 +9,13 @@ from typing_extensions import override
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.inference import InferenceRequest, ModelSelector
-from mlbuffet.inference.offload import LARGE
 from mlbuffet.json_tensors.text import decode, encode_array
 from mlbuffet.server.http.body import header
-from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
+from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec, PredictionHead
 from mlbuffet.server.protocols.management.answers import status
 from mlbuffet.server.protocols.management.images import FILE_FIELDS, image_inputs
 from mlbuffet.server.protocols.management.multipart import Form, is_form
-from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec, only_input
 from mlbuffet.version_numbers import version_in_address
 
 DEFAULT = "default"
@@ -28,7 +27,13 @@ class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
     values: Any
 
 
-class ValuesCodec(PredictionCodec):
+class Head(PredictionHead, frozen=True, gc=False):
+    """With the header ``Content-Type``."""
+
+    content_type: str = ""
+
+
+class ValuesCodec(PredictionCodec[Head]):
     """Values, or an image in a form."""
 
     protocol = "api"
@@ -42,40 +47,35 @@ class ValuesCodec(PredictionCodec):
         return ModelSelector(name, version_in_address(version, f", or {DEFAULT!r}"))
 
     @override
-    def size_to_decode(self, request: Request, body: bytes, padding: int) -> int:
-        return LARGE if is_form(_content_type(request)) else len(body)  # an image is larger than its file
+    def head(self, request: Request) -> Head:
+        content_type = header(request, b"content-type") or ""
+        # an image is larger than its file
+        return Head(self.selector(request), in_thread=is_form(content_type), content_type=content_type)
 
     @override
-    def decode(
-        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
-    ) -> Decoded:
+    def decode(self, head: Head, body: bytes, signatures: Signatures) -> Decoded:
         signature = signatures[signatures.resolve(None)]
-        content_type = _content_type(request)
-        if is_form(content_type):
+        if is_form(head.content_type):
             image = bytearray()
-            form = Form(content_type, FILE_FIELDS, image.extend)
+            form = Form(head.content_type, FILE_FIELDS, image.extend)
             form.feed(body)
             form.end()
             inputs = image_inputs(bytes(image), signature)
         else:
             values = decode(body, PredictionRequest).values
             _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
-        decoded = InferenceRequest(model=selector, inputs=inputs)
+        decoded = InferenceRequest(model=head.selector, inputs=inputs)
         return decoded, lambda result: Answer(_encode_values(result.outputs))
-
-
-def _content_type(request: Request) -> str:
-    return header(request, b"content-type") or ""
 
 
 def _by_name(values: Any, signature: Signature) -> dict[str, Any]:
     specs = signature.inputs
     if isinstance(values, dict):
         return {name: _batched(value, specs[name]) if name in specs else value for name, value in values.items()}
-    if len(specs) != 1:
+    spec = only_input(specs)
+    if spec is None:
         names = ", ".join(map(repr, specs))
         raise InvalidInput(f"the model has {len(specs)} inputs: give 'values' as an object with {names or 'nothing'}")
-    (spec,) = specs.values()
     return {spec.name: _batched(values, spec)}
 
 

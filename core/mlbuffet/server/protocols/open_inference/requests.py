@@ -18,7 +18,7 @@ from mlbuffet.json_tensors.text import decode_outline
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.open_inference.binary import array_from_buffer
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
-from mlbuffet.tensors import Signatures, Tensors, TensorSpec, shape_text
+from mlbuffet.tensors import Signatures, Tensors, TensorSpec, only_input, shape_text
 
 T = TypeVar("T")
 
@@ -87,8 +87,8 @@ class Parts(NamedTuple):
     """The body of a request, split into JSON and raw buffers."""
 
     json: bytes
-    buffers: memoryview
-    is_raw: bool
+    buffers: memoryview = _NO_BUFFERS
+    is_raw: bool = False
     """Whether the body is the raw buffer of the only input of the default signature."""
 
     @property
@@ -100,12 +100,12 @@ class Parts(NamedTuple):
         return size
 
 
-def padding_for(header_length: str | None) -> int:
+def padding_for(header_length: str) -> int:
     """How many bytes to put before a body, so that its raw buffers are aligned in memory.
 
     Runtimes copy an array that is not aligned; the memory of ``bytes`` begins at a multiple of 16.
     """
-    return 0 if header_length is None or _LENGTH.fullmatch(header_length) is None else -int(header_length) % _ALIGNED
+    return 0 if _LENGTH.fullmatch(header_length) is None else -int(header_length) % _ALIGNED
 
 
 def take_apart(body: bytes, header_length: str | None = None, padding: int = 0) -> Parts:
@@ -114,7 +114,7 @@ def take_apart(body: bytes, header_length: str | None = None, padding: int = 0) 
     ``header_length`` is the header ``Inference-Header-Content-Length``: how many bytes are JSON; without it all are.
     """
     if header_length is None:
-        return Parts(body, _NO_BUFFERS, is_raw=False)
+        return Parts(body)
     size = len(body) - padding
     if _LENGTH.fullmatch(header_length) is None or int(header_length) > size:
         raise InvalidInput(
@@ -168,10 +168,10 @@ def _count_names(request: InferRequest) -> int:
 
 def _raw_call(buffer: memoryview, signatures: Signatures) -> InferCall:
     inputs = signatures[signatures.resolve(None)].inputs
-    if len(inputs) != 1:
+    spec = only_input(inputs)
+    if spec is None:
         names = ", ".join(map(repr, inputs)) or "none"
         raise InvalidInput(f"a raw request is for models with one input; this one has {len(inputs)}: {names}")
-    (spec,) = inputs.values()
     return InferCall({spec.name: _raw_array(buffer, spec)}, default_form=OutputForm(binary=True))
 
 
@@ -179,18 +179,18 @@ def _raw_array(buffer: memoryview, spec: TensorSpec) -> NDArray[Any]:
     """The array in ``buffer``, in the shape that follows from its length, by Triton's rules."""
     if spec.dtype not in DATATYPES:
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype}, for which the protocol has no datatype")
-    if spec.shape is None or spec.shape.count(None) > 1:
+    if spec.sizes is None or spec.sizes.count(None) > 1:
         raise _not_raw(spec, "the shape follows from the length of the body if there is one free dimension at most")
     if spec.dtype.kind == "O":  # the body is one element, without its length
-        if any(size != 1 for size in spec.shape):
+        if any(size != 1 for size in spec.sizes):
             raise _not_raw(spec, "the body is one element of BYTES, so that the declared shape must be [1]")
         element = np.empty(1, object)
         element[0] = bytes(buffer)
-        return element.reshape([1] * len(spec.shape))
-    row = prod(size for size in spec.shape if size is not None) * spec.dtype.itemsize
-    if row and None in spec.shape and len(buffer) % row:
+        return element.reshape([1] * len(spec.sizes))
+    row = prod(size for size in spec.sizes if size is not None) * spec.dtype.itemsize
+    if row and None in spec.sizes and len(buffer) % row:
         raise _not_raw(spec, f"the body has {len(buffer)} bytes, which is no multiple of {row}")
-    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.shape]
+    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.sizes]
     return array_from_buffer(buffer, spec.dtype, shape, spec.name)
 
 

@@ -1,5 +1,6 @@
 """Inference responses: named arrays to bytes."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,19 +15,24 @@ from mlbuffet.server.http.prediction import Answer
 from mlbuffet.server.protocols.open_inference.binary import buffer_from_array
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES
 from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, InferCall
-from mlbuffet.tensors import Tensors
+from mlbuffet.tensors import Signatures, Tensors
+
+Labels = Mapping[str, Sequence[str]]
+"""The names of classes by output."""
+NO_LABELS: Labels = {}
 
 _OCTETS = b"content-type", b"application/octet-stream"
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 
-def encode_response(call: InferCall, model: str, version: int, outputs: Tensors) -> Answer:
+def encode_response(call: InferCall, model: str, version: int, outputs: Tensors, labels: Labels = NO_LABELS) -> Answer:
     """The response to ``call`` (`InferAnswer`). Raises `InvalidInput` for an output that cannot be sent as asked.
 
+    ``labels`` are those of the outputs of which the call wants classes.
     The JSON is joined from pieces, most of which are cached, in half the time that a serializer takes.
     """
     buffers: list[bytes | memoryview] = []
-    pieces = [_output(call, name, array, buffers) for name, array in outputs.items()]
+    pieces = [_output(call, name, array, buffers, labels) for name, array in outputs.items()]
     members = b"" if call.id is None else b'"id":%b,' % orjson.dumps(call.id)
     if b"" in pieces:
         members += b'"parameters":%b,' % _omitted(outputs)
@@ -60,11 +66,13 @@ def _no_datatype(name: str, array: NDArray[Any]) -> str:
     return f"output {name!r} is of dtype {array.dtype}, for which the protocol has no datatype"
 
 
-def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> bytes:
+def _output(
+    call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview], labels: Labels
+) -> bytes:
     """The JSON of an output; empty for one that cannot be sent, where the call did not ask for it by its name."""
     form = call.default_form if call.outputs is None else call.outputs[name]
     if form.classes:
-        array = best_classes(array, form.classes, name)
+        array = best_classes(array, form.classes, name, labels.get(name, ()))
     datatype = DATATYPES.get(array.dtype)
     if datatype is None:
         if call.outputs is None:
@@ -82,9 +90,19 @@ def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes
         raise InvalidInput(f"output {name!r} holds bytes that are not UTF-8: ask for the binary form") from None
 
 
-def best_classes(array: NDArray[Any], count: int, name: str) -> NDArray[Any]:
+def labels_of_classes(call: InferCall, signatures: Signatures) -> Labels:
+    """The labels of those outputs of which ``call`` wants classes."""
+    wanted = [name for name, form in (call.outputs or {}).items() if form.classes]
+    if not wanted:
+        return NO_LABELS
+    specs = signatures[signatures.resolve(call.signature)].outputs
+    return {name: specs[name].labels for name in wanted if name in specs}
+
+
+def best_classes(array: NDArray[Any], count: int, name: str, labels: Sequence[str] = ()) -> NDArray[Any]:
     """The ``count`` largest values as text ``value:index``, the largest first; floats have six decimals.
 
+    Where ``labels`` has a name for the class, it follows: ``value:index:label``.
     Their shape is [count], or [batch, count] where ``array`` has a rank of 2 or more. This is the extension
     "classification" of Triton's protocol.
     """
@@ -97,5 +115,7 @@ def best_classes(array: NDArray[Any], count: int, name: str) -> NDArray[Any]:
     pattern = "{:.6f}:{}" if scores.dtype.kind == "f" else "{:d}:{}"
     texts = np.empty(best.shape, object)
     for row, index in np.ndindex(best.shape):
-        texts[row, index] = pattern.format(scores[row, best[row, index]], best[row, index]).encode()
+        position = int(best[row, index])
+        label = f":{labels[position]}" if position < len(labels) else ""
+        texts[row, index] = (pattern.format(scores[row, position], position) + label).encode()
     return texts if array.ndim > 1 else texts[0]

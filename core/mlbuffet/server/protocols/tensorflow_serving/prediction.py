@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.inference import InferenceRequest, ModelSelector
-from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec
+from mlbuffet.server.http.prediction import Answer, Decoded, PredictionCodec, PredictionHead
 from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
     INPUT,
     encode_classes,
@@ -38,7 +38,7 @@ def unknown_label(label: str) -> InvalidInput:
     return InvalidInput(f"Unrecognized servable version label: {label}")
 
 
-class ServingCodec(PredictionCodec):
+class ServingCodec(PredictionCodec[PredictionHead]):
     """The encoding of requests with one verb."""
 
     protocol = "v1"
@@ -73,10 +73,12 @@ class ServingCodec(PredictionCodec):
         return HTTPException(404, f"Servable not found for request: {wanted}")
 
     @override
-    def decode(
-        self, request: Request, body: bytes, padding: int, selector: ModelSelector, signatures: Signatures
-    ) -> Decoded:
-        return self._verb(body, selector, signatures)
+    def head(self, request: Request) -> PredictionHead:
+        return PredictionHead(self.selector(request))
+
+    @override
+    def decode(self, head: PredictionHead, body: bytes, signatures: Signatures) -> Decoded:
+        return self._verb(body, head.selector, signatures)
 
 
 def predict(body: bytes, selector: ModelSelector, signatures: Signatures) -> Decoded:
