@@ -112,6 +112,22 @@ class Model:
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
         return self._checked(results, name, declared, wanted, None if any_shape else arrays)
 
+    async def predict_async(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        outputs: Sequence[str] | None = None,
+        any_shape: bool = False,
+    ) -> dict[str, NDArray[Any]]:
+        """`predict` for a coroutine, in a thread of its event loop's default executor, with the context of the caller.
+
+        A call that is cancelled runs on to its end in its thread.
+        """
+        from asyncio import to_thread  # programs that do without import nothing of it
+
+        return await to_thread(self.predict, inputs, signature=signature, outputs=outputs, any_shape=any_shape)
+
     def close(self) -> None:
         """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
         self._release()

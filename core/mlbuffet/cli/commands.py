@@ -218,8 +218,7 @@ def serve(
             "Missing argument '[NAME=]PATH...'; what is to be served can also stand in the file, as 'paths'"
         )
     from mlbuffet.cli.serving import Serving, check_transport, listen_on
-    from mlbuffet.repository import Residency
-    from mlbuffet.scheduling import Limits
+    from mlbuffet.repository import RepositorySettings
     from mlbuffet.server import ServerSettings
 
     lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
@@ -249,14 +248,20 @@ def serve(
         lines=lines,
         as_json=as_json,
         places=paths,
-        preference=_preference(runtime, prefer),
+        models=RepositorySettings(
+            runtime=runtime,
+            prefer=names_of(prefer),
+            watch=watch,
+            lazy=lazy,
+            max_loaded=max_loaded,
+            max_memory=max_memory,
+            cache_memory=cache_memory,
+            cache_redis=cache_redis,
+            batching=batching,
+            max_concurrency=max_concurrency,
+            max_queue=max_queue,
+        ),
         options=parse_served_options(option or ()),
-        watch=watch,
-        residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
-        cache_memory=cache_memory,
-        cache_redis=cache_redis,
-        batching=batching,
-        limits=Limits(max_concurrency, max_queue),
     )
     check_transport(settings)
     with listen_on(host, port, uds) as listener:
@@ -355,13 +360,6 @@ def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     found = Runtimes()
     found.discover()
     show_runtimes(found, as_json=as_json)
-
-
-def _preference(runtime: str | None, prefer: Preference | None) -> Preference | None:
-    """What both options say of many models: the runtime goes first, and is the last resort."""
-    if runtime is None:
-        return prefer
-    return Preference((runtime, *names_of(prefer)), last_resort=runtime)
 
 
 for command in (changes.models, changes.push, changes.default, changes.remove):

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from itertools import groupby
 from threading import RLock
 from typing import Any
@@ -53,7 +54,10 @@ class ModelRepository:
         self._models: dict[str, ModelVersions] = {}
         self._lock = RLock()
         preference = Preference.of(runtime)
-        self._loading = LoadQueue(self._lock, runtimes, preference, begins=self._make_room, ended=self._loaded)
+        self._new_load_queue = partial(
+            LoadQueue, self._lock, runtimes, preference, begins=self._make_room, ended=self._loaded
+        )
+        self._loading = self._new_load_queue()
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False
@@ -98,6 +102,13 @@ class ModelRepository:
             wait(under_way)
         finally:
             self._listeners.remove(on_change)
+
+    def wait_for_loads(self) -> None:
+        """Wait until each load that was requested by now has ended, well or not."""
+        with self._lock:
+            versions = [version for model in self._models.values() for version in model.all_versions]
+            requests = [version.loading for version in versions if version.loading is not None]
+        wait(requests)
 
     def load(self, name: str) -> None:
         """Load every version of a model that is not ready. Raises `ModelNotFound`, or why the latest one failed."""
@@ -218,6 +229,14 @@ class ModelRepository:
         for version in idle:
             if version.loading is not None:
                 end_request(version.loading)
+
+    def reopen(self) -> None:
+        """Serve the same models again after `close`; `load_all` loads them."""
+        with self._lock:
+            self._closed = self._started = self._attempted = False
+            self._loading = self._new_load_queue()
+            self._scheduling.reopen()
+            self.update([model.stored for model in self._models.values()])
 
     def __iter__(self) -> Iterator[ModelVersion]:
         with self._lock:

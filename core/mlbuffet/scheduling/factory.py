@@ -39,8 +39,8 @@ class Scheduling:
         """By model and version: by rows, how many batches all its schedulers have taken from their queues."""
         self._batching = batching
         self._limits = limits or Limits()
-        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
         self._loop_budget = LoopBudget()
+        self.reopen()
 
     def scheduler(
         self,
@@ -62,6 +62,10 @@ class Scheduling:
         version = ("", 0) if calls is None else (calls.model, calls.version)
         batches = Counter[int]() if calls is None else self.batches[version]
         return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches, version)
+
+    def reopen(self) -> None:
+        """Have threads for the calls of the schedulers that are made from now on."""
+        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
 
     def close(self) -> None:
         """Let the threads end."""

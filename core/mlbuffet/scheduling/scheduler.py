@@ -129,8 +129,18 @@ class Scheduler:
             seconds = perf_counter() - begun
             for pending in batch:
                 pending.release()
-            with suppress(RuntimeError):  # the loop was closed, and with it the callers
+            try:
                 loop.call_soon_threadsafe(self._ended, batch, seconds)
+            except RuntimeError:  # the loop was closed, and with it the callers
+                self._end_without_loop()
+
+    def _end_without_loop(self) -> None:
+        """Make room for the calls that wait on another event loop, such as that of the next test of a program."""
+        self.running -= 1
+        for pending in self._waiting.copy():
+            with suppress(RuntimeError):
+                pending.result.get_loop().call_soon_threadsafe(self._start)
+                return
 
     def _ended(self, batch: Sequence[PendingCall], seconds: float) -> None:
         self.running -= 1
