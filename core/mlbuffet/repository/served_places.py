@@ -24,8 +24,9 @@ class ServedPlaces:
     """A repository of the models at ``places``, not loaded yet, and what follows them on disk.
 
     With ``may_be_empty`` it is of use without a model, because some may come; it always is where ``settings`` have
-    models followed or loaded on demand. ``options`` are those of models, by name, that go before their own. Their calls are noted in ``running``. Raises as `Sources.find` does, and
-    ``ValueError`` for the URL of a cache.
+    models followed or loaded on demand. ``options`` are those of models, by name, and go before those of their
+    ``model.toml``. Their calls are noted in ``running``. Raises as `Sources.find` does, and ``ValueError`` for the URL
+    of a cache.
     """
 
     def __init__(
