@@ -9,7 +9,7 @@ MESSAGES := core/mlbuffet/grpc/messages
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos pins clean
+.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -80,6 +80,10 @@ protos: env ## renew what is compiled from .proto files
 			--descriptor_set_out=$(MESSAGES)/$$name.binpb $$name.proto && \
 		sed 's/^import \(\w*\)_pb2 as/from mlbuffet.grpc.messages import \1 as/' $(MESSAGES)/$${name}_pb2.pyi \
 			> $(MESSAGES)/$$name.pyi && rm $(MESSAGES)/$${name}_pb2.pyi || exit 1; done
+
+reference: env ## renew the table of settings in docs/cli.md
+	@$(BIN)/python -c 'from pathlib import Path; from mlbuffet.cli.reference import renewed; \
+		page = Path("docs/cli.md"); page.write_text(renewed(page.read_text()))'
 
 pins: env ## renew constraints.txt: the versions that the tests run with
 	echo . | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \

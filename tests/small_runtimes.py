@@ -60,6 +60,18 @@ class Echo:
         return {"x": inputs["x"].copy()}
 
 
+class Both(HalfPlusTwo):
+    """Another runtime for all files that `HalfPlusTwo` and `Echo` accept."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix in (".half", ".echo")
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        return "it holds weights alone" if path.suffix == ".weights" else None
+
+
 class Sleep:
     """Takes as many seconds as its input ``x`` says, and gives it back."""
 

@@ -143,3 +143,35 @@ def test_the_other_model_may_be_asked_by_another_signature(model: Callable[..., 
     assert difference.agrees
     with pytest.raises(InvalidInput, match="of the model to compare with, there is no signature 'lost'"):
         compare(one, two, inputs, signature=None, other_signature="lost", tolerance=CLOSE)
+
+
+def test_optional_inputs_are_held_against_each_other_only_where_they_are_given(
+    model: Callable[..., Model], tmp_path: Path
+) -> None:
+    class Shifted:
+        @hookimpl
+        def accepts(self) -> bool:
+            return True
+
+        @hookimpl
+        def load(self) -> object:
+            return object()
+
+        @hookimpl
+        def signature(self) -> Signatures:
+            shift = TensorSpec("shift", np.float32, (2,), optional=True)
+            return Signatures({"serving_default": Signature([X, shift], [TensorSpec("z", np.float32, (None, 2))])})
+
+        @hookimpl
+        def predict(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {"z": inputs["x"] + inputs.get("shift", np.float32(0))}
+
+    runtimes = Runtimes()
+    runtimes.register(Shifted, name="shifted")
+    shifted = mlbuffet.load(tmp_path, runtimes=runtimes)
+    plain = model(lambda x: {"y": x})
+    inputs = random_inputs(shifted.signatures["serving_default"], seed=0)
+    for pair in ((shifted, plain), (plain, shifted), (shifted, shifted)):
+        assert all(one.agrees for one in compare(*pair, inputs, signature=None, tolerance=CLOSE))
+    with pytest.raises(InvalidInput, match="the models differ in their inputs"):
+        compare(shifted, plain, {**inputs, "shift": np.ones(2, np.float32)}, signature=None, tolerance=CLOSE)

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 import typer
 
+import mlbuffet
 from mlbuffet import Runtimes, errors, hookspecs
 from mlbuffet.cli.commands import app
+from mlbuffet.cli.reference import renewed
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
 from mlbuffet.server.http.errors import STATUS
+from mlbuffet.server.http.model_guard import OPEN
+from programs import output_of, served_by_uvicorn
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -45,6 +49,27 @@ def test_every_error_is_documented_with_its_status() -> None:
         assert rows[kind.__name__] == str(status)
 
 
+def test_every_attribute_of_an_error_is_documented() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\|(.*)\|$", document("errors.md"), re.MULTILINE))
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, MLBuffetError) and kind is not MLBuffetError:
+            parameters = list(inspect.signature(kind.__init__).parameters)[1:]
+            facts = [one for one in parameters if one not in ("args", "public")]
+            assert re.findall(r"`(\w+)`", rows[name]) == facts, name
+
+
+def test_every_public_name_is_documented() -> None:
+    text = "\n".join(page.read_text() for page in ROOT.glob("docs/*.md"))
+    assert [name for name in mlbuffet.__all__ if not re.search(rf"`(mlbuffet\.)?{name}\b", text)] == []
+
+
+def test_every_public_attribute_of_what_programs_hold_is_documented() -> None:
+    text = document("python.md")
+    for kind in (mlbuffet.Runtimes, mlbuffet.RuntimeChoice):
+        for name in vars(kind):
+            assert name.startswith("_") or re.search(rf"\b{name}\b", text), name
+
+
 def test_every_command_and_option_is_documented() -> None:
     text = document("cli.md")
     group = typer.main.get_command(app)
@@ -57,6 +82,17 @@ def test_every_command_and_option_is_documented() -> None:
                 name,
                 parameter.name,
             )
+
+
+def test_the_table_of_settings_is_that_of_the_command() -> None:
+    page = document("cli.md")
+    assert "MLBUFFET_PORT" in page
+    assert renewed(page) == page, "make reference renews it"
+
+
+def test_every_path_that_takes_no_token_is_documented() -> None:
+    section = document("security.md").split("What stays open is")[1].split(". The token of")[0]
+    assert set(re.findall(r"`(/.*?)`", section)) == OPEN
 
 
 def test_every_route_is_documented() -> None:
@@ -94,15 +130,31 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def blocks(language: str) -> Iterator[str]:
-    yield from re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> Iterator[str]:
+    yield from re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_python_of_the_readme_runs(demo: Path) -> None:
-    (code,) = blocks("python")
+    code, _, _ = blocks("python")
     ran = subprocess.run([sys.executable, "-c", code], cwd=demo, check=True, capture_output=True, text=True)
     assert "onnx" in ran.stdout
     assert "[b'setosa']" in ran.stdout
+
+
+def test_the_programs_of_the_readme_run(demo: Path) -> None:
+    _, program, without_http = blocks("python")
+    with served_by_uvicorn(program, demo, ready="/ml/v2/models/iris/ready") as client:
+        flower = {"name": "measurements", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}
+        assert '"setosa"' in client.post("/ml/v2/models/iris/infer", json={"inputs": [flower]}).text
+    assert output_of(without_http, folder=demo) == ("[b'setosa']\n", "")
+
+
+def test_the_blocks_of_the_page_for_programs_run(demo: Path) -> None:
+    code = "\n".join(blocks("python", document("python.md")))
+    ran = subprocess.run([sys.executable, "-c", code], cwd=demo, check=True, capture_output=True, text=True)
+    first = "onnx build/demo/models/iris/1/model.onnx serving_default"
+    for shown in (first, "{'label': array([b'setosa']", "tensorflow does not accept it"):
+        assert shown in ran.stdout
 
 
 def test_the_commands_of_the_readme_run(demo: Path) -> None:

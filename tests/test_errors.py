@@ -20,6 +20,7 @@ from mlbuffet.errors import (
     InvalidInput,
     InvalidModelName,
     InvalidOptions,
+    InvalidPlace,
     LoadFailed,
     MLBuffetError,
     ModelClosed,
@@ -35,6 +36,7 @@ from mlbuffet.errors import (
     Overloaded,
     PredictFailed,
     RemoteFailed,
+    RepositoryClosed,
     RequestFailed,
     StorageFailed,
     StorageFull,
@@ -57,6 +59,7 @@ CASES = [
         InvalidConfiguration(PATH, "unknown key 'a'", ["b", "c"]),
         "'/secret/iris.bin' is wrong: unknown key 'a'; the valid keys are: b, c",
     ),
+    (RepositoryClosed("is not open"), "the repository is not open; use it within 'with repository:'"),
     (RemoteFailed("s3://a/b", "no access"), "'s3://a/b' cannot be copied: no access"),
     (ArtifactNotFound(PATH), "there is no file or folder at '/secret/iris.bin'"),
     (ArtifactUnreadable(PATH, "permission denied"), "'/secret/iris.bin' cannot be read: permission denied; mend"),
@@ -79,6 +82,7 @@ CASES = [
     (Overloaded(2, 512), "the model is overloaded: 2 calls run and 512 wait; ask again a little later"),
     (NoModels(PATH, ["onnx"], BROKEN), "there is no model in '/secret/iris.bin'; asked: onnx; broken: mine"),
     (NoModelLoaded([LoadFailed("a"), LoadFailed("b")]), "not one of the models could be loaded: a; b"),
+    (InvalidPlace("a=/secret", "it is empty"), "'a=/secret' cannot be served: it is empty"),
     (InvalidModelName("a b"), "'a b' cannot be a model's name"),
     (DuplicateModel("iris", 1, [PATH, PATH]), "two artifacts are version 1 of the model 'iris'"),
     (ModelNotFound("iris"), "there is no model 'iris'"),
@@ -93,7 +97,7 @@ CASES = [
     (RequestFailed("http://a", "no (status 409)"), "the server at http://a: no (status 409)"),
     (ModelNotReady("iris", 1, "it is being loaded"), "version 1 of the model 'iris' is not ready: it is being loaded"),
 ]
-FOR_THE_OPERATOR_ALONE = (NoModels, NoModelLoaded)
+FOR_THE_OPERATOR_ALONE = (InvalidPlace, NoModels, NoModelLoaded)
 
 
 def named(case: object) -> str:

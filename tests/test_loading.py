@@ -17,6 +17,7 @@ from mlbuffet import (
     hookimpl,
 )
 from mlbuffet.version_numbers import LARGEST
+from runtimes_with_options import runtimes_with_options
 from small_runtimes import HalfPlusTwo, write_models
 
 
@@ -131,9 +132,9 @@ def test_a_folder_with_artifacts_of_two_runtimes_names_both_though_one_takes_suc
         ({"1/x.half": "half", "model.toml": "signature = 'no'"}, LoadFailed, "there is no signature 'no'"),
         ({"1/x.half": "half", "01/x.half": "half"}, DuplicateModel, "two artifacts are version 1"),
         ({"1/x.half": "corrupt", "0/x.half": "half"}, LoadFailed, "/1/x.half' cannot be loaded"),
-        ({"1/notes.txt": "?"}, NoRuntime, "/1'; asked: half"),
-        ({"notes.txt": "?"}, NoRuntime, "asked: half"),
-        ({"model.toml": ""}, NoRuntime, "asked: half"),
+        ({"1/notes.txt": "?"}, NoRuntime, "/1'; asked: echo, half"),
+        ({"notes.txt": "?"}, NoRuntime, "asked: echo, half"),
+        ({"model.toml": ""}, NoRuntime, "asked: echo, half"),
     ],
 )
 def test_what_is_wrong_with_a_model_is_said(
@@ -148,3 +149,12 @@ def test_a_runtime_that_is_named_gets_a_folder_that_it_does_not_accept(tmp_path:
     write_models(tmp_path, {"data.bin": "half"})
     with pytest.raises(LoadFailed, match=f"'{tmp_path}' cannot be loaded by the runtime 'half'"):
         loaded(tmp_path, runtimes, runtime="half")
+
+
+def test_the_defaults_of_a_runtime_are_for_models_that_give_no_such_option(tmp_path: Path) -> None:
+    runtimes = runtimes_with_options()
+    runtimes["scale"].default_options = {"factor": 3, "library": "operators.so"}
+    write_models(tmp_path, {"a.scale": "", "a.shift": ""})
+    for name, options, expected in (("a.scale", {}, 6), ("a.scale", {"factor": 4}, 8), ("a.shift", {"offset": 1}, 3)):
+        with mlbuffet.load(tmp_path / name, runtimes=runtimes, options=options) as model:
+            assert model.predict({"x": [2.0]})["y"].tolist() == [expected]

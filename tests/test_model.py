@@ -1,12 +1,15 @@
 """A loaded model checks what goes in and what comes out, and is released once."""
 
+import asyncio
 import gc
 import signal
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -194,6 +197,59 @@ def test_an_answer_that_breaks_the_signature_is_predict_failed(answer: object, m
         model.predict({"x": [1]})
 
 
+SHAPED = Signature([TensorSpec("x", np.float32, ("n",))], [TensorSpec("y", np.float32, ("n", 3))])
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        ((1, 1, 7), r"its output 'y' has shape \(1, 1, 7\), and its signature says \(n, 3\)"),
+        ((1, 7), r"its output 'y' has shape \(1, 7\), and its signature says \(n, 3\)"),
+        ((2, 3), "its output 'y' has 2 for the dimension 'n', and input 'x' has 1"),
+    ],
+)
+def test_an_output_of_another_shape_than_declared_is_predict_failed(shape: Any, problem: str, half: Path) -> None:
+    several = Signatures({"serving_default": SHAPED})
+    plugin = Scripted(signature=lambda: several, predict=lambda _: {"y": np.zeros(shape, np.float32)})
+    with load(half, plugin) as model, pytest.raises(PredictFailed, match=problem):
+        model.predict({"x": [1]})
+
+
+def test_a_runtime_may_say_that_its_outputs_have_other_shapes_than_its_files_declare(half: Path) -> None:
+    class Imprecise(Scripted):
+        output_shapes_may_differ = True
+
+    several = Signatures({"serving_default": SHAPED})
+    plugin = Imprecise(signature=lambda: several, predict=lambda _: {"y": np.zeros((2, 7), np.float32)})
+    with load(half, plugin) as model:
+        assert model.predict({"x": [1]})["y"].shape == (2, 7)
+
+
+def test_outputs_for_inputs_of_undeclared_shapes_may_have_any(half: Path) -> None:
+    class Loose(Scripted):
+        takes_any_shape = True
+
+    with load(half, Loose()) as model:
+        assert model.predict({"x": [[1, 2]]}, any_shape=True)["y"].shape == (1, 2)
+        with pytest.raises(InvalidInput, match=r"shape \(1, 2\)"):
+            model.predict({"x": [[1, 2]]})
+
+
+def test_an_optional_input_that_is_left_out_does_not_reach_the_runtime(half: Path) -> None:
+    optional = TensorSpec("mask", np.float32, ("n",), optional=True)
+    several = Signatures({"serving_default": Signature([*SHAPED.inputs.values(), optional], ONE.outputs.values())})
+    seen: list[list[str]] = []
+
+    def predict(inputs: Mapping[str, Any]) -> Any:
+        seen.append(list(inputs))
+        return {"y": inputs["x"]}
+
+    with load(half, Scripted(signature=lambda: several, predict=predict)) as model:
+        model.predict({"x": [1]})
+        model.predict({"mask": [1], "x": [1]})
+    assert seen == [["x"], ["x", "mask"]]
+
+
 @pytest.mark.parametrize("array", [np.array(["a"]), np.array([b"a"]), np.array(["a"], np.dtypes.StringDType())])
 def test_text_that_is_no_object_of_bytes_is_refused_with_what_it_should_be(array: Any, half: Path) -> None:
     words = Signatures({"serving_default": Signature(ONE.inputs.values(), [TensorSpec("y", object, (None,))])})
@@ -273,3 +329,23 @@ def test_a_load_may_load_another_model_of_its_runtime(half: Path) -> None:
     runtimes = Runtimes()
     runtimes.register(Nested(), name="nested")
     mlbuffet.load(half, runtimes=runtimes).close()
+
+
+def test_coroutines_call_a_model_in_threads_with_their_context(runtimes: Runtimes, half: Path) -> None:
+    request = ContextVar("request", default=0)
+    seen = []
+
+    def predict(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        seen.append((request.get(), current_thread() is main_thread()))
+        return {"y": inputs["x"] * 2}
+
+    async def ask(model: mlbuffet.Model) -> list[Any]:
+        request.set(7)
+        answers = await asyncio.gather(*(model.predict_async({"x": [number]}, outputs=["y"]) for number in range(4)))
+        with pytest.raises(InvalidInput, match="input 'x' is missing"):
+            await model.predict_async({})
+        return [float(answer["y"][0]) for answer in answers]
+
+    with load(half, Scripted(predict=predict)) as model:
+        assert asyncio.run(ask(model)) == [0, 2, 4, 6]
+    assert seen == [(7, False)] * 4

@@ -114,6 +114,10 @@ def test_a_module_can_be_a_plugin(site: Site) -> None:
             PLUGIN.replace("model, signature, inputs", "model, tensors"),
             "its hook 'predict' has the argument 'tensors'; the arguments are model, signature, inputs",
         ),
+        (
+            PLUGIN.replace("model, signature, inputs", "model, signature, inputs, request=None"),
+            "its hook 'predict' has a default for its argument 'request', which is never given then; take it without",
+        ),
         (PLUGIN.replace("def predict", "async def predict"), "its hook 'predict' is a coroutine function"),
         (PLUGIN.replace("@hookimpl\n        def predict", "def predict"), "does not implement predict"),
         ("class Plugin: pass", "does not implement accepts, load, signature, predict"),
@@ -150,6 +154,16 @@ def test_discovering_again_finds_only_what_is_new(site: Site) -> None:
     assert "first" not in runtimes.broken
 
 
+def test_installed_runtimes_come_sorted_by_name(site: Site) -> None:
+    for name in ("zeta", "alpha"):
+        site.install(name, PLUGIN)
+    runtimes = Runtimes()
+    runtimes.discover()
+    names = [runtime.name for runtime in runtimes]
+    assert names == sorted(names)
+    assert {"zeta", "alpha"} <= set(names)
+
+
 def test_one_yes_decides(runtimes: Runtimes, half: Path) -> None:
     assert runtimes.select(half).name == "half"
     assert repr(runtimes["half"]) == "<Runtime 'half' of this program>"
@@ -158,7 +172,7 @@ def test_one_yes_decides(runtimes: Runtimes, half: Path) -> None:
 
 
 def test_no_yes_names_those_asked(runtimes: Runtimes, tmp_path: Path) -> None:
-    with pytest.raises(NoRuntime, match="asked: half, echo"):
+    with pytest.raises(NoRuntime, match="asked: echo, half"):
         runtimes.select(tmp_path)
 
 
@@ -173,7 +187,7 @@ def test_a_name_wins_and_accepts_is_not_asked(runtimes: Runtimes, tmp_path: Path
 
 
 def test_an_unknown_name_lists_those_there_are(runtimes: Runtimes, half: Path) -> None:
-    with pytest.raises(UnknownRuntime, match="there is no runtime 'nope'; installed: half, echo"):
+    with pytest.raises(UnknownRuntime, match="there is no runtime 'nope'; installed: echo, half"):
         runtimes.select(half, "nope")
 
 
@@ -205,7 +219,7 @@ def test_a_runtime_explains_what_it_knows_and_cannot_serve(runtimes: Runtimes, t
     with pytest.raises(LoadFailed, match="by the runtime 'explains': it holds weights alone; save the model"):
         mlbuffet.load(tmp_path / "m.weights", runtimes=runtimes)
     (tmp_path / "m.other").touch()
-    with pytest.raises(NoRuntime, match="asked: half, echo, sleep, explains"):
+    with pytest.raises(NoRuntime, match="asked: echo, explains, half, sleep"):
         mlbuffet.load(tmp_path / "m.other", runtimes=runtimes)
 
 

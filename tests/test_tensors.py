@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec, UnknownSignature
-from mlbuffet.tensors import rough_size, shape_text
+from mlbuffet.tensors import only_input, rough_size, shape_text
 
 X = TensorSpec("x", np.float32, (None, 4))
 Y = TensorSpec("y", np.int64, ())
@@ -34,10 +34,65 @@ def test_a_name_in_the_models_file_changes_neither_a_spec_nor_how_it_is_shown() 
     assert Signature.of_variants([Signature([named], [Y])]).inputs["x"].wire_name == "serving_default_x:0"
 
 
-@pytest.mark.parametrize("shape", [(-1,), (2.0,), ("n",), (True,)])
-def test_a_dimension_is_a_size_or_none(shape: tuple[object, ...]) -> None:
-    with pytest.raises(ValueError, match="neither None nor a size"):
+@pytest.mark.parametrize("shape", [(-1,), (2.0,), (True,), ("",), ("?",), ("-1",), ("4",), (b"n",)])
+def test_a_dimension_is_a_size_a_name_or_none(shape: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match=r"neither None nor a size nor a name; .* a name with a letter in it"):
         TensorSpec("x", np.float32, shape)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_a_name_in_place_of_a_shape_is_no_shape_of_letters() -> None:
+    with pytest.raises(TypeError, match=r"such as \('batch',\), not text"):
+        TensorSpec("x", np.float32, "batch")
+
+
+def test_a_dimension_may_have_a_name() -> None:
+    named = TensorSpec("x", np.float32, ("batch", None, 4))
+    assert (named.shape, named.sizes) == (("batch", None, 4), (None, None, 4))
+    assert str(named) == "x: float32 (batch, any, 4)"
+    assert named != TensorSpec("x", np.float32, (None, None, 4))
+    assert pickle.loads(pickle.dumps(named)).sizes == (None, None, 4)
+    with pytest.raises(InvalidInput, match=r"input 'x' has shape \(2, 4\); the model takes \(batch, any, 4\)"):
+        named.check(np.zeros((2, 4), np.float32))
+
+
+def test_labels_are_one_for_each_class() -> None:
+    assert TensorSpec("y", np.float32, ("batch", 2), labels=["a", "b"]).labels == ("a", "b")
+    assert TensorSpec("y", np.float32, ("batch", "classes"), labels=["a", "b"]).labels == ("a", "b")
+    with pytest.raises(ValueError, match="'y' has 3 classes and 2 labels"):
+        TensorSpec("y", np.float32, ("batch", 3), labels=["a", "b"])
+    for labels in ("ab", [1, 2]):
+        with pytest.raises(TypeError, match="labels"):
+            TensorSpec("y", np.float32, ("batch", 2), labels=labels)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_only_inputs_can_be_optional() -> None:
+    optional = TensorSpec("mask", np.bool_, ("batch",), optional=True)
+    assert str(optional) == "mask: bool (batch,) optional"
+    assert Signature([optional], []).check_inputs({}) == {}
+    with pytest.raises(ValueError, match="the output 'mask' is optional; only inputs"):
+        Signature([], [optional])
+
+
+def test_a_message_names_what_must_be_there_and_the_first_of_what_may() -> None:
+    weights = [TensorSpec(f"w{number}", np.float32, (4,), optional=True) for number in range(7)]
+    with pytest.raises(InvalidInput, match=r"w4: float32 \(4,\) optional, x: float32 \(any, 4\) and 2 optional more$"):
+        Signature([*weights, X], []).check_inputs({})
+
+
+@pytest.mark.parametrize(
+    ("optional", "name"), [((0, 0), None), ((0, 1), "a"), ((1, 0), "b"), ((1, 1), None), ((1,), "a"), ((), None)]
+)
+def test_a_value_without_a_name_is_for_the_only_input_that_must_be_there(
+    optional: tuple[int, ...], name: str | None
+) -> None:
+    pairs = zip("ab", optional, strict=False)
+    specs = {key: TensorSpec(key, np.float32, None, optional=bool(flag)) for key, flag in pairs}
+    found = only_input(specs)
+    assert (found.name if found else None) == name
+
+
+def test_variants_keep_the_description_of_the_first() -> None:
+    assert Signature.of_variants([Signature([X], [Y], description="adds"), Signature([X], [Y])]).description == "adds"
 
 
 def test_an_array_that_fits_passes_uncopied() -> None:

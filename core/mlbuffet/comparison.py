@@ -59,7 +59,9 @@ def compare(
         raise InvalidInput(f"of the model to compare with, {error}") from error
     ours, theirs = model.signatures[name].variant_for(inputs), other.signatures[other_name]
     arrays = ours.check_inputs(inputs)
-    theirs_by_ours = _paired(ours.inputs, theirs.inputs, "inputs")
+    given = {name: ours.inputs[name] for name in arrays}
+    taken = {name: spec for name, spec in theirs.inputs.items() if name in given or not spec.optional}
+    theirs_by_ours = _paired(given, taken, "inputs")
     results = model.predict(arrays, signature=name)
     other_inputs = {}
     for one, two in theirs_by_ours.items():
@@ -73,14 +75,15 @@ def compare(
 def random_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
     """Inputs that fit ``signature``, the same ones for the same ``seed``; every free dimension has size 3.
 
+    So those of one name are equal. What is optional is left out.
     Floats are normally distributed, integers from 0 to 9 or to the largest there is, text is a few letters.
     """
     generator = np.random.default_rng(seed)
-    return {spec.name: _random(spec, generator) for spec in signature.inputs.values()}
+    return {spec.name: _random(spec, generator) for spec in signature.inputs.values() if not spec.optional}
 
 
 def _random(spec: TensorSpec, generator: "np.random.Generator") -> NDArray[Any]:
-    shape = [3 if size is None else size for size in (spec.shape if spec.shape is not None else (None,))]
+    shape = [3 if size is None else size for size in (spec.sizes if spec.sizes is not None else (None,))]
     match kind_of(spec.dtype):
         case "O":
             letters = generator.integers(97, 123, [*shape, 4]).astype(np.uint8)

@@ -16,10 +16,12 @@
     ├── LoadFailed              the runtime cannot load the artifact
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
+    ├── RepositoryClosed        a repository was used before it was opened, or after close()
     ├── InvalidConfiguration    a model.toml says what MLBuffet does not understand
-    ├── RemoteFailed            a folder that is not on this machine cannot be copied
+    ├── RemoteFailed            a model or folder at a URL cannot be copied
     ├── NoModels                a folder to serve holds no model
     ├── NoModelLoaded           not one of the models to serve could be loaded
+    ├── InvalidPlace            a place to serve is written or named wrongly
     ├── InvalidModelName        a file's or folder's name cannot be a model's name
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
@@ -41,6 +43,7 @@ paths and without the text of other libraries, for clients.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 
 def reason_of(error: Exception) -> str:
@@ -143,24 +146,46 @@ class ArtifactUnreadable(MLBuffetError):
 class NoRuntime(MLBuffetError):
     """None of the runtimes ``asked`` accepts ``path``; ``broken`` are the plugins that cannot be used.
 
-    ``reason`` says what ``path`` is instead, where that is known.
+    ``reason`` says what ``path`` is instead, where that is known. ``failed`` are those asked that raised, with what
+    they raised; ``named`` are the runtimes that alone may be taken, some of which may not be installed.
     """
 
+    path: Path | None = None
+    asked: tuple[str, ...] = ()
+    reason: str | None = None
+    failed: Mapping[str, str] = MappingProxyType({})
+    named: tuple[str, ...] = ()
+
     def __init__(
-        self, path: Path, asked: Iterable[str], broken: Mapping[str, Exception], reason: str | None = None
+        self,
+        path: Path,
+        asked: Iterable[str],
+        broken: Mapping[str, Exception],
+        reason: str | None = None,
+        *,
+        failed: Mapping[str, str] | None = None,
+        named: Iterable[str] = (),
     ) -> None:
         self.path = path
-        self.asked = tuple(asked)
+        self.asked = tuple(sorted(asked))
         self.broken = dict(broken)
         self.reason = reason
-        given = f"asked: {_listed(self.asked)}{_reasons(broken)}"
+        self.failed = dict(failed or {})
+        self.named = tuple(named)
+        given = f"asked: {_listed(self.asked)}"
+        if missing := sorted({*self.named} - {*self.asked}):
+            given += f"; not installed: {_listed(missing)}"
+        if self.failed:
+            given += f"; failed: {_listed(f'{name} ({self.failed[name]})' for name in sorted(self.failed))}"
+        given += _reasons(broken)
         advice = (
             "Install the package of a runtime that reads it; or name the runtime that should have "
             f"({_by_name('...')}), to be told what is wrong with a file that may be damaged"
         )
         why = f": {reason} ({given})" if reason else f"; {given}. {advice}"
-        public = "no installed runtime accepts the model" + (f": {reason}" if reason else "")
-        super().__init__(f"no installed runtime accepts '{path}'{why}", public=public)
+        which = f"none of the runtimes {_listed(self.named)}" if self.named else "no installed runtime"
+        public = f"{which} accepts the model" + (f": {reason}" if reason else "")
+        super().__init__(f"{which} accepts '{path}'{why}", public=public)
 
 
 class UnknownRuntime(NoRuntime):
@@ -168,7 +193,7 @@ class UnknownRuntime(NoRuntime):
 
     def __init__(self, name: str, installed: Iterable[str], broken: Mapping[str, Exception]) -> None:
         self.name = name
-        self.installed = tuple(installed)
+        self.installed = tuple(sorted(installed))
         self.broken = dict(broken)
         sentence = (
             f"there is no runtime {name!r}; installed: {_listed(self.installed)}{_reasons(broken)}. "
@@ -187,7 +212,7 @@ class NotOneArtifact(NoRuntime):
     ) -> None:
         self.path = path
         self.inside = tuple(inside)
-        self.asked = tuple(asked)
+        self.asked = tuple(sorted(asked))
         self.broken = dict(broken)
         sentence = (
             f"'{path}' is a folder and no artifact; it holds {_listed(repr(one.name) for one in self.inside)}. Name "
@@ -199,14 +224,18 @@ class NotOneArtifact(NoRuntime):
 
 
 class AmbiguousRuntime(MLBuffetError):
-    """Several runtimes accept ``path``; the caller has to name one."""
+    """Several runtimes accept ``path``; the caller has to name one, or to say which goes first."""
 
     def __init__(self, path: Path, accepting: Iterable[str]) -> None:
         self.path = path
-        self.accepting = tuple(accepting)
-        choice = _by_name(self.accepting[0])
+        self.accepting = tuple(sorted(accepting))
         names = _listed(self.accepting)
-        sentence = f"several runtimes accept '{path}': {names}. Choose one by its name: {choice}"
+        order = list(self.accepting)
+        sentence = (
+            f"several runtimes accept '{path}': {names}. Choose one by its name: {_by_name(order[0])}; or say which "
+            f"goes first, there and elsewhere: runtime={order} in Python, --prefer {','.join(order)} on the command "
+            f"line, runtime = {order} in model.toml"
+        )
         super().__init__(sentence, public=f"several runtimes accept the model: {names}")
 
 
@@ -255,7 +284,8 @@ class LoadFailed(MLBuffetError):
         self.path = path
         self.runtime = runtime
         self.detail = detail
-        where = f"'{path}' cannot be loaded by the runtime {runtime!r}: " if path else ""
+        by = f" by the runtime {runtime!r}" if runtime else ""
+        where = f"'{path}' cannot be loaded{by}: " if path else ""
         public = f"the model cannot be loaded: {reason}" + ("; the server's log has the cause" if detail else "")
         super().__init__(where + reason + (f" ({detail})" if detail else ""), public=public)
 
@@ -281,6 +311,17 @@ class ModelClosed(MLBuffetError):
         super().__init__(f"the model from '{path}' is closed; load it again", public="the model is being unloaded")
 
 
+class RepositoryClosed(MLBuffetError):
+    """A `mlbuffet.Repository` was used that is not open in this process."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the repository {reason}; use it within 'with repository:' or 'async with repository:', or between its "
+            "open() and close()"
+        )
+
+
 class InvalidConfiguration(MLBuffetError):
     """The file ``path`` is not as it must be; ``valid`` are the keys there are, where the problem is an unknown one."""
 
@@ -293,7 +334,7 @@ class InvalidConfiguration(MLBuffetError):
 
 
 class RemoteFailed(MLBuffetError):
-    """The folder at ``url`` cannot be listed or copied; ``detail`` says why."""
+    """The file or folder at ``url`` cannot be listed or copied; ``detail`` says why."""
 
     def __init__(self, url: str, detail: str) -> None:
         self.url = url
@@ -306,7 +347,7 @@ class NoModels(MLBuffetError):
 
     def __init__(self, path: Path, asked: Iterable[str], broken: Mapping[str, Exception]) -> None:
         self.path = path
-        self.asked = tuple(asked)
+        self.asked = tuple(sorted(asked))
         self.broken = dict(broken)
         super().__init__(
             f"there is no model in '{path}'; asked: {_listed(self.asked)}{_reasons(broken)}. "
@@ -320,6 +361,15 @@ class NoModelLoaded(MLBuffetError):
     def __init__(self, failures: Iterable[MLBuffetError]) -> None:
         self.failures = tuple(failures)
         super().__init__("not one of the models could be loaded: " + "; ".join(map(str, self.failures)))
+
+
+class InvalidPlace(MLBuffetError):
+    """``place`` was to be served, and cannot be as it is written."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(f"'{place}' cannot be served: {reason}")
 
 
 class InvalidModelName(MLBuffetError):
@@ -446,4 +496,4 @@ def _by_name(runtime: str) -> str:
 def _reasons(broken: Mapping[str, Exception]) -> str:
     if not broken:
         return ""
-    return "; broken: " + _listed(f"{name} ({reason_of(error)})" for name, error in broken.items())
+    return "; broken: " + _listed(f"{name} ({reason_of(broken[name])})" for name in sorted(broken))

@@ -1,39 +1,84 @@
-"""``mlbuffet.load``: an artifact as it is, or the default version of a model as its ``model.toml`` wants it."""
+"""Models for a program without a server: at a path or a URL, an artifact or the folder of a model."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlbuffet.artifact import check_path, readable
+from mlbuffet.artifact import check_artifact, check_path, readable
 from mlbuffet.model import Model, load_artifact
+from mlbuffet.places import place_of
+from mlbuffet.runtime_choice import RuntimeChoice, Wanted
 from mlbuffet.runtimes import Runtimes, installed_runtimes
 
 
 def load(
     path: str | os.PathLike[str],
     *,
-    runtime: str | None = None,
+    runtime: str | Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     runtimes: Runtimes | None = None,
 ) -> Model:
-    """Load the artifact at ``path``, a file or a folder, or the folder of a model.
+    """Load the artifact at ``path``, a file or a folder, or the folder of a model; a URL is copied to this machine.
 
     Of the folder of a model its default version is loaded, with the runtime, the options and the default signature of
-    its ``model.toml``. ``runtime`` names the runtime to use; without it the one that accepts the artifact is chosen.
-    ``options`` are that runtime's own, and go before those of ``model.toml``. ``runtimes`` are the runtimes to choose
-    from; without it those installed.
+    its ``model.toml``. ``runtime`` names the runtime to use, or several, of which the first that accepts the artifact
+    is taken; without it the only one that accepts it is. ``options`` are that runtime's own, and go before those of
+    ``model.toml``. ``runtimes`` are the runtimes to choose from; without it those installed.
 
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `NotOneArtifact`, `AmbiguousRuntime`,
-    `InvalidConfiguration`, `InvalidOptions` or `LoadFailed`.
+    `InvalidConfiguration`, `InvalidOptions`, `LoadFailed`, or `RemoteFailed` where a URL cannot be copied; and
+    ``TypeError`` for what is no path and no URL.
     """
-    place = Path(path)
-    check_path(place)
-    if runtimes is None:
-        runtimes = installed_runtimes()
-    if not place.is_dir():
-        return load_artifact(place, runtimes, runtime, options or {})
-    from mlbuffet.repository.single import load_model  # most programs load files, and need none of it
+    return load_from(path, installed_runtimes() if runtimes is None else runtimes, runtime, options or {})
 
-    with readable(place):
-        return load_model(place, runtimes, runtime, options or {})
+
+def load_from(
+    path: str | os.PathLike[str], runtimes: Runtimes, runtime: Wanted = None, options: Mapping[str, Any] | None = None
+) -> Model:
+    """As `load`; a `Preference` decides where several accept, and goes after ``model.toml``."""
+    with _on_disk(path) as place:
+        if not place.is_dir():
+            return load_artifact(place, runtimes, runtime, options or {})
+        from mlbuffet.repository.single import load_model  # most programs load files, and need none of it
+
+        with readable(place):
+            return load_model(place, runtimes, runtime, options or {})
+
+
+def which(
+    path: str | os.PathLike[str],
+    *,
+    runtime: str | Sequence[str] | None = None,
+    runtimes: Runtimes | None = None,
+) -> RuntimeChoice:
+    """Which runtimes accept what `load` would load from ``path``, which of them it takes, and why others do not.
+
+    The arguments are those of `load`. No model is loaded. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
+    `InvalidConfiguration`, `DuplicateModel` or `RemoteFailed`, where there is nothing to ask about.
+    """
+    found = installed_runtimes() if runtimes is None else runtimes
+    wanted: Wanted = runtime
+    with _on_disk(path) as artifact, readable(artifact):
+        if artifact.is_dir():
+            from mlbuffet.repository.single import find_artifact
+
+            in_folder = find_artifact(artifact, found, runtime)
+            artifact, wanted = in_folder.path, in_folder.runtime
+        check_artifact(artifact)
+        return found.choice(artifact, wanted)
+
+
+@contextmanager
+def _on_disk(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The path, of a copy where it is a URL, which stays as it is for that long."""
+    place = place_of(path)
+    if isinstance(place, Path):
+        check_path(place)
+        yield place
+        return
+    from mlbuffet.repository.remote import RemoteFolder, default_cache
+
+    with RemoteFolder(place, default_cache()).held() as copy:
+        yield copy

@@ -55,15 +55,7 @@ class RunningCalls:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a child process, which writes to the same memory."""
-        if self._file < 0:
-            return RunningCalls, ()
-        from multiprocessing.reduction import DupFd
-
-        return _received, (DupFd(self._file),)
-
-    def of(self, model: str, version: int) -> "VersionCalls":
-        """The calls of one version of a model."""
-        return VersionCalls(self, model, version)
+        return RunningCalls, (self._file,)
 
     def note_good_end(self) -> None:
         """Let what follows be no crash, and end the monitor."""
@@ -139,11 +131,25 @@ class VersionCalls:
         write, memory, words = _NOTE.pack_into, self._calls.memory, self._calls.words
         take, give = self._calls.free.pop, self._calls.free.append
 
-        def noted(inputs: Any, signature: str | None = None, outputs: Any = None, any_shape: bool = False) -> T:  # noqa: FBT001, FBT002
+        def noted(
+            inputs: Any,
+            signature: str | None = None,
+            outputs: Any = None,
+            any_shape: bool = False,  # noqa: FBT001, FBT002
+            parameters: Any = None,
+            deadline: float | None = None,
+        ) -> T:
             slot = take()
             write(memory, slot, 1, head_of(signature, other) + request_ids())
             try:
-                return work(inputs, signature=signature, outputs=outputs, any_shape=any_shape)
+                return work(
+                    inputs,
+                    signature=signature,
+                    outputs=outputs,
+                    any_shape=any_shape,
+                    parameters=parameters,
+                    deadline=deadline,
+                )
             finally:
                 words[_LAST] = slot
                 memory[slot] = 0
@@ -162,19 +168,28 @@ class VersionCalls:
         return json.dumps(head, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
-def _received(file: Any) -> RunningCalls:
-    return RunningCalls(file.detach())
+class SharedFile(int):
+    """The descriptor of a file, which a child process that it is pickled to has open too."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd
+
+        return _received, (DupFd(int(self)),)
 
 
-def file_in_memory(name: str) -> int:
+def _received(file: Any) -> SharedFile:
+    return SharedFile(file.detach())
+
+
+def file_in_memory(name: str) -> SharedFile:
     """A file that has ``name`` nowhere but in lists of open files. Raises ``OSError``."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create(name)
+        return SharedFile(os.memfd_create(name))
     from tempfile import mkstemp
 
     file, path = mkstemp()
     os.unlink(path)  # noqa: PTH108
-    return file
+    return SharedFile(file)
 
 
 def _monitor(file: int, *, as_json: bool) -> Any:

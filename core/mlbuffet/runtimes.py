@@ -4,12 +4,11 @@ import inspect
 import logging
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import pluggy
@@ -21,6 +20,7 @@ from mlbuffet.errors import (
     DuplicateRuntime,
     IncompleteRuntime,
     InvalidHook,
+    InvalidOptions,
     LoadFailed,
     MLBuffetError,
     NoRuntime,
@@ -29,6 +29,12 @@ from mlbuffet.errors import (
     reason_of,
 )
 from mlbuffet.hookspecs import PROJECT, OptionalHooks, RuntimePlugin
+from mlbuffet.load_turn import LoadTurn
+from mlbuffet.runtime_choice import Preference, RuntimeChoice, Wanted, names_of
+
+_MADE_IF_TAKEN = "request"
+"""The argument of ``predict`` that most plugins have no use for."""
+_MAY_BE_LEFT_OUT = (_MADE_IF_TAKEN, "context", "confined")
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +43,12 @@ class Runtime:
     """One registered runtime: a plugin under its name, and its hooks."""
 
     def __init__(
-        self, name: str, plugin: object, hook: Callable[[str], Callable[..., Any]], entry_point: EntryPoint | None
+        self,
+        name: str,
+        plugin: object,
+        hook: Callable[[str], Callable[..., Any]],
+        takes: Callable[[str, str], bool],
+        entry_point: EntryPoint | None,
     ) -> None:
         distribution = entry_point.dist if entry_point else None
         self.name = name
@@ -46,11 +57,23 @@ class Runtime:
         self.version: str | None = distribution.version if distribution else None
         self.platform: str = getattr(plugin, "platform", name)
         self.takes_any_shape: bool = getattr(plugin, "takes_any_shape", False)
+        self.output_shapes_may_differ: bool = getattr(plugin, "output_shapes_may_differ", False)
         concurrent: bool = getattr(plugin, "concurrent_loads", False)
-        self.load_lock: AbstractContextManager[object] = nullcontext() if concurrent else RLock()
-        """Held while a model is loaded. A load may load another model of the runtime."""
+        self.load_turn: Callable[[], AbstractContextManager[object]] = nullcontext if concurrent else LoadTurn().taken
+        """Around the load of a model."""
+        self.load_options: frozenset[str] = frozenset(getattr(plugin, "load_options", ()))
+        """The names of its options, where it says them."""
+        self.client_options: frozenset[str] = frozenset(getattr(plugin, "client_options", ()))
+        """The names of the options that whoever uploads a model may give."""
+        self.default_options: Mapping[str, Any] = {}
+        """Options of every model that gives none of these names; a program may set them before it loads models."""
         self.hook = hook
-        """Gives a hook by its name, as this plugin implements it, with the wrappers of others."""
+        """Gives a hook by its name, as this plugin implements it, with the wrappers of others.
+
+        It is called with all its arguments, but ``predict`` with no ``request`` where nobody takes it.
+        """
+        self.takes = takes
+        """Whether anyone who implements or wraps a hook takes an argument of it."""
 
     @property
     def description(self) -> str:
@@ -60,20 +83,32 @@ class Runtime:
 
     def accepts(self, path: Path) -> bool:
         """Whether the runtime says that ``path`` is its artifact; a plugin that raises says no."""
-        return bool(self._call("accepts", path))
+        return self.refusal(path) is None
+
+    def refusal(self, path: Path) -> str | None:
+        """What it raises where it is asked whether it accepts ``path``, empty for a plain no; ``None`` for a yes."""
+        accepted, failure = self._call("accepts", path)
+        return None if accepted else failure
+
+    def combined_options(self, options: Mapping[str, Any], client_options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a load. Raises `InvalidOptions` for those of a client that a client may not give."""
+        if refused := [name for name in client_options if name not in self.client_options]:
+            raise InvalidOptions(f"an upload may not set {', '.join(map(repr, refused))}", sorted(self.client_options))
+        return {**self.default_options, **client_options, **options}
 
     def explain(self, path: Path) -> str | None:
         """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""
-        reason = self._call("explain", path)
+        reason, _ = self._call("explain", path)
         return reason if isinstance(reason, str) else None
 
-    def _call(self, hook: str, path: Path) -> Any:
+    def _call(self, hook: str, path: Path) -> tuple[Any, str]:
+        """What the hook says, and what it raises instead."""
         try:
-            return self.hook(hook)(path=path)
+            return self.hook(hook)(path=path), ""
         except Exception as error:
             logger.warning("the runtime %r failed in %s for '%s': %s", self.name, hook, path, reason_of(error))
             logger.debug("its traceback:", exc_info=error)
-            return None
+            return None, reason_of(error)
 
     def __str__(self) -> str:
         return self.name
@@ -97,12 +132,12 @@ class Runtimes:
         self._manager.add_hookspecs(OptionalHooks)
 
     def discover(self) -> None:
-        """Register the plugin of every new entry point of the group ``mlbuffet``.
+        """Register the plugin of every new entry point of the group ``mlbuffet``, by name.
 
         One by one (`load_setuptools_entrypoints` stops at the first that fails): a plugin that cannot be imported or
         registered is noted in ``broken``.
         """
-        for entry_point in entry_points(group=PROJECT):
+        for entry_point in sorted(entry_points(group=PROJECT), key=lambda one: one.name):
             if entry_point in self._discovered:
                 continue
             self._discovered.add(entry_point)
@@ -121,25 +156,70 @@ class Runtimes:
         """
         self._register(plugin, name, None)
 
-    def select(self, path: Path, runtime: str | None = None) -> Runtime:
-        """The runtime for ``path``: the one named, without asking it, else the only one that accepts the path.
+    def select(self, path: Path, runtime: Wanted = None) -> Runtime:
+        """The runtime for ``path``: the only one that accepts it, or what ``runtime`` says.
 
-        Raises `UnknownRuntime`, `NoRuntime`, `NotOneArtifact` or `AmbiguousRuntime`, or `LoadFailed` where none accepts
-        the path and it is known what it is and why it cannot be served.
+        A name is that runtime, without asking it; of several names it is the first that accepts the path, and no other;
+        a `Preference` decides where several accept. Raises `UnknownRuntime`, `NoRuntime`, `NotOneArtifact` or
+        `AmbiguousRuntime`, or `LoadFailed` where none accepts the path and it is known why it cannot be served.
         """
-        if runtime is not None:
-            if runtime not in self._runtimes:
-                raise UnknownRuntime(runtime, self._runtimes, self.broken)
-            return self._runtimes[runtime]
-        match [candidate for candidate in self if candidate.accepts(path)]:
-            case [chosen]:
+        if isinstance(runtime, str):
+            return self._named(runtime)
+        return self._decided(path, runtime, {one.name: one.refusal(path) for one in self.candidates(runtime)})
+
+    def choice(self, path: Path, runtime: Wanted = None) -> RuntimeChoice:
+        """What each runtime says of ``path``, and which of them `select` gives."""
+        answers = {one.name: one.refusal(path) for one in self}
+        asked = {one.name: answers[one.name] for one in self.candidates(runtime)}
+        chosen, error = None, None
+        try:
+            chosen = self._named(runtime) if isinstance(runtime, str) else self._decided(path, runtime, asked)
+        except MLBuffetError as refusal:
+            error = refusal
+        refusing = dict.fromkeys(names_of(runtime), "it is not installed")
+        refusing |= {name: f"it is broken: {reason_of(reason)}" for name, reason in self.broken.items()}
+        for name, reason in answers.items():
+            refusing[name] = f"it failed: {reason}" if reason else self[name].explain(path) or ""
+        accepting = tuple(sorted(name for name, reason in answers.items() if reason is None))
+        refusing = {name: refusing[name] for name in sorted(refusing) if name not in accepting}
+        return RuntimeChoice(path, chosen.name if chosen else None, accepting, refusing, error)
+
+    def candidates(self, runtime: Wanted) -> list[Runtime]:
+        """The runtimes that may be taken, in the order of their names where ``runtime`` names some; else all."""
+        if not runtime or isinstance(runtime, Preference):
+            return list(self)
+        return [self._runtimes[name] for name in names_of(runtime) if name in self._runtimes]
+
+    def _named(self, name: str) -> Runtime:
+        if name not in self._runtimes:
+            raise UnknownRuntime(name, self._runtimes, self.broken)
+        return self._runtimes[name]
+
+    def _decided(
+        self, path: Path, runtime: Sequence[str] | Preference | None, refusals: Mapping[str, str | None]
+    ) -> Runtime:
+        """The runtime that ``refusals`` leave, whose text is that of `Runtime.refusal`, by the names of those asked."""
+        names = names_of(runtime)
+        if not refusals and names:
+            raise UnknownRuntime(names[0], self._runtimes, self.broken)
+        accepting = [name for name, reason in refusals.items() if reason is None]
+        for name in names:
+            if name in accepting:
+                return self._runtimes[name]
+        match accepting:
+            case [name]:
+                chosen = self._runtimes[name]
                 if several := self._several_in(path, chosen):
                     raise NotOneArtifact(path, several, self._runtimes, self.broken)
                 return chosen
             case []:
-                raise self._refusal(path)
-            case several:
-                raise AmbiguousRuntime(path, map(str, several))
+                if isinstance(runtime, Preference):
+                    if runtime.last_resort is not None:
+                        return self._named(runtime.last_resort)
+                    names = ()
+                raise self._refusal(path, refusals, names)
+            case several_names:
+                raise AmbiguousRuntime(path, several_names)
 
     def _several_in(self, path: Path, chosen: Runtime) -> list[Path]:
         """The artifacts in a folder that ``chosen`` accepts for one of them, where another runtime accepts one too."""
@@ -149,16 +229,21 @@ class Runtimes:
         artifacts = [child for child in inside if any(one.accepts(child) for one in self)]
         return [] if all(chosen.accepts(child) for child in artifacts) else artifacts
 
-    def _refusal(self, path: Path) -> MLBuffetError:
-        """Why ``path``, which no runtime accepts, cannot be loaded."""
+    def _refusal(self, path: Path, refusals: Mapping[str, str | None], named: Sequence[str]) -> MLBuffetError:
+        """Why ``path``, which none of those asked accepts, cannot be loaded; they may be those that are ``named``."""
+        failed = {name: reason for name, reason in refusals.items() if reason}
+        no_runtime = partial(NoRuntime, path, refusals, self.broken, failed=failed, named=named)
         if reason := failed_download(path):
-            return NoRuntime(path, self._runtimes, self.broken, reason)
-        for candidate in self:
-            if reason := candidate.explain(path):
-                return LoadFailed(reason, path=path, runtime=candidate.name)
+            return no_runtime(reason)
+        others = [one for one in self if one.name not in refusals]
+        if accepting := sorted(one.name for one in others if one.accepts(path)):
+            return no_runtime(f"{' and '.join(accepting)} would, and may not be taken")
+        for name in refusals:
+            if reason := self[name].explain(path):
+                return LoadFailed(reason, path=path, runtime=name)
         if inside := [child for child in _inside(path) if self._holds_artifact(child)]:
             return NotOneArtifact(path, inside, self._runtimes, self.broken)
-        return NoRuntime(path, self._runtimes, self.broken, known_problem(path))
+        return no_runtime(known_problem(path))
 
     def _holds_artifact(self, path: Path, depth: int = 2) -> bool:
         """Whether ``path`` is an artifact, or a folder with one in it: a folder of versions, or of models."""
@@ -193,7 +278,8 @@ class Runtimes:
             self._manager.unregister(instance)
             raise
         if implemented:
-            self._runtimes[name] = Runtime(name, instance, lambda hook: self._bind(instance, hook), entry_point)
+            hook, takes = partial(self._bind, instance), partial(self._takes, instance)
+            self._runtimes[name] = Runtime(name, instance, hook, takes, entry_point)
 
     def _check_hooks(self, plugin: object, name: str) -> None:
         """Before pluggy does it, whose messages do not name what is allowed."""
@@ -212,6 +298,9 @@ class Runtimes:
             if unknown := [argument for argument in _arguments(function) if argument not in hooks[hook]]:
                 instead = f"the arguments are {', '.join(hooks[hook])}, by these names"
                 raise InvalidHook(name, f"its hook {hook!r} has the argument {unknown[0]!r}", instead)
+            if idle := [argument for argument in _optional_arguments(function) if argument in _MAY_BE_LEFT_OUT]:
+                problem = f"its hook {hook!r} has a default for its argument {idle[0]!r}, which is never given then"
+                raise InvalidHook(name, problem, "take it without a default, or leave it out")
 
     def _implemented(self, plugin: object) -> set[str]:
         return {
@@ -223,15 +312,21 @@ class Runtimes:
 
     def _bind(self, plugin: object, hook: str) -> Callable[..., Any]:
         """The method of ``plugin`` itself where nothing wraps it: 0.1 us a call instead of 3.5-9 us through pluggy."""
-        others = [other.plugin for other in self if other.plugin is not plugin]
-        caller = self._manager.subset_hook_caller(hook, others)
+        caller = self._caller(plugin, hook)
+        absent = {_MADE_IF_TAKEN} if hook == "predict" and not self._takes(plugin, hook, _MADE_IF_TAKEN) else set()
         match caller.get_hookimpls():
             case [alone] if caller.spec and alone.plugin is plugin:
                 taken, function = alone.argnames, alone.function
-                if set(taken) == set(caller.spec.argnames):
+                if set(taken) == set(caller.spec.argnames) - absent:
                     return function
                 return lambda **given: function(**{name: given[name] for name in taken})
-        return caller
+        return partial(caller, **dict.fromkeys(absent)) if absent else caller
+
+    def _takes(self, plugin: object, hook: str, argument: str) -> bool:
+        return any(argument in one.argnames for one in self._caller(plugin, hook).get_hookimpls())
+
+    def _caller(self, plugin: object, hook: str) -> pluggy.HookCaller:
+        return self._manager.subset_hook_caller(hook, [other.plugin for other in self if other.plugin is not plugin])
 
 
 def installed_runtimes() -> Runtimes:
@@ -281,3 +376,8 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
     """The names of the required arguments, without ``self``."""
     parameters = inspect.signature(function).parameters.values()
     return [one.name for one in parameters if one.default is one.empty and one.name != "self"]
+
+
+def _optional_arguments(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments with a default, which pluggy does not give."""
+    return [one.name for one in inspect.signature(function).parameters.values() if one.default is not one.empty]

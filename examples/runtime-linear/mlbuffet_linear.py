@@ -23,6 +23,8 @@ class LinearModel:
 class LinearRuntime:
     """The runtime; the entry point of the package names it."""
 
+    load_options = client_options = frozenset({"softmax"})
+
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A linear model: an .npz file with the arrays 'weights' and 'bias'"""
@@ -43,10 +45,10 @@ class LinearRuntime:
 
     @hookimpl
     def signature(self, model: LinearModel) -> Signatures:
-        """One function: ``x`` [any, features] to ``y`` [any, outputs], of the weights' dtype."""
+        """One function: ``x`` [batch, features] to ``y`` [batch, outputs], of the weights' dtype."""
         features, outputs = model.weights.shape
-        x = TensorSpec("x", model.weights.dtype, (None, features))
-        y = TensorSpec("y", model.weights.dtype, (None, outputs))
+        x = TensorSpec("x", model.weights.dtype, ("batch", features))
+        y = TensorSpec("y", model.weights.dtype, ("batch", outputs))
         return Signatures({"serving_default": Signature(inputs=[x], outputs=[y])})
 
     @hookimpl

@@ -13,13 +13,14 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from knowing_runtime import Asked
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.cli import main
 from mlbuffet.cli.commands import app
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.repository.configuration import read_configuration
 from mlbuffet.runtimes import _found_in
-from small_runtimes import Echo, HalfPlusTwo, write_models
+from small_runtimes import Both, Echo, HalfPlusTwo, write_models
 
 
 @dataclass
@@ -82,6 +83,8 @@ def test_runtimes_are_listed_with_what_they_accept_and_the_broken_ones(run: Run)
     assert "ImportError: No module named 'torch'" in table.out
     listed = json.loads(run("runtimes", "--json").out)
     assert listed["runtimes"][0] == {"name": "half", "distribution": None, "version": None, "accepts": "A .half file."}
+    assert listed["contract"] == "1.0"
+    assert "Version 1.0 of the contract with plugins." in table.out
     assert listed["broken"] == [{"name": "torn", "reason": "ImportError: No module named 'torch'"}]
 
 
@@ -108,6 +111,40 @@ def test_a_model_is_inspected(run: Run, half: Path) -> None:
             "both": {"method": "predict", "inputs": [x], "outputs": [y, z]},
         },
     }
+
+
+def test_what_a_tensor_has_beside_name_dtype_and_shape_is_shown(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    class Described:
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return path.suffix == ".described"
+
+        @hookimpl
+        def load(self) -> object:
+            return object()
+
+        @hookimpl
+        def signature(self) -> Signatures:
+            mask = TensorSpec("mask", bool, ("batch",), optional=True, description="[which] rows count")
+            scores = TensorSpec("scores", np.float32, ("batch", 7), labels=["ab", "defg", *"defgh"])
+            return Signatures({"serving_default": Signature([mask], [scores], description="How likely it is")})
+
+        @hookimpl
+        def predict(self) -> dict[str, object]:
+            return {}
+
+    runtimes.register(Described, name="described")
+    (tmp_path / "a.described").touch()
+    lines = run("inspect", tmp_path / "a.described").out.splitlines()
+    assert next(line for line in lines if " mask " in line).endswith("(batch,)    optional; [which] rows count")
+    assert next(line for line in lines if " scores " in line).endswith("(batch, 7)  ab, defg, d, e, f and 2 more")
+    assert any("How likely it is" in line for line in lines)
+    shown = json.loads(run("inspect", tmp_path / "a.described", "--json").out)["signatures"]["serving_default"]
+    assert shown["description"] == "How likely it is"
+    assert shown["inputs"] == [
+        {"name": "mask", "dtype": "bool", "shape": ["batch"], "optional": True, "description": "[which] rows count"}
+    ]
+    assert shown["outputs"][0]["labels"] == ["ab", "defg", "d", "e", "f", "g", "h"]
 
 
 def test_a_model_without_a_default_says_so(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
@@ -175,6 +212,22 @@ def test_a_signature_and_a_runtime_can_be_named(run: Run, half: Path, tmp_path: 
     assert json.loads(run("inspect", other, "--runtime", "half", "--json").out)["runtime"] == "half"
 
 
+def test_every_command_takes_the_first_runtime_of_those_preferred(run: Run, runtimes: Runtimes, half: Path) -> None:
+    runtimes.register(Both, name="both")
+    refused = run("inspect", half).err
+    assert "several runtimes accept" in refused
+    assert "--prefer both,half" in refused
+    for preferred in ("both,half", "half, both", "echo,both", "lost,half,both"):
+        chosen = preferred.replace("echo,", "").replace("lost,", "").partition(",")[0]
+        assert json.loads(run("inspect", half, "--prefer", preferred, "--json").out)["runtime"] == chosen
+    assert json.loads(run("inspect", half, "--prefer", "half", "--runtime", "both", "--json").out)["runtime"] == "both"
+    assert run("predict", half, "--inputs", "-", "--prefer", "both", stdin=b'{"x": [1]}').out == '{"y":[2.5]}\n'
+    assert run("verify", half, "--against", half, "--prefer", "both").status == 0
+    assert run("verify", half, "--against", half, "--prefer", "both", "--against-runtime", "half").status == 0
+    wrong = run("inspect", half, "--prefer", "both,,half")
+    assert (wrong.status, "is no list of runtimes; write their names with commas" in wrong.err) == (2, True)
+
+
 def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run, tmp_path: Path) -> None:
     toml = 'runtime = "half"\nsignature = "both"'
     root = write_models(
@@ -203,7 +256,7 @@ def test_the_folder_of_a_model_is_its_default_version_for_every_command(run: Run
         (
             ["predict", "{half}", "--inputs", "-", "--runtime", "no"],
             1,
-            "there is no runtime 'no'; installed: half, echo",
+            "there is no runtime 'no'; installed: echo, half",
         ),
         (["predict", "{half}", "--inputs", "-", "--runtime", "torn"], 1, "'torn' is installed but broken: ImportError"),
         (["inspect", "{corrupt}"], 1, "ValueError: cannot read"),
@@ -274,8 +327,29 @@ def test_options_of_the_runtime_are_given_by_name(run: Run, runtimes: Runtimes, 
     options = ["--option", "threads=2", "--option", 'tags=["a"]', "--option", "device=cpu"]
     assert run("inspect", tmp_path / "a.optional", *options).status == 0
     assert run("predict", tmp_path / "a.optional", *options, "--inputs", "-", stdin=b'{"x": [1]}').status == 0
-    assert given == [{"threads": 2, "tags": ["a"], "device": "cpu"}] * 2
+    expected = {"threads": 2, "tags": ["a"], "device": "cpu"}
+    assert given == [expected] * 2
+    (tmp_path / "b.optional").touch()
+    pair = [tmp_path / "a.optional", "--against", tmp_path / "b.optional"]
+    assert run("verify", *pair, *options, "--against-option", "threads=1").status == 0
+    assert given[2:] == [expected, {"threads": 1}]
     assert "is not NAME=VALUE" in run("inspect", tmp_path / "a.optional", "--option", "threads").err
+
+
+def test_parameters_are_shown_and_given_by_name(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    runtimes.register(Asked(), name="asked")
+    (tmp_path / "a.asked").touch()
+    row = next(line.split("  ") for line in run("inspect", tmp_path / "a.asked").out.splitlines() if "offset" in line)
+    cells = [cell.strip() for cell in row if cell.strip()]
+    assert cells == ["parameter", "offset", "a float from 0", "default 2.0; What is added."]
+    described = json.loads(run("inspect", tmp_path / "a.asked", "--json").out)["signatures"]["serving_default"]
+    assert described["parameters"] == {
+        "offset": {"type": "float", "default": 2.0, "minimum": 0, "description": "What is added."}
+    }
+    arguments = ["predict", tmp_path / "a.asked", "--inputs", "-", "--parameter"]
+    assert json.loads(run(*arguments, "offset=4", stdin=b'{"x": [2]}').out) == {"y": [5], "z": [4]}
+    assert "there is no parameter 'top'" in run(*arguments, "top=1", stdin=b'{"x": [2]}').err
+    assert "--parameter 'top' is not NAME=VALUE, such as temperature=0.5" in run(*arguments, "top").err
 
 
 def test_outputs_that_are_no_text_are_refused(run: Run, tmp_path: Path) -> None:

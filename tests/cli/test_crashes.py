@@ -77,7 +77,7 @@ def test_the_small_request_that_is_answered_on_the_event_loop_is_named_too(
     process = serve(crashing, root)
     address = address_of(process)
     with httpx.Client(base_url=address) as client, suppress(httpx.TransportError):
-        for x, name in [*[(0.0, "well")] * 40, (-1.0, "bad")]:
+        for x, name in [*[(0.0, "well")] * 200, (-1.0, "bad")]:
             body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [x]}]}
             client.post("/v2/models/a/infer", json=body, headers={"X-Request-Id": name})
     _, err = process.communicate(timeout=20)

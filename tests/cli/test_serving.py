@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from processes import address_of, read_until, serve
+from processes import address_of, environment_with, read_until, serve
 from redis_server import redis_server
+from small_runtimes import write_models
 from waiting import wait_for
 
 
@@ -454,3 +455,67 @@ def test_debugging_shows_what_is_logged_for_it(environment: dict[str, str], mode
     read_until(process, "serving on")
     process.send_signal(signal.SIGINT)
     assert "DEBUG mlbuffet.repository.version: version 1 of the model 'bad'" in process.communicate(timeout=10)[1]
+
+
+def test_a_path_may_be_served_under_a_name_and_be_watched(environment: dict[str, str], tmp_path: Path) -> None:
+    mounted = tmp_path / "mnt/models"
+    (mounted / "1").mkdir(parents=True)
+    (mounted / "1/model.half").write_text("half")
+    (tmp_path / "wine.half").write_text("half")
+    (tmp_path / "wine.toml").write_text('description = "Red"')
+    process = serve(environment, f"iris={mounted}", tmp_path / "wine.half", "--watch")
+    with httpx.Client(base_url=address_of(process), timeout=30) as client:
+        assert client.get("/v2/models").json() == client.get("/v2/models").json()
+        assert client.get("/v1/models/iris").status_code == client.get("/v1/models/wine").status_code == 200
+        (mounted / "2").mkdir()
+        (mounted / "2/model.half").write_text("half")
+        wait_for(lambda: client.get("/v2/models/iris/versions/2/ready").status_code == 200)
+        (mounted / "model.toml").write_text('versions = "latest"')
+        wait_for(lambda: client.get("/v2/models/iris/versions/1/ready").status_code == 404)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "ignored" not in err
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (["a b={models}"], "error: 'a b={models}' cannot be served: 'a b' cannot be a model's name"),
+        (["iris={models}"], "error: 'iris={models}' cannot be served: it holds several models: bad, good; serve"),
+        (["x={models}/a", "x={models}/b"], "error: 'x=...' cannot be served: 2 places are called 'x'"),
+        (["x={models}/none"], "error: there is no file or folder at '{models}/none'"),
+    ],
+)
+def test_a_name_that_cannot_be_given_is_told(
+    environment: dict[str, str], models: Path, places: list[str], message: str
+) -> None:
+    process = serve(environment, *(place.format(models=models) for place in places))
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (1, "")
+    assert message.format(models=models) in err
+
+
+@pytest.mark.parametrize(
+    ("options", "runtime"),
+    [([], None), (["--prefer", "lost,both,half"], "both"), (["--runtime", "half", "--prefer", "both"], "half")],
+    ids=str,
+)
+def test_what_is_preferred_decides_and_hides_no_model(tmp_path: Path, options: list[str], runtime: str | None) -> None:
+    kinds = {"both": "Both", "half": "HalfPlusTwo", "sleep": "Sleep"}
+    environment = environment_with(
+        tmp_path / "site", [f"{name} = small_runtimes:{kind}" for name, kind in kinds.items()]
+    )
+    root = write_models(tmp_path / "models", {"flat.half": "half", "nap.sleep": "", "told/1/model.sleep": ""})
+    process = serve(environment, root, "--json", *options)
+    listed = json.loads(read_until(process, "\n}\n"))["models"]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    runtimes = {one["name"]: one.get("runtime") for one in listed}
+    assert runtimes == {"flat": runtime, "nap": "sleep", "told": "sleep"}
+    if runtime is None:
+        assert "several runtimes accept" in listed[0]["reason"]
+        assert "--prefer both,half" in listed[0]["reason"]
+    assert ("the runtime 'lost', which is preferred, is not installed; there are: both, half" in err) == (
+        "lost,both,half" in options
+    )

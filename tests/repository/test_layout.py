@@ -82,7 +82,7 @@ def test_a_folder_that_no_runtime_accepts_is_a_model_whose_loading_says_why(foun
 
 
 def test_a_folder_with_nothing_to_load_says_what_was_expected(found: Callable[..., Found]) -> None:
-    with pytest.raises(NoModels, match=r"asked: half, echo, sleep\. Expected an artifact, or a folder with"):
+    with pytest.raises(NoModels, match=r"asked: echo, half, sleep\. Expected an artifact, or a folder with"):
         found("notes.txt", "src/main.py")
 
 
@@ -101,7 +101,7 @@ def test_a_runtime_that_is_named_takes_a_folder_it_does_not_accept(found: Callab
     assert found("data.bin", runtime="half") == [("models", 1, ".")]
 
 
-def test_a_runtime_that_is_named_is_the_only_one_asked(found: Callable[..., Found]) -> None:
-    assert found("a.half", "b.echo", runtime="echo") == [("b", 1, "b.echo")]
+def test_a_runtime_that_is_named_leaves_the_files_of_others_to_them(found: Callable[..., Found]) -> None:
+    assert found("a.half", "b.echo", runtime="echo") == [("a", 1, "a.half"), ("b", 1, "b.echo")]
     with pytest.raises(UnknownRuntime):
         found(runtime="nope")

@@ -11,7 +11,8 @@ import pytest
 from typing_extensions import override
 
 from mlbuffet import RemoteFailed, Runtimes
-from mlbuffet.repository import RemoteFolder, Sources, default_cache, is_remote, remote
+from mlbuffet.places import is_remote
+from mlbuffet.repository import RemoteFolder, Sources, default_cache, remote
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -127,7 +127,7 @@ def test_types_smaller_than_a_byte_keep_their_values(tmp_path: Path, number: int
     )
     np.testing.assert_array_equal(widen.predict({"x": sample.astype(dtype)})["y"], sample)
     assert bits(narrow.predict({"x": sample})["y"]) == bits(sample.astype(dtype))
-    assert specs(narrow)[1] == [TensorSpec("y", dtype, [None])]
+    assert specs(narrow)[1] == [TensorSpec("y", dtype, ["n"])]
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 2), (0,), ()], ids=str)
@@ -191,11 +191,12 @@ def test_small_outputs_beside_text_inputs_are_refused(tmp_path: Path) -> None:
     [
         (None, None),
         ([], ()),
-        (["batch", 3], (None, 3)),
+        (["batch", 3], ("batch", 3)),
         ([None, 3], (None, 3)),
-        (["2*n + 1"], (None,)),
+        (["2*n + 1"], ("2*n + 1",)),
+        (["None", "?", "n"], (None, None, "n")),  # what exporters write for what they do not know
         ([-1, 2], (None, 2)),
-        ([2, "batch", 128], (2, None, 128)),
+        ([2, "batch", 128], (2, "batch", 128)),
         ([0], (0,)),
     ],
     ids=str,
@@ -217,16 +218,16 @@ CONSTANTS = [
     ("nodes", "given", "declared", "shape"),
     [
         ([node("Reshape", "x one", "y")], [1, 128], ["a", "b", "c"], (1, 1, 128)),
-        ([node("Reshape", "x one", "y")], ["n", 4], ["a", "b", "c"], (1, 1, None)),
-        ([node("Reshape", "x rows", "y")], ["n", 2, 2], ["a", "b"], (None, 4)),
-        ([node("Flatten", "x", "y")], ["n", 2, 3], [None, "b"], (None, 6)),
-        ([node("Concat", "x x", "y", axis=0)], ["n", 2], ["n", -1], (None, 2)),
-        ([node("Conv", "x kernel", "y")], ["n", 1, 5], ["n", "channels", "length"], (None, 2, 4)),
+        ([node("Reshape", "x one", "y")], ["n", 4], ["a", "b", "c"], (1, 1, "c")),
+        ([node("Reshape", "x rows", "y")], ["n", 2, 2], ["a", "b"], ("a", 4)),
+        ([node("Flatten", "x", "y")], ["n", 2, 3], [None, "b"], ("n", 6)),
+        ([node("Concat", "x x", "y", axis=0)], ["n", 2], ["n", -1], ("n", 2)),
+        ([node("Conv", "x kernel", "y")], ["n", 1, 5], ["n", "channels", "length"], ("n", 2, 4)),
         ([node("ReduceSum", "x", "y", keepdims=1)], ["n", 4], ["n", "m"], (1, 1)),
         ([node("Shape", "x", "s"), node("Cast", "s", "y", to=TensorProto.FLOAT)], ["n", 4, 2], ["rank"], (3,)),
-        ([node("TopK", "x most", "y i")], ["n", 6], ["n", "k"], (None, 2)),
-        ([node("Concat", "x x", "y", axis=1)], ["n", "m"], ["n", 6], (None, 6)),  # the file knows more
-        ([node("Identity", "x", "y")], ["n", "m"], ["n", "m"], (None, None)),  # nobody knows
+        ([node("TopK", "x most", "y i")], ["n", 6], ["n", "k"], ("n", 2)),
+        ([node("Concat", "x x", "y", axis=1)], ["n", "m"], ["n", 6], ("n", 6)),  # the file knows more
+        ([node("Identity", "x", "y")], ["n", "m"], ["n", "m"], ("n", "m")),  # nobody knows
     ],
     ids=str,
 )
@@ -238,13 +239,13 @@ def test_a_size_that_the_file_leaves_free_is_the_one_that_onnxruntime_infers(
     assert specs(model)[1] == [TensorSpec("y", np.float32, shape)]
     sizes = [size if isinstance(size, int) else 3 for size in given]
     answer = model.predict({"x": np.ones(sizes, np.float32)})["y"].shape
-    assert all(size in (None, came) for size, came in zip(shape, answer, strict=True))
+    assert all(size == came for size, came in zip(shape, answer, strict=True) if isinstance(size, int))
 
 
 def test_a_shape_that_only_onnxruntime_infers_is_told(tmp_path: Path) -> None:
     outputs = [value("y", TensorProto.FLOAT, None)]
     model = load(tmp_path, [node("Identity", "x", "y")], [value("x", TensorProto.FLOAT, ["n", 3])], outputs)
-    assert specs(model)[1] == [TensorSpec("y", np.float32, [None, 3])]
+    assert specs(model)[1] == [TensorSpec("y", np.float32, ["n", 3])]
 
 
 def test_any_rank_is_taken_where_the_file_gives_none(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_inputs_and_outputs_keep_their_order_and_odd_names(tmp_path: Path) -> No
     }
 
 
-def test_weights_that_are_also_inputs_are_no_inputs(tmp_path: Path) -> None:
+def test_weights_that_are_also_inputs_are_optional_inputs(tmp_path: Path) -> None:
     model = load(
         tmp_path,
         [node("Add", "x w", "y")],
@@ -279,8 +280,38 @@ def test_weights_that_are_also_inputs_are_no_inputs(tmp_path: Path) -> None:
         [value("y", TensorProto.FLOAT, [1])],
         [helper.make_tensor("w", TensorProto.FLOAT, [1], [2])],
     )
-    assert [spec.name for spec in specs(model)[0]] == ["x"]
+    assert specs(model)[0] == [TensorSpec("x", np.float32, [1]), TensorSpec("w", np.float32, [1], optional=True)]
     assert model.predict({"x": [1]})["y"].tolist() == [3]
+    assert model.predict({"x": [1], "w": [5]})["y"].tolist() == [6]
+    with pytest.raises(InvalidInput, match=r"input 'x' is missing; .* w: float32 \(1,\) optional"):
+        model.predict({"w": [5]})
+
+
+@pytest.mark.parametrize("small", [False, True], ids=["beside ordinary outputs", "beside small outputs"])
+def test_weights_of_text_are_optional_where_they_can_be_given(tmp_path: Path, *, small: bool) -> None:
+    model = load(
+        tmp_path,
+        [node("Identity", "w", "t"), node("Cast", "x", "y", to=TensorProto.INT4 if small else TensorProto.INT64)],
+        [value("x", TensorProto.FLOAT, [1]), value("w", TensorProto.STRING, [1])],
+        [value("y", TensorProto.INT4 if small else TensorProto.INT64, [1]), value("t", TensorProto.STRING, [1])],
+        [numpy_helper.from_array(np.array([b"kept"], object), "w")],
+    )
+    assert [spec.name for spec in specs(model)[0]] == (["x"] if small else ["x", "w"])
+    assert model.predict({"x": [1]})["t"].tolist() == [b"kept"]
+    if not small:
+        assert model.predict({"x": [1], "w": ["given"]})["t"].tolist() == [b"given"]
+
+
+def test_a_small_weight_is_an_optional_input(tmp_path: Path) -> None:
+    model = load(
+        tmp_path,
+        [node("Identity", "w", "y")],
+        [value("w", TensorProto.BFLOAT16, [1])],
+        [value("y", TensorProto.BFLOAT16, [1])],
+        [helper.make_tensor("w", TensorProto.BFLOAT16, [1], [2])],
+    )
+    assert model.predict({})["y"].tolist() == [2]
+    assert model.predict({"w": [3]})["y"].tolist() == [3]
 
 
 @pytest.mark.parametrize("classes", [("setosa", "versicolor", "virginica"), (30, 10, 20)], ids=["text", "int"])
@@ -291,17 +322,23 @@ def test_a_zipmap_becomes_a_tensor_in_the_order_of_its_keys(tmp_path: Path, clas
     path.write_bytes(to_onnx(classifier, x[:1].astype(np.float32), target_opset=17).SerializeToString())
     model = mlbuffet.load(path)
     answers = model.predict({"X": x.astype(np.float32)})
-    assert specs(model)[1][1] == TensorSpec("output_probability", np.float32, [None, 3])
+    labels = sorted(classes) if isinstance(classes[0], str) else ["10", "20", "30"]
+    assert specs(model)[1][1] == TensorSpec("output_probability", np.float32, [None, 3], labels=labels)
     np.testing.assert_allclose(answers["output_probability"], classifier.predict_proba(x), rtol=1e-4, atol=1e-6)
     assert model.predict({"X": np.empty((0, 4), np.float32)})["output_probability"].shape == (0, 3)
 
 
 @pytest.mark.parametrize(
-    ("labels", "key"),
-    [({"classlabels_int64s": [7, -2, 5]}, TensorProto.INT64), ({"classlabels_strings": ["c", "a", "b"]}, 8)],
+    ("labels", "key", "sorted_labels"),
+    [
+        ({"classlabels_int64s": [7, -2, 5]}, TensorProto.INT64, ["-2", "5", "7"]),
+        ({"classlabels_strings": ["c", "a", "b"]}, 8, ["a", "b", "c"]),
+    ],
     ids=["int", "text"],
 )
-def test_the_columns_of_a_zipmap_are_sorted_by_key_and_not_by_class(tmp_path: Path, labels: Any, key: int) -> None:
+def test_the_columns_of_a_zipmap_are_sorted_by_key_and_not_by_class(
+    tmp_path: Path, labels: Any, key: int, sorted_labels: list[str]
+) -> None:
     model = load(
         tmp_path,
         [node("ZipMap", "x", "maps", domain="ai.onnx.ml", **labels)],
@@ -309,7 +346,7 @@ def test_the_columns_of_a_zipmap_are_sorted_by_key_and_not_by_class(tmp_path: Pa
         [helper.make_value_info("maps", maps_of(key))],
         opset=17,
     )
-    assert specs(model)[1] == [TensorSpec("maps", np.float32, [None, 3])]
+    assert specs(model)[1] == [TensorSpec("maps", np.float32, [None, 3], labels=sorted_labels)]
     assert model.predict({"x": [[0, 1, 2], [3, 4, 5]]})["maps"].tolist() == [[1, 2, 0], [4, 5, 3]]
 
 
@@ -327,7 +364,8 @@ def test_labels_that_another_writer_has_packed_are_counted_too(tmp_path: Path) -
     attribute = labels + message(8, bytes([200, 1, 5, 5, 9]))  # 200 is a varint of two bytes, and 5 is there twice
     whole = message(7, message(1, zipmap + message(5, attribute)) + graph.SerializeToString())
     (tmp_path / "packed.onnx").write_bytes(model.SerializeToString() + whole)
-    assert specs(mlbuffet.load(tmp_path))[1] == [TensorSpec("maps", np.float32, [None, 3])]
+    labels_of_maps = ["5", "9", "200"]
+    assert specs(mlbuffet.load(tmp_path))[1] == [TensorSpec("maps", np.float32, [None, 3], labels=labels_of_maps)]
 
 
 def message(number: int, content: bytes) -> bytes:
@@ -428,6 +466,23 @@ def test_dimensions_of_one_name_that_differ_are_the_callers_fault(tmp_path: Path
     with pytest.raises(InvalidInput, match=r"'b' has 3 for the dimension 'n', and input 'a' has 2;.*equal"):
         model.predict({"a": np.ones((2, 1), np.float32), "b": np.ones((3, 1), np.float32)})
     assert model.predict({"a": [[1]], "b": [[1, 1]]})["y"].tolist() == [[1, 1, 1]]
+
+
+def test_dimensions_of_one_name_are_equal_where_an_operator_would_stretch_one(tmp_path: Path) -> None:
+    sides = [value("a", TensorProto.FLOAT, ["n"]), value("b", TensorProto.FLOAT, ["n"])]
+    model = load(tmp_path, [node("Add", "a b", "y")], sides, [value("y", TensorProto.FLOAT, ["n"])])
+    with pytest.raises(InvalidInput, match=r"'b' has 1 for the dimension 'n', and input 'a' has 2"):
+        model.predict({"a": [1, 2], "b": [1]})
+
+
+def test_an_output_that_is_not_as_the_file_declares_it_is_given(tmp_path: Path) -> None:
+    model = load(
+        tmp_path,
+        [node("Identity", "x", "y"), node("Shape", "x", "s")],
+        [value("x", TensorProto.FLOAT, ["n", "m"])],
+        [value("y", TensorProto.FLOAT, ["n", "n"]), value("s", TensorProto.INT64, ["m"])],
+    )
+    assert model.predict({"x": [[1, 2, 3]]})["y"].tolist() == [[1, 2, 3]]
 
 
 def test_other_failures_are_the_models(tmp_path: Path) -> None:

@@ -355,4 +355,4 @@ def test_without_tensorflow_the_refusal_says_what_to_install(
     for name in [name for name in sys.modules if name.startswith("mlbuffet_tensorflow._")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    assert "pip install 'mlbuffet[tensorflow]'" in refusal(good).public
+    assert "pip install 'tensorflow>=2.18'" in refusal(good).public

@@ -332,3 +332,56 @@ def test_each_answer_is_that_of_the_call_alone_whatever_else_waits(
     assert len(batches) <= len(calls)
     if not preferred:
         assert sum(shape[0] for _, shape in batches) == rows  # type: ignore[index]
+
+
+def test_calls_with_different_sets_of_inputs_never_share_a_batch(
+    model_of: Callable[..., Model], scheduling: Scheduling
+) -> None:
+    gate, batches, leases = Event(), list[tuple[str, ...]](), Leases()
+    gate.set()
+    x = TensorSpec("x", np.float32, ("batch", 2))
+    shift = TensorSpec("shift", np.float32, ("batch",), optional=True)
+    weights = TensorSpec("weights", np.float32, (2,), optional=True)  # without rows
+
+    def function(inputs: Tensors) -> Tensors:
+        assert gate.wait(20)
+        batches.append((*inputs, f"{len(inputs['x'])} rows"))
+        return {"y": inputs["x"] @ inputs.get("weights", np.ones(2, np.float32)) + inputs.get("shift", np.float32(0))}
+
+    signature = Signature([x, shift, weights], [TensorSpec("y", np.float32, ("batch",))])
+    scheduler = scheduling.scheduler(model_of(function, signature), ONE_AT_A_TIME, Batching(max_size=8))
+
+    def asked(value: float, **others: Any) -> Call:
+        rows = {name: np.array(other, np.float32) for name, other in others.items()}
+        return Call({"x": np.full((1, 2), value, np.float32), **rows})
+
+    calls = [
+        asked(1),
+        asked(2, shift=[10]),
+        asked(3, weights=[1, 0]),
+        asked(4),
+        asked(5, shift=[20]),
+        asked(6, weights=[0, 1]),
+        asked(7, shift=[30], weights=[1, 0]),
+    ]
+
+    async def test() -> None:
+        gate.clear()
+        batches.clear()
+        held = scheduler.submit(asked(0), leases)
+        await until(lambda: scheduler.running == 1)
+        answers = [scheduler.submit(one, leases) for one in calls]
+        gate.set()
+        await held
+        values = [(await answer).outputs["y"].tolist() for answer in answers]
+        assert values == [[2], [14], [3], [8], [30], [6], [37]]
+
+    run(test)
+    assert sorted(batches[1:]) == sorted(
+        [
+            ("x", "2 rows"),
+            ("x", "shift", "2 rows"),
+            *[("x", "weights", "1 rows")] * 2,
+            ("x", "shift", "weights", "1 rows"),
+        ]
+    )

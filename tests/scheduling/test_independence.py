@@ -9,7 +9,7 @@ import pytest
 
 from mlbuffet import LoadFailed, Model, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet.scheduling import Batching, Limits, Scheduling
-from mlbuffet.scheduling.independence import check_rows_independent
+from mlbuffet.scheduling.independence import check_rows_independent, forms
 
 X = TensorSpec("x", np.float32, (None, 4))
 Y = TensorSpec("y", np.float32, (None, None))
@@ -142,3 +142,59 @@ def test_a_model_that_can_be_batched_need_not_be(model_of: ModelOf) -> None:
     assert every.scheduler(model, Limits()).batching("serving_default") == Batching()
     assert every.scheduler(model, Limits(), Batching(max_size=1)).batching("serving_default") is None
     every.close()
+
+
+def added(inputs: Tensors) -> Tensors:
+    return {"y": inputs["x"] + inputs.get("shift", np.float32(0))}
+
+
+NAMED = TensorSpec("x", np.float32, ("batch", 4))
+SHIFT = TensorSpec("shift", np.float32, ("batch", 1), optional=True)
+WEIGHTS_TOO = TensorSpec("weights", np.float32, (4, 4), optional=True)
+
+
+def test_a_named_first_dimension_is_of_any_size(model_of: ModelOf) -> None:
+    check(model_of(on_x(np.copy), Signature([NAMED], [TensorSpec("y", np.float32, ("batch", 4))])))
+
+
+def test_rows_are_the_first_dimension_of_all_inputs(model_of: ModelOf) -> None:
+    state = TensorSpec("state", np.float32, ("layers", "batch"))
+    with pytest.raises(LoadFailed, match="its rows are the dimension 'batch', which is an inner one as well"):
+        check(model_of(on_x(np.copy), Signature([NAMED, state], [Y])))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sets"),
+    [
+        ([X], [["x"]]),
+        ([NAMED, WEIGHTS_TOO], [["x"]]),
+        ([NAMED, SHIFT], [["x"], ["x", "shift"]]),
+        ([WEIGHTS_TOO, SHIFT, NAMED], [["x"], ["shift", "x"]]),
+        ([SHIFT], [[], ["shift"]]),
+        ([WEIGHTS_TOO], [[]]),
+    ],
+)
+def test_optional_inputs_that_have_rows_make_batches_of_their_own(
+    inputs: list[TensorSpec], sets: list[list[str]]
+) -> None:
+    assert [list(form.inputs) for form in forms(Signature(inputs, [Y]))] == sets
+
+
+def test_what_depends_on_other_rows_with_an_optional_input_is_batched_without_it(
+    model_of: ModelOf, scheduling: Scheduling, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def centred(inputs: Tensors) -> Tensors:
+        return {"y": inputs["x"] - (inputs["shift"].mean() if "shift" in inputs else np.float32(0))}
+
+    scheduler = scheduling.scheduler(model_of(centred, Signature([NAMED, SHIFT], [Y])), Limits(), Batching())
+    assert scheduler.batching("serving_default") == Batching()
+    assert "depends on the rows beside it" in caplog.text
+
+
+def test_samples_of_optional_inputs_are_tried_where_they_are_batched(model_of: ModelOf) -> None:
+    model = model_of(added, Signature([NAMED, SHIFT], [Y]))
+    samples = {"x": np.ones((3, 4), np.float32), "shift": np.ones((3, 1), np.float32)}
+    for form in forms(model.signatures["serving_default"]):
+        check_rows_independent(model, "serving_default", form, samples)

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
 from mlbuffet.json_tensors import arrays as json_arrays
 from mlbuffet.json_tensors import outline as json_outline
-from mlbuffet.server.http.decompression import decompressed
+from mlbuffet.server.http.compression import decompressed
 from mlbuffet.server.protocols.open_inference.datatypes import DTYPES
 from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
 from mlbuffet.server.protocols.open_inference.requests import InferCall, decode_request, take_apart

@@ -30,7 +30,7 @@ def test_no_memory_that_workers_can_share_is_told(
     def fail(name: str) -> int:
         raise OSError(24, "Too many open files", name)
 
-    monkeypatch.setattr("mlbuffet.telemetry.worker_slot.file_in_memory", fail)
+    monkeypatch.setattr("mlbuffet.telemetry.counter_table.file_in_memory", fail)
     with listen("127.0.0.1", 0) as listener, caplog.at_level(logging.WARNING):
         Supervisor(2, lambda *_: None, listener)
     (record,) = caplog.records

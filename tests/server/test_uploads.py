@@ -26,6 +26,7 @@ from mlbuffet import Runtimes, UnknownRuntime
 from mlbuffet.repository import Residency, find_models
 from mlbuffet.repository.disk import Disk
 from mlbuffet.server import ServerSettings
+from pipelines import pipeline_runtimes
 from uploading import RunApp, Uploading, leftovers, some_runtimes, uploading, visible, zipped
 from waiting import wait_for
 
@@ -298,14 +299,14 @@ def test_an_upload_may_hold_archives_that_are_part_of_the_model(served: Uploadin
         ),
         (
             {"content-type": "multipart/form-data; boundary=b"},
-            b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + bytes(2**17) + b"\r\n--b--\r\n",
+            b'--b\r\nContent-Disposition: form-data; name="runtime"\r\n\r\n' + bytes(2**17) + b"\r\n--b--\r\n",
             400,
         ),
         (
             {"content-type": "multipart/form-data; boundary=b"},
             b"".join(b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\na\r\n' % number for number in range(20))
             + b"--b--\r\n",
-            400,
+            422,
         ),
         ({"content-type": "multipart/form-data; boundary=b"}, b"--b\r\n" + b"a: b\r\n" * 99 + b"\r\n--b--\r\n", 400),
         ({"content-encoding": "gzip", "content-type": "multipart/form-data; boundary=b"}, b"", 415),
@@ -558,3 +559,13 @@ def test_a_model_toml_in_an_upload_is_read_by_nobody(
     (version.parent / "model.toml").write_bytes(says)
     with pytest.raises(UnknownRuntime):
         mlbuffet.load(version.parent, runtimes=some_runtimes())
+
+
+def test_a_model_that_calls_another_is_uploaded(tmp_path: Path, run_app: RunApp) -> None:
+    with uploading(tmp_path / "models", run_app, runtimes=pipeline_runtimes()) as served:
+        assert served.push("half").status_code == 201
+        assert served.push("pipe", ("x.pipe", b"half")).status_code == 201
+        assert served.predicts("pipe")
+        refused = served.push("half", ("x.pipe", b"pipe"))
+        assert (refused.status_code, "in a circle: half -> pipe -> half" in refused.text) == (422, True)
+        assert served.predicts("pipe")

@@ -8,8 +8,8 @@ import pytest
 from mlbuffet.scheduling import Execution, Prediction
 from mlbuffet.telemetry.counter_table import CounterTable, Key
 from mlbuffet.telemetry.request_counters import RequestCounters
-from mlbuffet.telemetry.totals import PROCESS, SILENT, Totals, total
 from mlbuffet.telemetry.version_statistics import MANY_SIZES, RunCounts, VersionStatistics
+from mlbuffet.telemetry.worker import PROCESS, SILENT, Totals, total
 
 A, B = ("a", 1), ("b", 2)
 NOW = 100.0
@@ -39,7 +39,7 @@ def worker(process: int, factor: int = 1) -> CounterTable:
             ("cache_entries",): factor,
         }
     )
-    table.add((PROCESS,), (process, NOW))
+    table.add((PROCESS, process), [NOW])
     requests = RequestCounters(table)
     for _ in range(2 * factor):
         requests.count(("v2", *A), 200, 0.001)

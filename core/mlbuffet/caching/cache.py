@@ -38,29 +38,26 @@ class PredictionCache:
         if self.redis is not None:
             await self.redis.close()
 
-    def kept(self, question: Question) -> Prediction | None:
-        """The answer in the memory of this process, without waiting."""
-        found = self._in_memory(question, perf_counter_ns())
-        if found is not None:
-            self.hits[question.model] += 1
-        return found
-
     async def answer(
         self,
         question: Question,
         lease: Callable[[], AbstractContextManager[T]],
         compute: Callable[[T], Awaitable[Prediction]],
     ) -> Prediction:
-        """The answer in Redis, or that of ``compute``, which is then cached; raises what ``compute`` raises.
+        """The answer in memory, in Redis, or that of ``compute``, which is then cached; raises what ``compute`` raises.
 
         The computation may outlive the caller, where others wait for it: ``lease`` holds what it needs.
         """
         begin = perf_counter_ns()
+        if (kept := self.memory.get(question.key)) is not None:
+            self.hits[question.model] += 1
+            return Prediction(kept, lookup=perf_counter_ns() - begin)
 
         async def find_or_compute() -> Prediction:
             with lease() as leased:
-                if found := await self._found(question, begin):
-                    return found
+                if self.redis is not None and (found := await self.redis.get(question)) is not None:
+                    self.memory.put(question.key, *found)
+                    return Prediction(found[0], lookup=perf_counter_ns() - begin)
                 lookup = perf_counter_ns() - begin
                 answer = await compute(leased)
                 until = time.time() + question.seconds
@@ -75,18 +72,3 @@ class PredictionCache:
             answer = Prediction(answer.outputs, lookup=perf_counter_ns() - begin)
         (self.misses if answer.execution else self.hits)[question.model] += 1
         return answer
-
-    async def _found(self, question: Question, begin: int) -> Prediction | None:
-        """The answer in memory, where it may have come to since `kept` was called, or in Redis."""
-        kept = self._in_memory(question, begin)
-        if kept is not None or self.redis is None:
-            return kept
-        found = await self.redis.get(question)
-        if found is None:
-            return None
-        self.memory.put(question.key, *found)
-        return Prediction(found[0], lookup=perf_counter_ns() - begin)
-
-    def _in_memory(self, question: Question, begin: int) -> Prediction | None:
-        outputs = self.memory.get(question.key)
-        return None if outputs is None else Prediction(outputs, lookup=perf_counter_ns() - begin)

@@ -1,16 +1,17 @@
-"""The values of a command line's arguments: sizes, networks, tokens, and options of a runtime."""
+"""The values of a command line's arguments: sizes, networks, sites, tokens and preferred runtimes."""
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import typer
-from msgspec import DecodeError
-from msgspec.json import decode
+
+from mlbuffet import token_file
+from mlbuffet.runtime_choice import Preference
+from mlbuffet.token_file import TokenFile
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+", re.ASCII)  # as browsers send it: without a path
 _SIZE = re.compile(r"([0-9]{1,15})\s?([A-Za-z]*)", re.ASCII)
 
 
@@ -31,27 +32,40 @@ def parse_network(text: str) -> str:
     return text
 
 
-def parse_options(texts: Iterable[str]) -> dict[str, Any]:
-    """``threads=2`` and ``tags=["serve"]`` by name, with values read as JSON, else as text."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise typer.BadParameter(f"--option {text!r} is not NAME=VALUE, such as intra_op_threads=2")
-        try:
-            options[name] = decode(value)
-        except DecodeError:
-            options[name] = value
-    return options
+def parse_root_path(text: str) -> str:
+    """``/models`` as it is, without a slash at its end."""
+    path = text.rstrip("/")
+    if not path.startswith("/") or not path.isascii() or set(path) & set("?#% "):
+        raise typer.BadParameter(f"{text!r} is no path; write one such as /models")
+    return path
+
+
+def parse_origin(text: str) -> str:
+    """``https://example.com`` or ``http://localhost:3000`` as it is, or ``*``."""
+    if text != "*" and _ORIGIN.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r} is no site; write one such as https://example.com, or * for every one")
+    return text
+
+
+def parse_preference(text: str) -> Preference:
+    """``onnx,openvino``: the first that accepts a model is taken, where several do."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise typer.BadParameter(f"{text!r} is no list of runtimes; write their names with commas, such as a,b")
+    return Preference(names)
 
 
 def read_token(path: Path) -> str:
     """The token in a file, its only word."""
     try:
-        token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise typer.BadParameter(f"the token in '{path}' cannot be read: {(reason or str(error)).lower()}") from error
-    if not token or not token.isascii() or len(token.split()) != 1:
-        raise typer.BadParameter(f"'{path}' must hold a token, such as: openssl rand -hex 32 > '{path}'")
-    return token
+        return token_file.read_token(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def watch_token(path: Path | None) -> TokenFile | None:
+    """The token in a file, if there is one, which is read again when it has changed."""
+    try:
+        return None if path is None else TokenFile(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

@@ -11,11 +11,21 @@ import typer
 from typer import Argument, Option
 
 from mlbuffet.cli import changes
-from mlbuffet.cli.arguments import parse_network, parse_options, parse_size, read_token
-from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, open_what_is_closed, set_up_logging
+from mlbuffet.cli.arguments import (
+    parse_network,
+    parse_origin,
+    parse_preference,
+    parse_root_path,
+    parse_size,
+    watch_token,
+)
+from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
+from mlbuffet.cli.options import parse_options, parse_served_options
+from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.loading import load
-from mlbuffet.runtimes import Runtimes
+from mlbuffet.loading import load_from as load
+from mlbuffet.runtime_choice import Preference, names_of
+from mlbuffet.runtimes import Runtimes, installed_runtimes
 
 app = typer.Typer(
     help="Run and serve trained models; every runtime is a plugin.",
@@ -24,9 +34,19 @@ app = typer.Typer(
 )
 
 
-ArtifactPath = Annotated[Path, Argument(metavar="PATH", help="A model's file or folder.", show_default=False)]
+ArtifactPath = Annotated[str, Argument(metavar="PATH", help="A model's file or folder; a URL too.", show_default=False)]
 RuntimeName = Annotated[
     str | None, Option("--runtime", metavar="NAME", help="The runtime to use; else the one that accepts it.")
+]
+Preferred = Annotated[
+    Preference | None,
+    Option(
+        "--prefer",
+        metavar="NAME,...",
+        help="The runtimes to take where several accept a model, the first of these first.",
+        parser=parse_preference,
+        show_default=False,
+    ),
 ]
 SignatureName = Annotated[str | None, Option("--signature", metavar="NAME", help="The signature; else the default.")]
 AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
@@ -46,7 +66,7 @@ def main() -> NoReturn:
     try:
         status = app(standalone_mode=False)
     except (typer.TyperException, MLBuffetError) as error:
-        end_with(error, as_json=as_json)
+        end_with(error, as_json=as_json or logs_json())
     sys.exit(status or 0)
 
 
@@ -63,23 +83,69 @@ def start(
         print(context.get_help())
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
 def serve(
+    context: typer.Context,
     paths: Annotated[
-        list[str], Argument(metavar="PATH...", help="Folders of models, or models; URLs too.", show_default=False)
-    ],
+        list[str] | None,
+        Argument(
+            metavar="[NAME=]PATH...",
+            help="Folders of models, or models, each under a name of its own if one is given; URLs too.",
+            show_default=False,
+        ),
+    ] = None,
     *,
+    config: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="A TOML file with the settings that no flag and no variable gives.",
+            callback=read_settings,
+            is_eager=True,
+        ),
+    ] = None,
+    show_config: Annotated[
+        bool, Option("--show-config", help="Print all settings, and where each comes from, and serve nothing.")
+    ] = False,
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(help="The port to listen on; 0 is a free one.", min=0, max=65535)] = 8000,
     grpc_port: Annotated[
         int | None,
         Option(metavar="PORT", help="Answer gRPC too, there (mlbuffet\\[grpc]); 0 is a free port.", min=0, max=65535),
     ] = None,
+    uds: Annotated[
+        Path | None, Option(metavar="PATH", help="The Unix socket to listen on, instead of an address.")
+    ] = None,
+    root_path: Annotated[
+        str | None,
+        Option(metavar="PATH", help="Where a proxy has the server, which it takes off.", parser=parse_root_path),
+    ] = None,
+    ssl_certfile: Annotated[
+        Path | None, Option(metavar="FILE", help="The certificate chain of the server, for HTTPS.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None, Option(metavar="FILE", help="Its key; else in the same file.", show_default=False)
+    ] = None,
+    ssl_ca_certs: Annotated[
+        Path | None, Option(metavar="FILE", help="Whose certificates clients must show; else they need none.")
+    ] = None,
     # the defaults of sizes are parsed like what a user gives
     max_body: Annotated[int, _Size(help="The largest body of a request that is read.")] = "64MiB",  # type: ignore[assignment]
     max_upload: Annotated[int, _Size(help="The largest model that may be uploaded.")] = "10GiB",  # type: ignore[assignment]
     admin_token_file: Annotated[
         Path | None, Option(metavar="FILE", help="The token that clients show who change models.", show_default=False)
+    ] = None,
+    predict_token_file: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="The token that clients show for whatever has to do with models."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        Option(
+            metavar="SITE",
+            help="A site whose pages may use this server, or *; may be given several times.",
+            parser=parse_origin,
+        ),
     ] = None,
     read_only: Annotated[bool, Option("--read-only", help="Let clients change nothing, with a token neither.")] = False,
     trusted_proxy: Annotated[
@@ -98,16 +164,22 @@ def serve(
     ] = None,
     workers: Annotated[int, Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
     grace: Annotated[float, Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)] = 30,
+    drain: Annotated[
+        float | None,
+        Option(
+            metavar="SECONDS",
+            help="How much of it connections are accepted, while not ready; else 1, at most a quarter of --grace.",
+            min=0,
+        ),
+    ] = None,
     watch: Annotated[bool, Option("--watch", help="Follow what changes on disk.")] = False,
     lazy: Annotated[bool, Option("--lazy", help="Load a model when it is first used.")] = False,
     max_loaded: Annotated[
         int | None, Option(metavar="N", help="So many versions in memory; implies --lazy.", min=1)
     ] = None,
-    max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
+    max_memory: Annotated[int | None, _Size(help="Models of that size in memory; implies --lazy.")] = None,
     cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
-    cache_redis: Annotated[
-        str | None, Option(metavar="URL", help="A Redis that several servers share.", envvar="MLBUFFET_CACHE_REDIS")
-    ] = None,
+    cache_redis: Annotated[str | None, Option(metavar="URL", help="A Redis that several servers share.")] = None,
     log_format: Annotated[
         Literal["human", "json"], Option(help="Lines for people, or a JSON object each.", case_sensitive=False)
     ] = "human",
@@ -122,17 +194,36 @@ def serve(
         int | None, Option(metavar="N", help="So many calls of a model run at once.", min=1, max=1000)
     ] = None,
     max_queue: Annotated[int | None, Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
-    runtime: RuntimeName = None,
+    runtime: Annotated[
+        str | None, Option(metavar="NAME", help="The runtime to take where several accept a model, or none does.")
+    ] = None,
+    prefer: Preferred = None,
+    option: Annotated[
+        list[str] | None,
+        Option(
+            metavar="KEY=VALUE",
+            help="An option for runtimes that have it; RUNTIME:KEY=VALUE for one, MODEL.KEY=VALUE for a model.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Serve models over HTTP (Open Inference Protocol v2, TensorFlow Serving REST, MLBuffet's own API).
 
-    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX.
+    A folder of models holds NAME/VERSION/ARTIFACT, NAME/ARTIFACT or NAME.SUFFIX. What no flag gives is taken from the
+    environment (MLBUFFET_PORT for --port), then from the file of --config.
     """
-    from mlbuffet.cli.serving import Serving, listen_on, reserved_for_grpc
-    from mlbuffet.repository import Residency
-    from mlbuffet.scheduling import Limits
+    if show_config:
+        from mlbuffet.cli.reports import show_settings
+
+        show_settings(settings_of(context), as_json=as_json)
+        return
+    if not paths:
+        raise WrongSetting(
+            "Missing argument '[NAME=]PATH...'; what is to be served can also stand in the file, as 'paths'"
+        )
+    from mlbuffet.cli.serving import Serving, check_transport, listen_on, reserved_for_grpc
+    from mlbuffet.repository import RepositorySettings
     from mlbuffet.server import ServerSettings
 
     lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
@@ -142,8 +233,15 @@ def serve(
         max_upload=max_upload,
         request_timeout=request_timeout,
         grace=grace,
+        drain=drain,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        ssl_ca_certs=ssl_ca_certs,
+        root_path=root_path or "",
         workers=workers,
-        admin_token=read_token(admin_token_file) if admin_token_file else None,
+        admin_token=watch_token(admin_token_file),
+        predict_token=watch_token(predict_token_file),
+        cors_origins=tuple(cors_origin or ()),
         read_only=read_only,
         trusted_proxies=tuple(trusted_proxy or ()),
         strict_readiness=strict_readiness,
@@ -155,15 +253,23 @@ def serve(
         lines=lines,
         as_json=as_json,
         places=paths,
-        runtime=runtime,
-        watch=watch,
-        residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
-        cache_memory=cache_memory,
-        cache_redis=cache_redis,
-        batching=batching,
-        limits=Limits(max_concurrency, max_queue),
+        models=RepositorySettings(
+            runtime=runtime,
+            prefer=names_of(prefer),
+            watch=watch,
+            lazy=lazy,
+            max_loaded=max_loaded,
+            max_memory=max_memory,
+            cache_memory=cache_memory,
+            cache_redis=cache_redis,
+            batching=batching,
+            max_concurrency=max_concurrency,
+            max_queue=max_queue,
+        ),
+        options=parse_served_options(option or ()),
     )
-    with listen_on(host, port) as listener, reserved_for_grpc(host, grpc_port) as grpc_address:
+    check_transport(settings)
+    with listen_on(host, port, uds) as listener, reserved_for_grpc(host, grpc_port) as grpc_address:
         serving = replace(serving, settings=replace(settings, grpc_address=grpc_address))
         raise typer.Exit(serving.run(listener))
 
@@ -174,23 +280,28 @@ def predict(
     *,
     inputs: Annotated[typer.FileBinaryRead, Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")],
     signature: SignatureName = None,
+    parameter: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="A parameter of the signature; may be given several times.")
+    ] = None,
     runtime: RuntimeName = None,
+    prefer: Preferred = None,
     option: Options = None,
     debug: Debug = False,
 ) -> None:
     """Run a model once and print its outputs by name, as JSON."""
     from mlbuffet.cli.files import outputs_as_json, read_inputs
 
+    parameters = parse_options(parameter or (), "--parameter", "temperature=0.5")
     arrays = read_inputs(inputs.read())
-    with load(path, runtime=runtime, options=parse_options(option or ())) as model:
-        print(outputs_as_json(model.predict(arrays, signature=signature)))
+    with load(path, installed_runtimes(), runtime or prefer, parse_options(option or ())) as model:
+        print(outputs_as_json(model.predict(arrays, signature=signature, parameters=parameters)))
 
 
 @app.command()
 def verify(
     path: ArtifactPath,
     *,
-    against: Annotated[Path, Option(metavar="OTHER", help="The model's file or folder to compare with.")],
+    against: Annotated[str, Option(metavar="OTHER", help="The model's file, folder or URL to compare with.")],
     inputs: Annotated[
         typer.FileBinaryRead | None,
         Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin; else random ones.", show_default=False),
@@ -204,6 +315,11 @@ def verify(
     ] = None,
     runtime: RuntimeName = None,
     against_runtime: Annotated[str | None, Option(metavar="NAME", help="The runtime for OTHER.")] = None,
+    prefer: Preferred = None,
+    option: Options = None,
+    against_option: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="An option of the runtime for OTHER.")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -212,7 +328,12 @@ def verify(
     from mlbuffet.cli.reports import show_differences
     from mlbuffet.comparison import Tolerance, compare, random_inputs
 
-    with load(path, runtime=runtime) as model, load(against, runtime=against_runtime) as other:
+    found = installed_runtimes()
+    options, other_options = parse_options(option or ()), parse_options(against_option or ())
+    with (
+        load(path, found, runtime or prefer, options) as model,
+        load(against, found, against_runtime or prefer, other_options) as other,
+    ):
         declared = model.signatures[model.signatures.resolve(signature)]
         values = random_inputs(declared, seed) if inputs is None else read_inputs(inputs.read())
         tolerance = Tolerance(absolute=atol, relative=rtol)
@@ -229,6 +350,7 @@ def inspect(
     path: ArtifactPath,
     *,
     runtime: RuntimeName = None,
+    prefer: Preferred = None,
     option: Options = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -236,7 +358,7 @@ def inspect(
     """Show a model's runtime and signatures: names, dtypes and shapes of what it takes and gives."""
     from mlbuffet.cli.reports import show_model
 
-    with load(path, runtime=runtime, options=parse_options(option or ())) as model:
+    with load(path, installed_runtimes(), runtime or prefer, parse_options(option or ())) as model:
         show_model(model, as_json=as_json)
 
 

@@ -93,7 +93,14 @@ def asks_for_json(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for a log of JSON, even where the rest of it is wrong."""
     values = [one.partition("=")[2] for one in arguments if one.startswith("--log-format=")]
     values += [value for name, value in pairwise(arguments) if name == "--log-format"]
+    if not values and "serve" in arguments[:1]:
+        values = [os.environ.get("MLBUFFET_LOG_FORMAT", "")]
     return "json" in map(str.lower, values)
+
+
+def logs_json() -> bool:
+    """Whether the log was set up as JSON, such as by a file of settings."""
+    return logging.getLogger(PROGRESS).level == logging.INFO
 
 
 def end_with(error: typer.TyperException | MLBuffetError, *, as_json: bool) -> NoReturn:

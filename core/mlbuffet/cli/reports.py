@@ -1,7 +1,7 @@
 """Models and runtimes as tables for people, or as JSON for machines."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -11,15 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlbuffet.cli.logs import PROGRESS
+from mlbuffet.cli.setting_sources import Setting
 from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
+from mlbuffet.description import described
 from mlbuffet.errors import reason_of
+from mlbuffet.hookspecs import CONTRACT
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
 NOTABLE = 0.1  # seconds that an import takes at least to be shown
+SHOWN_LABELS = 5
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -29,8 +33,9 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         for one in runtimes
     ]
     broken = [{"name": name, "reason": reason_of(error)} for name, error in runtimes.broken.items()]
+    contract = ".".join(map(str, CONTRACT))
     if as_json:
-        print_json({"runtimes": working, "broken": broken})
+        print_json({"contract": contract, "runtimes": working, "broken": broken})
         return
     table = _table("runtime", "distribution", "version", "accepts")
     for row in working:
@@ -39,37 +44,37 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         table.add_row(f"[red]{escape(one['name'])}", "[red]broken", "", f"[red]{escape(one['reason'])}")
     console = _console()
     console.print(table)
+    console.print(f"Version {contract} of the contract with plugins.")
     if not working:
-        console.print("There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx")
+        console.print(
+            "There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx, which is "
+            "pip install ./plugins/onnx in a clone of MLBuffet"
+        )
 
 
 def show_model(model: Model, *, as_json: bool) -> None:
     """The runtime and the signatures of a model."""
     signatures = model.signatures
     if as_json:
-        described = {
-            name: {
-                "method": signature.method,
-                **_sides(signature),
-                **({"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}),
-            }
-            for name, signature in signatures.items()
-        }
         about = {"path": str(model.path), "runtime": model.runtime.name, "platform": model.runtime.platform}
         default = {"default": signatures.default, "default_reason": signatures.default_reason}
-        print_json({**about, **default, "signatures": described})
+        print_json({**about, **default, "signatures": described(signatures)})
         return
-    table = _table("signature", "", "name", "dtype", "shape")
+    table = _table("signature", "", "name", "dtype", "shape", "")
     for name, signature in signatures.items():
         title = f"{escape(name)}{' (default)' if name == signatures.default else ''}"
         if signature.method != "predict":
             title += f"\n{signature.method}"
+        if signature.description:
+            title += f"\n{escape(signature.description)}"
         for variant in signature.variants or (signature,):
             for kind, specs in (("input", variant.inputs), ("output", variant.outputs)):
                 for spec in specs.values():
-                    table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape_text(spec.shape))
+                    shape = escape(shape_text(spec.shape))
+                    table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape, escape(_remarks(spec)))
                     title = ""
             title = "or"
+        _add_parameters(table, signature)
         table.add_section()
     console = _console()
     console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")
@@ -117,7 +122,8 @@ def show_versions(
         if seconds >= NOTABLE:
             console.print(f"importing {escape(framework)} took {seconds:.2f} s")
     lines = [] if grpc is None else [f"serving gRPC on [bold]{grpc}[/]"]
-    lines.append(f"serving on [bold]{address}[/] (Ctrl-C ends it; {address}/docs describes it)")
+    described = "" if address.startswith("unix:") else f"; {address}/docs describes it"
+    lines.append(f"serving on [bold]{escape(address)}[/] (Ctrl-C ends it{described})")
     console.print("\n".join(lines), soft_wrap=True)
 
 
@@ -150,17 +156,43 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
     _console().print(table)
 
 
+def show_settings(settings: Iterable[Setting], *, as_json: bool) -> None:
+    """What counts, and where it was said."""
+    if as_json:
+        print_json(
+            {"settings": {one.key: {"value": one.value, "source": one.source, "place": one.place} for one in settings}}
+        )
+        return
+    table = _table("setting", "value", "from", "")
+    for one in settings:
+        value = (
+            "" if one.value is None else one.value if isinstance(one.value, str) else orjson.dumps(one.value).decode()
+        )
+        table.add_row(one.key, escape(value), one.source, escape(one.place))
+    _console().print(table)
+
+
 def print_json(value: Any) -> None:
     """``value`` on stdout, as one JSON document."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
 
 
-def _sides(signature: Signature) -> dict[str, Any]:
-    return {"inputs": _spec_rows(signature.inputs), "outputs": _spec_rows(signature.outputs)}
+def _add_parameters(table: Table, signature: Signature) -> None:
+    for name, spec in signature.parameters.items():
+        remarks = [] if spec.default is None else [f"default {spec.default!r}"]
+        remarks += [spec.description] if spec.description else []
+        table.add_row("", "parameter", escape(name), escape(str(spec)), "", escape("; ".join(remarks)))
 
 
-def _spec_rows(specs: Mapping[str, TensorSpec]) -> list[dict[str, Any]]:
-    return [{"name": spec.name, "dtype": dtype_name(spec.dtype), "shape": spec.shape} for spec in specs.values()]
+def _remarks(spec: TensorSpec) -> str:
+    """What a tensor has beside name, dtype and shape."""
+    remarks = ["optional"] if spec.optional else []
+    if spec.labels:
+        more = len(spec.labels) - SHOWN_LABELS
+        remarks.append(", ".join(spec.labels[:SHOWN_LABELS]) + (f" and {more} more" if more > 0 else ""))
+    if spec.description:
+        remarks.append(spec.description)
+    return "; ".join(remarks)
 
 
 def _served(versions: Iterable[ModelVersion], address: str, grpc: str | None) -> dict[str, Any]:

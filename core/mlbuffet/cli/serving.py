@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,33 +18,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
+from mlbuffet.cli.options import ServedOptions
 from mlbuffet.cli.reports import show_versions
-from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
-from mlbuffet.repository import (
-    Catalog,
-    ModelRepository,
-    ModelVersion,
-    Publisher,
-    RemoteFolder,
-    Residency,
-    Sources,
-    State,
-    Watcher,
-    default_cache,
-    is_remote,
-)
+from mlbuffet.cli.setting_sources import WrongSetting
+from mlbuffet.errors import MLBuffetError, reason_of
+from mlbuffet.repository import ModelVersion, RepositorySettings, ServedPlaces, State
 from mlbuffet.running_calls import RunningCalls
+from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
+from mlbuffet.server.certificates import WrongCertificates, certificates_of
 from mlbuffet.server.processes.port_reservation import reserve
 from mlbuffet.server.processes.server_process import Server, address_of, host_and_port, is_loopback, listen
 from mlbuffet.server.processes.supervisor import Supervisor
 from mlbuffet.server.processes.temporary_files import own_temporary_folder
-from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.server.processes.unix_socket import listen_at, removal_of
+from mlbuffet.telemetry.counter_table import WorkerSlot
 
 SWITCH_SECONDS = 0.001
 """After how long a thread gives up Python's lock for the event loop; the default is five times as long.
@@ -60,8 +52,13 @@ class CannotListen(typer.TyperException):
     exit_code = 2
 
 
-def listen_on(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises `CannotListen`."""
+def listen_on(host: str, port: int, uds: Path | None = None) -> socket.socket:
+    """A socket that listens there, or at the path ``uds``. Raises `CannotListen`."""
+    if uds is not None:
+        try:
+            return listen_at(uds)
+        except OSError as error:
+            raise CannotListen(_why_not_at(uds, error)) from error
     try:
         return listen(host, port)
     except (OSError, UnicodeError) as error:  # what is no name at all
@@ -82,6 +79,30 @@ def reserved_for_grpc(host: str, port: int | None) -> Iterator[tuple[str, int] |
         raise CannotListen(_why_not(host, port, error, "--grpc-port")) from error
     with held:
         yield held.getsockname()[:2]
+
+
+def check_transport(settings: ServerSettings) -> None:
+    """Raises `WrongSetting` where a server could not start, or not end, as it is set up."""
+    if settings.drain is not None and settings.drain >= settings.grace:
+        raise WrongSetting(f"--drain {settings.drain:g} is part of --grace {settings.grace:g}, and must be less")
+    certificates = certificates_of(settings)
+    if certificates is None:
+        if settings.ssl_keyfile or settings.ssl_ca_certs:
+            raise WrongSetting("--ssl-keyfile and --ssl-ca-certs take --ssl-certfile, the certificate of the server")
+        return
+    try:
+        certificates.context()
+    except WrongCertificates as error:
+        raise WrongSetting(str(error)) from error
+
+
+def _why_not_at(path: Path, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"another server listens at '{path}'; stop it, or choose another path with --uds"
+        case errno.EEXIST:
+            return f"'{path}' is there, and no socket; choose another path with --uds"
+    return f"cannot listen at '{path}': {(error.strerror or str(error)).lower()}"
 
 
 def _why_not(host: str, port: int, error: OSError | UnicodeError, option: str = "--port") -> str:
@@ -108,44 +129,31 @@ class Serving:
     """Whether the models that have loaded are shown as JSON."""
     places: list[str]
     """Paths and URLs."""
-    runtime: str | None
-    watch: bool
-    residency: Residency
-    cache_memory: int
-    """In bytes."""
-    cache_redis: str | None
-    """A URL."""
-    batching: bool
-    """Whether every model is batched that can be."""
-    limits: Limits
-    """The defaults for models whose ``model.toml`` sets none."""
+    models: RepositorySettings
+    options: ServedOptions
 
     def __post_init__(self) -> None:
-        self.make_cache()  # an invalid URL is a wrong use of the command line
-
-    def make_cache(self) -> PredictionCache:
-        """A cache for one process."""
-        redis = self.cache_redis
         try:
-            return PredictionCache(MemoryCache(self.cache_memory), None if redis is None else RedisCache(redis))
+            self.models.make_cache()  # an invalid URL is a wrong use of the command line
         except ValueError as error:
             raise typer.BadParameter(f"--cache-redis: {error}") from None
 
-    @property
-    def may_be_empty(self) -> bool:
-        """Whether the server is of use without a loaded model: models may be added, or loaded on demand."""
-        changeable = self.settings.admin_token is not None and not self.settings.read_only
-        return self.watch or self.residency.on_demand or changeable
-
     def run(self, listener: socket.socket) -> int:
         """Serve until a signal; the exit status. Raises `NoModelLoaded` where no model could be loaded."""
-        if self.settings.workers == 1:
-            running = RunningCalls.shared()
-            with running.watched(as_json=self.lines.as_json):
-                self._serve(listener, running, on_loaded=lambda: None)
-            return 0
-        RunningCalls().enable_faulthandler(in_file=False)
-        return Supervisor(self.settings.workers, partial(self._work, listener), listener).run()
+        remove_socket = removal_of(listener)
+        if self.settings.ssl_certfile is not None:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until the server handles it
+        try:
+            if self.settings.workers == 1:
+                running = RunningCalls.shared()
+                with running.watched(as_json=self.lines.as_json):
+                    self._serve(listener, running, on_loaded=lambda: None, remove_socket=remove_socket)
+                return 0
+            RunningCalls().enable_faulthandler(in_file=False)
+            work = partial(self._work, listener)
+            return Supervisor(self.settings.workers, work, listener, remove_socket).run()
+        finally:
+            remove_socket()
 
     def _work(
         self,
@@ -162,6 +170,8 @@ class Serving:
             self._serve(listener, running, on_loaded, slot)
         except MLBuffetError as error:
             end_with(error, as_json=self.lines.as_json)
+        except WrongCertificates as error:  # they have changed since the start, and this worker replaces another
+            end_with(WrongSetting(str(error)), as_json=self.lines.as_json)
 
     def _serve(
         self,
@@ -169,6 +179,7 @@ class Serving:
         running: RunningCalls,
         on_loaded: Callable[[], None] | None,
         slot: WorkerSlot | None = None,
+        remove_socket: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve in this process; without ``on_loaded`` nothing is shown, because another process shows it."""
         with own_temporary_folder() as remove_files:
@@ -176,54 +187,62 @@ class Serving:
                 self.settings, allow_changes=is_loopback(listener), worker_slot=slot, load_first=on_loaded is None
             )
             stdout = self.lines.take_what_libraries_print()
-            runtimes = _runtimes()
-            places = [RemoteFolder(one, default_cache()) if is_remote(one) else Path(one) for one in self.places]
-            sources = Sources(places, runtimes, self.runtime)
-            models = sources.find(may_be_empty=self.may_be_empty)
-            scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
-            repository = ModelRepository(runtimes, self.runtime, self.residency, scheduling, self.make_cache())
-            repository.update(models)
-            catalog = Catalog(sources, models, repository.update)
-            watcher = Watcher(catalog) if self.watch else None
-            versions = list(repository)
-            total = 0 if self.residency.on_demand else len(versions)
+            changeable = settings.admin_token is not None and not settings.read_only
+            runtimes = _runtimes(self.models.preference)
+            self.options.set_defaults(runtimes, self.models.runtime)
+            served = ServedPlaces(
+                self.places,
+                runtimes,
+                self.models,
+                options=self.options.of_models,
+                may_be_empty=changeable,
+                running=running,
+            )
+            if unknown := self.options.unknown_models(served.names, runtimes):
+                if not served.may_be_empty:
+                    raise unknown
+                logger.warning("%s", unknown)  # it may come
+            total = 0 if self.models.residency.on_demand else len(served.versions)
             progress = _Progress(total, hidden=on_loaded is None, as_json=self.lines.as_json)
 
             def loaded() -> None:
                 progress.stop()
-                if not self.may_be_empty and not any(version.state is State.READY for version in versions):
+                if served.is_useless:
                     server.stop()
                 elif on_loaded is not None:
+                    scheme = "http" if settings.ssl_certfile is None else "https"
+                    address = address_of(listener, scheme)
                     grpc = settings.grpc_address and host_and_port(*settings.grpc_address)
-                    show_versions(versions, address_of(listener), stdout, grpc=grpc, as_json=self.as_json)
+                    show_versions(served.versions, address, stdout, grpc=grpc, as_json=self.as_json)
                     on_loaded()
-                if watcher is not None:
-                    watcher.start()
+                served.follow()
 
             def clean_up() -> None:
                 running.note_good_end()
                 remove_files()
+                remove_socket()
 
-            writable = None if settings.read_only else sources.writable
-            publisher = Publisher(writable, catalog, repository) if writable else None
-            app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
+            publisher = None if settings.read_only else served.publisher()
+            app = create_app(served.repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
             server = Server(app, settings, clean_up)
             sys.setswitchinterval(SWITCH_SECONDS)
             keep_memory()
             with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
                 server.run(sockets=[listener])
-            if watcher is not None:
-                watcher.stop()
-            failures = [version.error for version in versions if version.error]
-            if len(failures) == len(versions) and not self.may_be_empty:
-                raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
+            served.unfollow()
+            served.check_loaded()
 
 
-def _runtimes() -> Runtimes:
+def _runtimes(preference: Preference | None) -> Runtimes:
     runtimes = Runtimes()
     runtimes.discover()
     for name, error in runtimes.broken.items():
         logger.warning("the plugin %r is broken and left out: %s", name, reason_of(error))
+    last_resort = preference.last_resort if preference else None  # it is an error where it is not there
+    for name in names_of(preference):
+        if name not in runtimes and name not in runtimes.broken and name != last_resort:
+            there = ", ".join(map(str, runtimes)) or "none"
+            logger.warning("the runtime %r, which is preferred, is not installed; there are: %s", name, there)
     return runtimes
 
 

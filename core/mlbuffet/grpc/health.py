@@ -9,7 +9,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, H
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 from typing_extensions import override
 
-from mlbuffet.errors import ModelNotFound, ModelNotReady
+from mlbuffet.errors import ModelNotFound, ModelNotReady, NotAuthenticated
+from mlbuffet.grpc.service import CheckToken
 from mlbuffet.inference import InferenceService, ModelSelector
 
 PERIOD = 0.25
@@ -18,7 +19,10 @@ SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERV
 
 
 class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
-    """Names of services, and the empty name, mean the whole server; other names are those of models."""
+    """Names of services, and the empty name, mean the whole server; other names are those of models.
+
+    With ``check_token``, models are shown to those alone who have the token.
+    """
 
     def __init__(
         self,
@@ -27,7 +31,9 @@ class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
         *,
         is_ready: Callable[[], bool],
         is_draining: Callable[[], bool],
+        check_token: CheckToken | None = None,
     ) -> None:
+        self._check_token = check_token
         self._services = frozenset(("", *services))
         self._models = models
         self._is_ready = is_ready
@@ -40,6 +46,7 @@ class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
 
     @override
     async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> HealthCheckResponse:
+        await self._refuse_without_token(request, context)
         status = self._status(request.service)
         if status is None:
             await context.abort(StatusCode.NOT_FOUND, "there is no service and no model of this name")
@@ -47,7 +54,9 @@ class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
 
     @override
     async def List(self, request: HealthListRequest, context: grpc.aio.ServicerContext) -> HealthListResponse:
-        names = {*self._services, *(version.model for version in self._models.versions())}
+        names = set(self._services)
+        if self._why_hidden(context) is None:
+            names.update(version.model for version in self._models.versions())
         statuses = {name: self._status(name) for name in names}
         return HealthListResponse(
             statuses={name: HealthCheckResponse(status=one) for name, one in statuses.items() if one is not None}
@@ -55,6 +64,7 @@ class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
 
     @override
     async def Watch(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+        await self._refuse_without_token(request, context)
         shown: int | None = None
         while True:
             is_last = self._ended.is_set()
@@ -69,6 +79,19 @@ class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
                     await self._ended.wait()
             except TimeoutError:
                 pass
+
+    async def _refuse_without_token(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+        if request.service not in self._services and (reason := self._why_hidden(context)):
+            await context.abort(StatusCode.UNAUTHENTICATED, reason)
+
+    def _why_hidden(self, context: grpc.aio.ServicerContext) -> str | None:
+        """Why who calls may not know the models; ``None`` where that is allowed."""
+        if self._check_token is not None:
+            try:
+                self._check_token(context.invocation_metadata())
+            except NotAuthenticated as error:
+                return str(error)
+        return None
 
     def _status(self, name: str) -> int | None:
         """``None`` for a name that nothing has."""

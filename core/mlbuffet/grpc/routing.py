@@ -7,17 +7,23 @@ import grpc
 from grpc import StatusCode
 from typing_extensions import override
 
+from mlbuffet.errors import NotAuthenticated
 from mlbuffet.grpc.call_log import CallLog
 from mlbuffet.grpc.handlers import STOPPED, StreamHandler, UnaryHandler, abort, begin_call
-from mlbuffet.grpc.service import Service, StreamMethod
-from mlbuffet.grpc.status import Status
+from mlbuffet.grpc.service import CheckToken, Service, StreamMethod
+from mlbuffet.grpc.status import Status, status_of
 
 
 class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """The methods of ``services``; all others are UNIMPLEMENTED, with a sentence."""
+    """The methods of ``services``; all others are UNIMPLEMENTED, with a sentence.
 
-    def __init__(self, services: Iterable[Service], log: CallLog) -> None:
+    With ``check_token``, calls without a token reach only the methods that are open.
+    """
+
+    def __init__(self, services: Iterable[Service], log: CallLog, check_token: CheckToken | None = None) -> None:
         self._log = log
+        self._check_token = check_token
+        self._open: set[str] = set()
         self._ending = False
         self._services = {service.name: service for service in services}
         self._streams: list[StreamHandler] = []
@@ -31,6 +37,11 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         path = handler_call_details.method
         if self._ending:
             return self._refusing("/*", "other", STOPPED)
+        if self._check_token is not None and path not in self._open:
+            try:
+                self._check_token(handler_call_details.invocation_metadata)
+            except NotAuthenticated as error:
+                return self._unauthenticated(path, status_of(error, path))
         return self._handlers.get(path) or self._unknown(path)
 
     def end(self) -> None:
@@ -46,8 +57,16 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 self._streams.append(StreamHandler(path, service.protocol, method, self._log))
                 self._handlers[path] = grpc.stream_stream_rpc_method_handler(self._streams[-1].answer)
             else:
+                if method.is_open:
+                    self._open.add(path)
                 unary = UnaryHandler(path, service.protocol, method, self._log)
                 self._handlers[path] = grpc.unary_unary_rpc_method_handler(unary.answer)
+
+    def _unauthenticated(self, path: str, status: Status) -> grpc.RpcMethodHandler:
+        service = self._services.get(path[1:].rpartition("/")[0])
+        if service is None:
+            return self._refusing("/*", "other", status)
+        return self._refusing(path if path in self._handlers else f"/{service.name}/*", service.protocol, status)
 
     def _unknown(self, path: str) -> grpc.RpcMethodHandler:
         name, _, method = path.removeprefix("/").rpartition("/")

@@ -16,10 +16,11 @@ from grpc_reflection.v1alpha.reflection import aio
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
 from mlbuffet.grpc.call_log import CallLog
+from mlbuffet.grpc.credentials import Pem, server_credentials
 from mlbuffet.grpc.health import Health
 from mlbuffet.grpc.messages.pool import POOL
 from mlbuffet.grpc.routing import Routes
-from mlbuffet.grpc.service import Service
+from mlbuffet.grpc.service import CheckToken, Service
 from mlbuffet.inference import InferenceService
 from mlbuffet.telemetry.request_counters import RequestCounters
 
@@ -35,7 +36,8 @@ _MOST_CALLS = 1024
 class GrpcServer:
     """Answers calls of ``services`` at ``address``, a host and a port; several processes may have one address.
 
-    Its methods are called on one event loop.
+    ``check_token`` is called with the metadata of calls that concern models, and raises `NotAuthenticated`; without
+    ``certificates`` there is no TLS. Its methods are called on one event loop.
     """
 
     def __init__(
@@ -49,13 +51,16 @@ class GrpcServer:
         access_log: bool,
         is_ready: Callable[[], bool],
         is_draining: Callable[[], bool],
+        check_token: CheckToken | None,
+        certificates: Callable[[], Pem] | None,
     ) -> None:
         self._services = services
+        self._certificates = certificates
         self._address = address
         self._max_message = max_message
         names = [service.name for service in services if service.methods]
-        self._health = Health(names, models, is_ready=is_ready, is_draining=is_draining)
-        self._routes = Routes(services, CallLog(counters, access_log=access_log))
+        self._health = Health(names, models, is_ready=is_ready, is_draining=is_draining, check_token=check_token)
+        self._routes = Routes(services, CallLog(counters, access_log=access_log), check_token)
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -71,8 +76,12 @@ class GrpcServer:
         add_ServerReflectionServicer_to_server(aio.ReflectionServicer(names, POOL), standard)
         server.add_generic_rpc_handlers((*standard.handlers, self._routes))  # the last answers every path
         host, port = self._address
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            if self._certificates is None:
+                server.add_insecure_port(target)
+            else:
+                server.add_secure_port(target, server_credentials(self._certificates))
         except RuntimeError as error:
             raise OSError(f"cannot listen on port {port} of {host} for gRPC") from error
         await server.start()

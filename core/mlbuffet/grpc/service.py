@@ -24,13 +24,18 @@ class Encoded(NamedTuple):
         return self.content
 
 
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+"""With names in lower case."""
+CheckToken: TypeAlias = Callable[[Metadata], None]
+"""Raises `NotAuthenticated` for a call whose metadata do not show the token that it needs."""
+
+
 class Call(NamedTuple):
     """One request of a client."""
 
     context: RequestContext
     """For logs and metrics."""
-    metadata: tuple[tuple[str, str | bytes], ...]
-    """With names in lower case."""
+    metadata: Metadata
     peer: Callable[[], str]
     """Gives the address of the client, as gRPC writes it."""
     deadline: Deadline | None
@@ -43,6 +48,8 @@ class Method(NamedTuple):
     request: type[Message]
     answer: Callable[[Call, Message], Awaitable[Message]]
     """Raises `MLBuffetError`."""
+    is_open: bool = False
+    """Whether it takes no token, because it says of the server alone how it does."""
 
 
 class StreamMethod(NamedTuple):
@@ -65,6 +72,11 @@ class Service:
     methods: Mapping[str, Method | StreamMethod]
     not_offered: Mapping[str, str]
     """Methods that clients know, and why they are not here."""
+
+
+def authorization(metadata: Metadata) -> list[str]:
+    """What a call shows to say who sends it."""
+    return [str(value) for name, value in metadata if name == "authorization"]
 
 
 def parse(kind: type[Message], body: bytes) -> Message:

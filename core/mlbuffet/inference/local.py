@@ -13,9 +13,8 @@ from mlbuffet.inference.local_model import LocalModel
 from mlbuffet.inference.request import ModelSelector
 from mlbuffet.inference.service import InferenceService, ModelDescription, VersionStatus
 from mlbuffet.repository import Handle, ModelRepository, ModelVersion, State
-from mlbuffet.telemetry.totals import Version
 from mlbuffet.telemetry.version_statistics import VersionCounts, VersionStatistics
-from mlbuffet.telemetry.worker import WorkerTelemetry
+from mlbuffet.telemetry.worker import Version, WorkerTelemetry
 
 
 class LocalService(InferenceService):
@@ -131,14 +130,13 @@ class LocalService(InferenceService):
 def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None:
     """Raises `Overloaded`, which is counted, where a call could not even wait; a cached response needs no room."""
     scheduler = version.scheduler
-    if scheduler is None or version.configuration.cache is not None:
-        return
-    try:
-        scheduler.check_room()
-    except Overloaded:
-        if counts is not None:
-            counts.failure(0)
-        raise
+    if scheduler is not None and version.configuration.cache is None:
+        try:
+            scheduler.check_room()
+        except Overloaded:
+            if counts is not None:
+                counts.failure(0)
+            raise
 
 
 def _status(one: ModelVersion) -> VersionStatus:

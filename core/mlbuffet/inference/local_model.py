@@ -72,16 +72,13 @@ class LocalModel(msgspec.Struct, gc=False):
         return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup or 0)
 
     async def _cached_or_computed(self, call: Call) -> Prediction:
-        cache, question = self._cache, self._question(call)
+        question = self._question(call)
         await offload(rough_size(question.inputs), lambda: question.key)
-        kept = cache.kept(question)
-        if kept is not None:
-            return kept
 
         async def compute(own: Handle) -> Prediction:
             return own.scheduler.run_now(call) or await own.scheduler.submit(call, own.again)
 
-        return await cache.answer(question, self._handle.again, compute)
+        return await self._cache.answer(question, self._handle.again, compute)
 
     def _question(self, call: Call) -> Question:
         """The key of ``call`` in the cache. Raises `InvalidInput` as the model would."""
@@ -96,4 +93,5 @@ class LocalModel(msgspec.Struct, gc=False):
             outputs={output: declared.outputs[output] for output in wanted},
             inputs=declared.check_inputs(call.inputs, any_shape=call.any_shape and model.runtime.takes_any_shape),
             seconds=version.configuration.cache.seconds if version.configuration.cache else 0.0,
+            parameters=declared.check_parameters(call.parameters),
         )

@@ -45,7 +45,10 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """What MLBuffet is told about a model; every key may be left out."""
 
     description: Annotated[str, Meta(description="What the model is for, as people read it.")] = ""
-    runtime: Annotated[str | None, Meta(description="The runtime; else the only one that accepts the model.")] = None
+    runtime: Annotated[
+        str | Annotated[tuple[str, ...], Meta(min_length=1)] | None,
+        Meta(description="The runtime, or several: the first that accepts the model; else the only one that does."),
+    ] = None
     signature: Annotated[str | None, Meta(description="The signature that answers a call that names none.")] = None
     versions: Annotated[
         Literal["all", "latest"] | Latest | Annotated[list[Number], Meta(min_length=1)],

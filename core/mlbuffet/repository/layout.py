@@ -6,7 +6,8 @@
 
 This is the layout of TensorFlow Serving and of Triton. A file called ``model.<suffix>`` is the artifact of the folder
 that it lies in, which gives the model its name; ``model.toml`` beside the versions, or the artifact, is the model's
-configuration. Names that begin with a dot are ignored. Links count as what they lead to, under their own names.
+configuration, and so is ``NAME.toml`` beside ``NAME.<suffix>``. Names that begin with a dot are ignored. Links count as
+what they lead to, under their own names.
 
 A folder with any other name than a number is no version. A model without versions is the one artifact in its folder,
 which may lie in the only folder in it: that is version 1.
@@ -15,7 +16,7 @@ which may lie in the only folder in it: that is version 1.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
@@ -26,6 +27,7 @@ from mlbuffet.errors import (
     DuplicateModel,
     InvalidConfiguration,
     InvalidModelName,
+    InvalidPlace,
     MLBuffetError,
     NoModels,
 )
@@ -33,9 +35,10 @@ from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_con
 from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.received_upload import is_uploaded
+from mlbuffet.repository.received_upload import Provenance, is_uploaded, read_provenance
+from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtime, Runtimes
-from mlbuffet.version_numbers import LARGEST, numbered_folders
+from mlbuffet.version_numbers import LARGEST, numbered_folders, version_number
 
 DEFAULTS = Configuration()
 _VERSIONS = f"versions are folders named by whole numbers from 0 to {LARGEST}"
@@ -56,12 +59,15 @@ class StoredVersion:
     fingerprint: Fingerprint | None = None
     place: Path | None = None
     """The folder that holds all its files, where the artifact is not all there is."""
+    upload: Provenance | None = field(default=None, hash=False)
+    """What the client said that sent it, if one did."""
 
     @property
     def folder(self) -> Path:
         """The folder of the model, where its ``model.toml`` lies: that of the version, or the one that holds that."""
         place = self.place or self.path
-        return place if place.name == self.name and place.is_dir() else place.parent
+        is_version = place.name != self.name and version_number(place.name) is not None
+        return place if place.is_dir() and not is_version else place.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,69 +90,66 @@ class StoredModel:
 
 
 def find_models(
-    path: Path, runtimes: Runtimes, runtime: str | None = None, warn: Callable[[str], None] = logger.warning
+    path: Path,
+    runtimes: Runtimes,
+    runtime: Wanted = None,
+    warn: Callable[[str], None] = logger.warning,
+    name: str | None = None,
 ) -> list[StoredModel]:
-    """The models at ``path``, by name.
+    """The models at ``path``, by name; with ``name`` the only one, under that name.
 
     Whatever lies where a model is expected is one, whether a runtime accepts it or not: loading fails with the
-    reason. With ``runtime`` that one alone counts, and a folder in which it accepts nothing is taken for its artifact.
-    ``warn`` is called with a line for each thing that is ignored. Raises `ArtifactNotFound`, `ArtifactUnreadable`,
-    `InvalidModelName`, `UnknownRuntime`, or `NoModels` for a folder without any artifact.
+    reason. ``runtime``, or those of a sequence, decide where several accept; a folder in which none accepts anything
+    is taken for the artifact of a single ``runtime``. ``warn`` is called with a line for each thing that is ignored.
+    Raises `ArtifactNotFound`, `ArtifactUnreadable`, `InvalidModelName`, `UnknownRuntime`, `NoModels` for a folder
+    without any artifact, or `InvalidPlace` for a folder of several models under one ``name``.
     """
-    return Finder(runtimes, runtime, warn).find(path)
+    return Finder(runtimes, Preference.of(runtime), warn).find(path, name)
 
 
 def has_configuration(folder: Path) -> bool:
     """Whether a ``model.toml`` in ``folder`` counts: one that came with an upload could have programs run."""
+    return (folder / FILE_NAME).exists() and not _came_with_an_upload(folder)
+
+
+def _came_with_an_upload(folder: Path) -> bool:
     places = (folder.absolute(), folder.resolve())
-    uploaded = any(is_uploaded(one) for place in places for one in (place, *place.parents))
-    return (folder / FILE_NAME).exists() and not uploaded
-
-
-def merged(models: Iterable[StoredModel]) -> list[StoredModel]:
-    """Models of one name as one; where they have a version in common, that is its error."""
-    by_name: dict[str, StoredModel] = {}
-    for model in models:
-        by_name[model.name] = _united(by_name[model.name], model) if model.name in by_name else model
-    return [by_name[name] for name in sorted(by_name)]
-
-
-def _united(one: StoredModel, other: StoredModel) -> StoredModel:
-    versions = {stored.version: stored for stored in one.versions}
-    error = one.error or other.error
-    for stored in other.versions:
-        twin = versions.setdefault(stored.version, stored)
-        if twin is not stored:
-            error = DuplicateModel(one.name, stored.version, [twin.path, stored.path])
-    default = other.default if one.default is None else one.default
-    configured = one if one.configuration != DEFAULTS else other
-    found = tuple(versions[number] for number in sorted(versions))
-    return replace(configured, versions=found, error=error, default=default)
+    return any(is_uploaded(one) for place in places for one in (place, *place.parents))
 
 
 class Finder:
-    """The search for models that all runtimes, or the one called ``runtime``, can load."""
+    """The search for models that the runtimes can load which ``wanted`` allows."""
 
-    def __init__(self, runtimes: Runtimes, runtime: str | None, warn: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, runtimes: Runtimes, wanted: Wanted, warn: Callable[[str], None] = lambda _: None) -> None:
         self._runtimes = runtimes
-        self._runtime = runtime
+        self._wanted = wanted
         self._warn = warn
 
-    def find(self, path: Path) -> list[StoredModel]:
+    def find(self, path: Path, name: str | None = None) -> list[StoredModel]:
         """See `find_models`."""
         check_path(path)
-        candidates = list(self._runtimes) if self._runtime is None else [self._runtimes.select(path, self._runtime)]
+        last_resort = self._wanted.last_resort if isinstance(self._wanted, Preference) else None
+        if last_resort is not None:
+            self._runtimes.select(path, last_resort)  # it may not be installed
         if path.is_file():
-            return _single(name_of(path), path)
+            return _single(name or name_of(path), path)
         with readable(path):
             if self._is_one_model(path):
-                return self._models_of(path, name_of(path))
-            found = merged(self._models_in(path))
-            if any(self._explains(model) for model in found):
-                return found
-            if self._runtime is not None:
-                return self._models_of(path, name_of(path))
-        raise NoModels(path, [one.name for one in candidates], self._runtimes.broken)
+                return self._models_of(path, name or name_of(path))
+            found = self.merged(self._models_in(path))
+            known = [model for model in found if self._explains(model)]
+            if known:
+                return found if name is None else [_only(known, name, path)]
+            if last_resort is not None:
+                return self._models_of(path, name or name_of(path))
+        raise NoModels(path, [one.name for one in self._runtimes], self._runtimes.broken)
+
+    def merged(self, models: Iterable[StoredModel]) -> list[StoredModel]:
+        """Models of one name as one, in which each version is there once, or has an error."""
+        by_name: dict[str, list[StoredModel]] = {}
+        for model in models:
+            by_name.setdefault(model.name, []).append(model)
+        return [self._united(by_name[name]) for name in sorted(by_name)]
 
     def model(self, folder: Path) -> StoredModel | None:
         """The model that lies in ``folder``, if there is one."""
@@ -166,18 +169,66 @@ class Finder:
             return artifacts == {"model"}
         return self._knows(path) or {child.stem for child in files if self._knows(child)} == {"model"}
 
-    def _candidates(self, named: str | None) -> Iterable[Runtime]:
-        name = named or self._runtime
-        if name is None:
-            return self._runtimes
-        return [self._runtimes[name]] if name in self._runtimes else []
+    def _candidates(self, wanted: Wanted) -> list[Runtime]:
+        return self._runtimes.candidates(wanted or self._wanted)
 
-    def _accepts(self, candidate: Path, named: str | None = None) -> bool:
-        return any(one.accepts(candidate) for one in self._candidates(named))
+    def _accepts(self, candidate: Path, wanted: Wanted = None) -> bool:
+        return any(one.accepts(candidate) for one in self._candidates(wanted))
 
-    def _knows(self, candidate: Path, named: str | None = None) -> bool:
+    def _knows(self, candidate: Path, wanted: Wanted = None) -> bool:
         """Whether a runtime accepts it, or explains why it cannot be served, which loading will repeat."""
-        return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(named))
+        return any(one.accepts(candidate) or one.explain(candidate) for one in self._candidates(wanted))
+
+    def _first(self, artifacts: list[Path], wanted: Wanted, folder: Path | None = None) -> Path | None:
+        """The one of several artifacts that the first runtime accepts which is named, and accepts any.
+
+        With ``folder``, which a runtime accepts for one of them: that one, if a runtime goes first that accepts it.
+        """
+        names = names_of(wanted or self._wanted)
+        for_folder = [one for one in self._candidates(wanted) if names and folder and one.accepts(folder)]
+        for name in names:
+            if any(one.name == name for one in for_folder):
+                return None
+            match [one for one in artifacts if self._accepts(one, name)]:
+                case [artifact] if folder is None or any(one.accepts(artifact) for one in for_folder):
+                    return artifact
+                case [_, *_]:
+                    return None
+        return None
+
+    def _united(self, models: list[StoredModel]) -> StoredModel:
+        if len(models) == 1:
+            return models[0]
+        found = [stored for model in models for stored in model.versions]
+        versions, error = self._unique(found, _configured(models).configuration.runtime)
+        kept = [model for model in models if not model.versions or any(one in versions for one in model.versions)]
+        cause = error or next((model.error for model in kept if model.error), None)
+        default = next((model.default for model in kept if model.default is not None), None)
+        return replace(_configured(kept), versions=versions, error=cause, default=default)
+
+    def _unique(
+        self, found: Iterable[StoredVersion], wanted: Wanted
+    ) -> tuple[tuple[StoredVersion, ...], DuplicateModel | None]:
+        """Each version of a model once, by number: where several artifacts are one version, that which goes first.
+
+        With an error where nothing says which one that is.
+        """
+        by_number: dict[int, list[StoredVersion]] = {}
+        for stored in found:
+            by_number.setdefault(stored.version, []).append(stored)
+        error = None
+        for number, several in by_number.items():
+            if len(several) == 1:
+                continue
+            first = self._first([one.path for one in several], wanted)
+            if first is None:
+                error = DuplicateModel(several[0].name, number, [several[0].path, several[-1].path])
+                continue
+            several.sort(key=lambda one: one.path != first)
+            for other in several[1:]:
+                what = f"version {number} of the model {other.name!r}"
+                self._ignore(other.path, f"'{first}' is {what}, and its runtime goes first")
+        return tuple(by_number[number][0] for number in sorted(by_number)), error
 
     def _explains(self, model: StoredModel) -> bool:
         """Whether loading it gives another reason than that no runtime accepts it."""
@@ -187,7 +238,7 @@ class Finder:
     def _models_in(self, root: Path) -> Iterator[StoredModel]:
         names = set()
         others = []
-        for child in _visible(root):
+        for child in _entries(root):
             try:
                 name = name_in_folder(child)
             except InvalidModelName as error:
@@ -205,13 +256,11 @@ class Finder:
                 others.append(child)
         for file in others:  # a model that fails if there is a reason, and no other has its name
             reason = _unreadable(file)
-            if file.stem in names:
-                self._ignore(file, "no runtime accepts it, and another model has its name")
-            elif reason or self._knows(file):
+            if file.stem not in names and (reason or self._knows(file)):
                 names.add(file.stem)
                 yield from _single(file.stem, file, reason)
             else:
-                self._ignore(file, failed_download(file) or known_problem(file) or "no runtime accepts it")
+                self._ignore(file, _why_ignored(file, has_twin=file.stem in names))
 
     def _readable_model(self, folder: Path) -> list[StoredModel]:
         """The model in its folder, with an error where the folder may not be looked into."""
@@ -235,36 +284,38 @@ class Finder:
                 error = wrong
         elif (folder / FILE_NAME).exists():
             self._ignore(folder / FILE_NAME, "it came with an upload, which can say nothing of how it is run")
-        versions: dict[int, StoredVersion] = {}
+        found: list[StoredVersion] = []
         for version, child in numbered or [(1, folder)]:
             seen = fingerprint(child, folder if numbered else None)
-            stored = StoredVersion(name, version, self.artifact(child, configuration.runtime), seen, child)
-            if seen.entries and (twin := versions.setdefault(version, stored)) is not stored:
-                error = DuplicateModel(name, version, [twin.path, stored.path])
+            upload = read_provenance(child)
+            artifact = self.artifact(child, configuration.runtime or (upload.runtime if upload else None))
+            if seen.entries:
+                found.append(StoredVersion(name, version, artifact, seen, child, upload))
+        versions, duplicate = self._unique(found, configuration.runtime)
         if numbered:
             self._warn_of_strays(folder, {child for _, child in numbered})
         elif versions:
-            self._warn_of_others(folder, versions[1])
+            self._warn_of_others(folder, versions[0])
         if not versions:
             return []
-        return [StoredModel(name, tuple(versions.values()), configuration, error, read_default_version(folder))]
+        return [StoredModel(name, versions, configuration, duplicate or error, read_default_version(folder))]
 
-    def artifact(self, folder: Path, runtime: str | None = None, depth: int = _DEPTH) -> Path:
+    def artifact(self, folder: Path, wanted: Wanted = None, depth: int = _DEPTH) -> Path:
         """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
         with suppress(PermissionError):  # loading fails with the reason
-            if self._knows(folder, runtime):
-                return folder
+            if self._knows(folder, wanted):
+                return self._first(_visible(folder), wanted, folder) or folder
             inside = _visible(folder)
             for fits in (self._accepts, self._knows):
-                match [child for child in inside if fits(child, runtime)]:
+                match [child for child in inside if fits(child, wanted)]:
                     case [artifact]:
                         return artifact
-                    case [_, *_]:
-                        return folder
+                    case [_, *_] as several:
+                        return self._first(several, wanted) or folder
                 if _unreadable(folder):  # it may be the artifact
                     return folder
             match [child for child in inside if is_folder(child)]:
-                case [only] if depth and (found := self.artifact(only, runtime, depth - 1)) != only:
+                case [only] if depth and (found := self.artifact(only, wanted, depth - 1)) != only:
                     return found
         return folder
 
@@ -288,15 +339,64 @@ class Finder:
         self._warn(f"ignored {str(path)!r}: {problem}")  # whatever its name is made of
 
 
+def _configured(models: list[StoredModel]) -> StoredModel:
+    """The first with a configuration, else the last."""
+    return next((one for one in models if one.configuration != DEFAULTS), models[-1])
+
+
+def configuration_beside(artifact: Path) -> Path | None:
+    """Where the configuration of a model lies that is a single file: ``wine.toml`` beside ``wine.onnx``."""
+    path = artifact.with_suffix(".toml")
+    return None if path == artifact else path
+
+
 def _single(name: str, path: Path, error: MLBuffetError | None = None) -> list[StoredModel]:
     with suppress(FileNotFoundError):  # it was removed meanwhile
         seen = None if error else fingerprint(path)
-        return [StoredModel(name, (StoredVersion(name, 1, path, seen),), error=error)]
+        configuration = DEFAULTS
+        try:
+            configuration = _configuration_beside(path)
+        except InvalidConfiguration as wrong:
+            error = error or wrong
+        return [StoredModel(name, (StoredVersion(name, 1, path, seen),), configuration, error)]
     return []
+
+
+def _configuration_beside(artifact: Path) -> Configuration:
+    file = configuration_beside(artifact)
+    if file is None or not is_file(artifact) or not is_file(file) or _came_with_an_upload(artifact.parent):
+        return DEFAULTS
+    return read_configuration(file)
+
+
+def _only(models: list[StoredModel], name: str, path: Path) -> StoredModel:
+    """The only one of ``models``, under another name. Raises `InvalidPlace`."""
+    if len(models) > 1:
+        names = ", ".join(sorted(one.name for one in models))
+        raise InvalidPlace(
+            f"{name}={path}", f"it holds several models: {names}; serve '{path}' without a name, or one of them with it"
+        )
+    versions = tuple(replace(one, name=name) for one in models[0].versions)
+    return replace(models[0], name=name, versions=versions)
 
 
 def _visible(folder: Path) -> list[Path]:
     return [child for child in visible(folder) if child.name != FILE_NAME]
+
+
+def _entries(root: Path) -> list[Path]:
+    """What may be a model in a folder: not the configurations of files."""
+    children = _visible(root)
+    configurations = {configuration_beside(child) for child in children if is_file(child)}
+    return [child for child in children if child not in configurations or is_folder(child)]
+
+
+def _why_ignored(file: Path, *, has_twin: bool) -> str:
+    if file.suffix == ".toml":
+        return f"no file beside it is the model {file.stem!r}; a folder has its {FILE_NAME} in it"
+    if has_twin:
+        return "no runtime accepts it, and another model has its name"
+    return failed_download(file) or known_problem(file) or "no runtime accepts it"
 
 
 def _unreadable(path: Path) -> ArtifactUnreadable | None:

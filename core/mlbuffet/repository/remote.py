@@ -1,27 +1,27 @@
-"""Folders that are not on this machine (s3, gs, https...), copied whole before anything is loaded from them."""
+"""Files and folders at URLs (s3, gs, https...), copied whole before anything is loaded from them."""
 
+import fcntl
 import hashlib
-import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from mlbuffet.errors import RemoteFailed
+from mlbuffet.places import place_of
+from mlbuffet.repository.disk import discard
 
 REFRESH_SECONDS = 30.0
 _MARKS = ("ETag", "etag", "md5Hash", "generation", "Last-Modified", "LastModified", "updated", "mtime", "created")
 """The details by which file systems show that a file's content has changed."""
 
-logger = logging.getLogger(__name__)
-
-
-def is_remote(place: str) -> bool:
-    """Whether ``place`` is a URL."""
-    return "://" in place
+_EXTRA = "pip install 'mlbuffet[remote]' (or '.[remote]' in a clone of MLBuffet)"
 
 
 def default_cache() -> Path:
@@ -29,74 +29,137 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlbuffet"
 
 
+def source_of(place: str | os.PathLike[str]) -> "Path | RemoteFolder":
+    """The path, or the folder at the URL, whose models are to be served."""
+    found = place_of(place)
+    return found if isinstance(found, Path) else RemoteFolder(found, default_cache())
+
+
 class RemoteFolder:
-    """A folder at a URL, and its copy at ``path``; unchanged files are not copied again, also by another process."""
+    """The folder at a URL, or a single file, and its copy at ``path``; unchanged files are not copied again.
+
+    Processes share the copies, and change them one after the other.
+    """
 
     def __init__(self, url: str, cache: Path) -> None:
         self.url = url
-        name = PurePosixPath(url.rstrip("/")).name.partition("?")[0] or "models"
+        name = PurePosixPath(url.partition("?")[0].rstrip("/")).name.lstrip(".") or "models"
         self._folder = cache / hashlib.sha256(url.encode()).hexdigest()[:16]
         self.path = self._folder / name
+        self._manifest = self._folder / ".manifest.json"
         self._refreshed = 0.0
 
     def refresh(self) -> None:
-        """Make the copy like the folder, unless it was in the last 30 seconds. Raises `RemoteFailed`."""
+        """Make the copy like what is at the URL, unless it was in the last 30 seconds. Raises `RemoteFailed`."""
         if self._refreshed and time.monotonic() - self._refreshed < REFRESH_SECONDS:
             return
-        try:
-            self._copy()
-        except RemoteFailed:
-            raise
-        except Exception as error:
-            raise RemoteFailed(self.url, f"{type(error).__name__}: {error}") from error
-        finally:
-            self._refreshed = time.monotonic()
+        with self._refreshed_copy():
+            pass
 
-    def _copy(self) -> None:
+    @contextmanager
+    def held(self) -> Iterator[Path]:
+        """The path of the copy, made like what is at the URL, which nobody changes meanwhile. Raises `RemoteFailed`."""
+        with self._refreshed_copy() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # others may read it at the same time
+            yield self.path
+
+    @contextmanager
+    def _refreshed_copy(self) -> Iterator[int]:
+        """A descriptor that holds the lock on the copy, which was made like what is at the URL."""
+        lock = -1
+        try:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                self._copy(lock)
+            except RemoteFailed:
+                raise
+            except ImportError as error:  # of fsspec, or of what it needs for this kind of URL
+                raise RemoteFailed(self.url, f"{error}; {_EXTRA} brings what http, s3 and gs need") from error
+            except Exception as error:
+                raise RemoteFailed(self.url, f"{type(error).__name__}: {error}") from error
+            finally:
+                self._refreshed = time.monotonic()
+            yield lock
+        finally:
+            if lock != -1:
+                os.close(lock)
+
+    def _copy(self, lock: int) -> None:
+        """Copy what has changed, if anything has: only then do those wait who read the copy, or would."""
         system, files, marks = self._listed()
-        manifest = self._folder / "manifest.json"
-        known = msgspec.json.decode(manifest.read_bytes(), type=dict[str, str]) if manifest.exists() else {}
-        incoming = self._folder / "incoming"
+        if self._known() == marks and all((self._folder / name).is_file() for name in files):
+            return
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = self._known()
+        incoming = self._folder / ".incoming"
         shutil.rmtree(incoming, ignore_errors=True)
-        changed = [name for name in files if known.get(name) != marks[name] or not (self.path / name).is_file()]
+        changed = [name for name in files if known.get(name) != marks[name] or not (self._folder / name).is_file()]
         for name in changed:  # all of them, before the first is moved to where it is found
             (incoming / name).parent.mkdir(parents=True, exist_ok=True)
             system.get_file(files[name], str(incoming / name))
-        self.path.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and self.path.is_file() != (self.path.name in files):  # a file became a folder
+            discard(self.path)
         for name in changed:
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (incoming / name).replace(self.path / name)
+            (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (incoming / name).replace(self._folder / name)
         self._remove_others(set(files))
         shutil.rmtree(incoming, ignore_errors=True)
-        written = manifest.with_name("manifest.new")
+        written = self._folder / ".manifest.new"
         written.write_bytes(msgspec.json.encode(marks))
-        written.replace(manifest)
+        written.replace(self._manifest)
+
+    def _known(self) -> dict[str, str]:
+        """The marks of the files that were copied."""
+        return msgspec.json.decode(self._manifest.read_bytes(), type=dict[str, str]) if self._manifest.exists() else {}
 
     def _listed(self) -> tuple[Any, dict[str, str], dict[str, str]]:
-        """The file system; each file's address, and what changes with its content, by its path below the folder."""
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError:
-            raise RemoteFailed(self.url, "install mlbuffet[remote] to serve models from elsewhere") from None
+        """The file system; each file's address, and what changes with its content, by its path in the copy's folder."""
+        from fsspec.core import url_to_fs
+
         system, root = url_to_fs(self.url, use_listings_cache=False)
         files: dict[str, str] = {}
         marks: dict[str, str] = {}
-        for address, listed in system.find(root, detail=True).items():
-            below = PurePosixPath(address.removeprefix(root).lstrip("/"))
-            if ".." in below.parts or any(part.startswith(".") for part in below.parts) or not below.parts:
+        for address, listed in _files_at(system, root).items():
+            below = _path_below(root, address)
+            if below is None:
                 continue
+            name = str(self.path.name / below)
             details = listed if listed.get("size") is not None else system.info(address)
-            files[str(below)] = address
-            marks[str(below)] = " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)
+            files[name] = address
+            marks[name] = " ".join(str(details[key]) for key in ("size", *_MARKS) if details.get(key) is not None)
         if not files:
-            raise RemoteFailed(self.url, "there is no file in it")
+            raise RemoteFailed(self.url, "there is no file in it, and it is none")
         return system, files, marks
 
     def _remove_others(self, names: set[str]) -> None:
         for parent, _, found in os.walk(self.path, topdown=False):
             for name in found:
                 path = Path(parent, name)
-                if path.relative_to(self.path).as_posix() not in names:
+                if path.relative_to(self._folder).as_posix() not in names:
                     path.unlink()
             if not any(Path(parent).iterdir()) and Path(parent) != self.path:
                 Path(parent).rmdir()
+
+
+def _path_below(root: str, address: str) -> PurePosixPath | None:
+    """Where a file of the folder at ``root`` lies in its copy; ``None`` for what is hidden, or leads elsewhere."""
+    below = address.removeprefix(root)
+    if address.startswith(("http://", "https://")):
+        if "?" in below:  # such a link of a listing sorts it
+            return None
+        below = unquote(below)
+    path = PurePosixPath(below.lstrip("/"))
+    return None if any(part.startswith(".") for part in path.parts) else path
+
+
+def _files_at(system: Any, root: str) -> dict[str, dict[str, Any]]:
+    """What is known of the files in a folder, or of the file that ``root`` is, by their addresses."""
+    with suppress(FileNotFoundError):  # a folder need not be there itself where the files in it are
+        details = system.info(root)
+        # a web server has files alone, some of which list others
+        if details["type"] == "file" and details.get("mimetype") != "text/html":
+            return {root: details}
+    found: dict[str, dict[str, Any]] = system.find(root, detail=True)
+    return found

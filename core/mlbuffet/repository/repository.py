@@ -4,16 +4,23 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import groupby
 from threading import RLock
+from typing import Any
 
 from mlbuffet.caching import MemoryCache, PredictionCache
-from mlbuffet.errors import ModelNotFound, reason_of
+from mlbuffet.errors import MLBuffetError, ModelNotFound, reason_of
+from mlbuffet.load_context import OtherModels
+from mlbuffet.repository.callable_models import CallableModels
+from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.load_queue import LoadQueue, end_request
 from mlbuffet.repository.model_versions import ModelVersions
 from mlbuffet.repository.version_lifecycle import ModelVersion, State
+from mlbuffet.runtime_choice import Preference, Wanted
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
 from mlbuffet.scheduling.limit_settings import available_cores
@@ -29,24 +36,37 @@ class ModelRepository:
 
     `update` says what is to be served. A version whose content changed, or that a newer one replaces,
     is retired when its successor is ready, and stays while that fails. A failed load is tried again, after 1, 2, 4...
-    seconds.
+    seconds. ``runtime`` is taken, or those of a sequence, where several accept a model whose ``model.toml`` names none.
     """
 
     def __init__(
         self,
         runtimes: Runtimes,
-        runtime: str | None = None,
+        runtime: Wanted = None,
         residency: Residency | None = None,
         scheduling: Scheduling | None = None,
         cache: PredictionCache | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.cache = cache or PredictionCache(MemoryCache())
         """The responses of the models whose ``model.toml`` has them cached."""
+        self.options = options or {}
+        """By model, the options that go before those of its ``model.toml``."""
         self._residency = residency or Residency()
         self._scheduling = scheduling or Scheduling()
         self._models: dict[str, ModelVersions] = {}
         self._lock = RLock()
-        self._loading = LoadQueue(self._lock, runtimes, runtime, begins=self._make_room, ended=self._loaded)
+        preference = Preference.of(runtime)
+        self._new_load_queue = partial(
+            LoadQueue,
+            self._lock,
+            runtimes,
+            preference,
+            begins=self._make_room,
+            ended=self._loaded,
+            others=self._others,
+        )
+        self._loading = self._new_load_queue()
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False
@@ -91,6 +111,13 @@ class ModelRepository:
             wait(under_way)
         finally:
             self._listeners.remove(on_change)
+
+    def wait_for_loads(self) -> None:
+        """Wait until each load that was requested by now has ended, well or not."""
+        with self._lock:
+            versions = [version for model in self._models.values() for version in model.all_versions]
+            requests = [version.loading for version in versions if version.loading is not None]
+        wait(requests)
 
     def load(self, name: str) -> None:
         """Load every version of a model that is not ready. Raises `ModelNotFound`, or why the latest one failed."""
@@ -171,6 +198,26 @@ class ModelRepository:
             failed = current.loading is None and current.state is State.FAILED
             return None if failed and time.monotonic() < current.retry_at else self._loading.request(current)
 
+    def needed(self, version: ModelVersion) -> Future[None] | None:
+        """The load of a version that one which is being loaded calls; ``None`` where waiting is of no use."""
+        with self._lock:
+            if version.state is State.READY or version.retired or self._closed:
+                return None
+            if self._residency.on_demand:
+                return self.demand(version)
+            is_due = version.loading is not None or version.state is State.UNAVAILABLE
+            return self._loading.request(version) if is_due else None
+
+    def called(self, name: str) -> set[str]:
+        """The names of the models that those called ``name`` call."""
+        with self._lock:
+            model = self._models.get(name)
+            return {other for version in model.all_versions for other in version.called} if model else set()
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """While a model waits for another that it calls to be loaded, be it in a load itself."""
+        return self._loading.waiting()
+
     def is_dormant(self, version: ModelVersion) -> bool:
         """Whether the version is not loaded, and would be on demand."""
         on_demand = self._residency.on_demand and not version.retired
@@ -212,6 +259,14 @@ class ModelRepository:
             if version.loading is not None:
                 end_request(version.loading)
 
+    def reopen(self) -> None:
+        """Serve the same models again after `close`; `load_all` loads them."""
+        with self._lock:
+            self._closed = self._started = self._attempted = False
+            self._loading = self._new_load_queue()
+            self._scheduling.reopen()
+            self.update([model.stored for model in self._models.values()])
+
     def __iter__(self) -> Iterator[ModelVersion]:
         with self._lock:
             found = [version for name in sorted(self._models) for version in self.versions(name)]
@@ -245,7 +300,7 @@ class ModelRepository:
         same = current is not None and current.is_same(stored, configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, self._scheduling, configuration, fault, self._notify)
+        version = self._version(stored, configuration, fault)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
@@ -254,6 +309,12 @@ class ModelRepository:
             self._drop([replaced], "it was replaced")
         if self._started and not model.unloaded and (active or not self._residency.on_demand):
             self._loading.request(version)
+
+    def _version(
+        self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None
+    ) -> ModelVersion:
+        options = self.options.get(stored.name)
+        return ModelVersion(stored, self._scheduling, configuration, fault, self._notify, options)
 
     def _settle(self, model: ModelVersions) -> None:
         """Choose its default, and retire what that or a newer version has replaced."""
@@ -285,15 +346,21 @@ class ModelRepository:
                 what = f"version {number} of the model {version.name!r} stays as it was"
                 logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
             current.error = version.error
+        if version.state is State.READY and version.memory is not None:
+            self._make_room(version)  # it may take more than its files let expect
         self._settle(model)
 
     def _make_room(self, version: ModelVersion) -> None:
         with self._lock:
             for one in to_evict(self._residency, version, self):
-                fresh = ModelVersion(one.stored, self._scheduling, one.configuration, None, self._notify)
+                fresh = self._version(one.stored, one.configuration, None)
                 fresh.idle_reason = "it is loaded when it is used again"
+                fresh.memory = one.memory
                 self._models[one.name].versions[one.version] = fresh
                 self._drop([one], fresh.idle_reason)
+
+    def _others(self, version: ModelVersion) -> AbstractContextManager[OtherModels]:
+        return CallableModels(self, version)
 
     def _notify(self, version: ModelVersion) -> None:
         for listener in list(self._listeners):

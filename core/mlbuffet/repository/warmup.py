@@ -18,7 +18,8 @@ def prepared(model: Model, configuration: Configuration) -> Model:
         try:
             signature = model.signatures.resolve(warmup.signature)
             specs = model.signatures[signature].inputs
-            inputs = warmup.inputs if warmup.inputs is not None else {name: _zeros(specs[name]) for name in specs}
+            zeros = {name: _zeros(spec) for name, spec in specs.items() if not spec.optional}
+            inputs = warmup.inputs if warmup.inputs is not None else zeros
             for _ in range(warmup.repeat):
                 model.predict(inputs, signature=signature)
         except InvalidInput as error:
@@ -43,6 +44,6 @@ def _failed(model: Model, problem: str, detail: str | None = None) -> LoadFailed
 
 
 def _zeros(spec: TensorSpec) -> NDArray[Any]:
-    """Zeros, or empty texts; a dimension of any size is 1."""
-    shape = [1 if size is None else size for size in spec.shape] if spec.shape is not None else [1]
+    """Zeros, or empty texts; a dimension of any size is 1, so that those of one name are equal."""
+    shape = [1 if size is None else size for size in spec.sizes] if spec.sizes is not None else [1]
     return np.full(shape, b"", object) if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)

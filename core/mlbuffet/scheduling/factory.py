@@ -11,7 +11,7 @@ from mlbuffet.model import Model
 from mlbuffet.running_calls import RunningCalls, VersionCalls
 from mlbuffet.scheduling.batch_runner import BatchRunner
 from mlbuffet.scheduling.batching import Batching
-from mlbuffet.scheduling.independence import check_rows_independent
+from mlbuffet.scheduling.independence import check_rows_independent, forms
 from mlbuffet.scheduling.limit_settings import Limits
 from mlbuffet.scheduling.loop_budget import LoopBudget
 from mlbuffet.scheduling.runner import Predict, Runner
@@ -39,8 +39,8 @@ class Scheduling:
         """By model and version: by rows, how many batches all its schedulers have taken from their queues."""
         self._batching = batching
         self._limits = limits or Limits()
-        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
         self._loop_budget = LoopBudget()
+        self.reopen()
 
     def scheduler(
         self,
@@ -49,11 +49,14 @@ class Scheduling:
         batching: Batching | None = None,
         samples: Samples | None = None,
         calls: VersionCalls | None = None,
+        *,
+        in_threads: bool = False,
     ) -> Scheduler:
         """A scheduler for the calls of ``model``, batched if there is a ``batching``.
 
         Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. The calls are
-        noted in ``calls``. Raises `LoadFailed` where there is a ``batching`` and no signature can be batched.
+        noted in ``calls``, and with ``in_threads`` never run on the event loop. Raises `LoadFailed` where there is a
+        ``batching`` and no signature can be batched.
         """
         predict: Predict = model.predict
         if calls is not None:
@@ -61,7 +64,12 @@ class Scheduling:
         runner = self._runner(model, predict, batching, samples or {})
         version = ("", 0) if calls is None else (calls.model, calls.version)
         batches = Counter[int]() if calls is None else self.batches[version]
-        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches, version)
+        completed = limits.completed(self._limits).within(model.concurrency)
+        return Scheduler(runner, completed, self._threads, self._loop_budget, batches, version, in_threads=in_threads)
+
+    def reopen(self) -> None:
+        """Have threads for the calls of the schedulers that are made from now on."""
+        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
 
     def close(self) -> None:
         """Let the threads end."""
@@ -82,15 +90,16 @@ class Scheduling:
 
 
 def _tried(model: Model, samples: Samples) -> tuple[dict[str, list[Signature]], dict[str | None, LoadFailed]]:
-    """The signatures that can be batched, each with those of its variants that can, and why others cannot."""
+    """The signatures that can be batched, each with what of its variants and inputs can, and why others cannot."""
     fit: dict[str, list[Signature]] = {}
     refusals: dict[str | None, LoadFailed] = {}
     for name, signature in model.signatures.items():
         for variant in signature.variants or (signature,):
-            try:
-                check_rows_independent(model, name, variant, samples.get(name))
-            except LoadFailed as error:
-                refusals[name] = error
-            else:
-                fit.setdefault(name, []).append(variant)
+            for form in forms(variant):
+                try:
+                    check_rows_independent(model, name, form, samples.get(name))
+                except LoadFailed as error:
+                    refusals[name] = error
+                else:
+                    fit.setdefault(name, []).append(form)
     return fit, refusals

@@ -1,6 +1,7 @@
 """Which signatures give the same outputs for a row, whatever other rows are in its batch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -12,9 +13,23 @@ from mlbuffet.conversion import kind_of
 from mlbuffet.errors import InvalidInput, LoadFailed, PredictFailed
 from mlbuffet.model import Model
 from mlbuffet.scheduling.rows import has_rows, row_count
-from mlbuffet.tensors import Signature, Tensors
+from mlbuffet.tensors import Signature, Tensors, TensorSpec
 
 _ORDER = [2, 0, 1]  # of three rows, none at its place
+
+
+def forms(signature: Signature) -> list[Signature]:
+    """The sets of inputs whose calls may share batches: those that are required, and with them the optional ones.
+
+    An optional input without a first axis of any size, such as a weight, is in none.
+    """
+    declared = signature.inputs.values()
+    if not any(spec.optional for spec in declared):
+        return [signature]
+    required = [spec for spec in declared if not spec.optional]
+    with_rows = [replace(spec, optional=False) for spec in declared if not spec.optional or _has_rows(spec)]
+    sets = [required] if required == with_rows or not with_rows else [required, with_rows]
+    return [Signature(inputs, signature.outputs.values()) for inputs in sets]
 
 
 def check_rows_independent(
@@ -26,10 +41,13 @@ def check_rows_independent(
     ``samples``. Numbers may differ in their last bits: matrices of another size are multiplied in another order.
     """
     for spec in [*signature.inputs.values(), *signature.outputs.values()]:
-        if not spec.shape or spec.shape[0] is not None:
+        if not _has_rows(spec):
             raise _unfit(model, name, f"{spec} has no first axis of any size")
     if not signature.inputs or not signature.outputs:
         raise _unfit(model, name, "it has no inputs or no outputs")
+    shapes = [spec.shape or () for spec in signature.inputs.values()]
+    if inner := {shape[0] for shape in shapes} & {size for shape in shapes for size in shape[1:] if size is not None}:
+        raise _unfit(model, name, f"its rows are the dimension {inner.pop()!r}, which is an inner one as well")
     try:
         rows = random_inputs(signature, seed=0) if samples is None else _three_rows(signature, samples)
         alone = [model.predict(_picked(rows, [row]), signature=name) for row in range(len(_ORDER))]
@@ -47,8 +65,12 @@ def check_rows_independent(
                 raise _unfit(model, name, f"output {output!r} of a row depends on the rows beside it, or on chance")
 
 
+def _has_rows(spec: TensorSpec) -> bool:
+    return spec.sizes is not None and spec.sizes[:1] == (None,)
+
+
 def _three_rows(signature: Signature, samples: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
-    arrays = signature.check_inputs(samples)
+    arrays = signature.check_inputs({name: samples[name] for name in signature.inputs if name in samples})
     if row_count(arrays) < len(_ORDER):
         raise InvalidInput("it cannot be tried: the inputs of [warmup] are not three rows or more")
     return _picked(arrays, range(len(_ORDER)))

@@ -1,14 +1,13 @@
 """Who may change what is served, over HTTP and gRPC."""
 
-import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from mlbuffet.errors import NotAuthenticated, NotPermitted
+from mlbuffet.errors import NotPermitted
+from mlbuffet.server.bearer import check_bearer
 from mlbuffet.server.settings import ServerSettings
+from mlbuffet.token_file import value_of
 
-MALFORMED = "invalid_request"
-"""The code of RFC 6750 (3.1) for a request that shows a token in a wrong way."""
 _FORWARDING = re.compile(
     rb"forwarded(-for)?|x-forwarded(-.+)?|x-original-(forwarded-for|host|url|to)|x-rewrite-url|via|cdn-loop|cf-.+"
     rb"|x-(real|remote)-ip|x-remote-addr|x-envoy-.+|x-azure-(clientip|socketip|fdid|ref)|x-appengine-.+"
@@ -37,11 +36,11 @@ def check_caller(
     ``why_not_local`` is why it may have been sent on another machine, though it came over loopback.
     """
     if settings.admin_token is not None:
-        _check_token(authorization, settings.admin_token)
+        check_bearer(authorization, [value_of(settings.admin_token)], "changes")
     elif not settings.allow_changes:
         raise NotPermitted(
-            "this server does not let clients change what is served: it listens on more than this machine, and was "
-            "started without --admin-token-file"
+            "this server does not let clients change what is served: it listens on more than this machine (or on a "
+            "Unix socket), and was started without --admin-token-file"
         )
     elif reason := why_not_local():
         raise NotPermitted(
@@ -56,13 +55,3 @@ def why_forwarded(names: Iterable[bytes]) -> str | None:
         if _FORWARDING.fullmatch(name):
             return f"it came through a proxy, which its header {name.decode('latin-1').title()} says"
     return None
-
-
-def _check_token(given: Sequence[str], token: str) -> None:
-    if len(given) > 1:
-        raise NotAuthenticated("send one header 'Authorization: Bearer <token>'", MALFORMED)
-    scheme, _, credentials = "".join(given).partition(" ")
-    if scheme.lower() != "bearer" or not credentials.strip():
-        raise NotAuthenticated("changes take 'Authorization: Bearer <token>'")
-    if not hmac.compare_digest(credentials.strip().encode(), token.encode()):
-        raise NotAuthenticated("the token is not that of this server", "invalid_token")

@@ -1,8 +1,11 @@
 """The settings of a server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from mlbuffet.telemetry.worker_slot import WorkerSlot
+from mlbuffet.telemetry.counter_table import WorkerSlot
+from mlbuffet.token_file import Token
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +22,19 @@ class ServerSettings:
     """Seconds after which a prediction fails, from its call on; ``None``: no limit."""
     grace: float = 30.0
     """Seconds after SIGTERM in which the process ends."""
+    drain: float | None = None
+    """Seconds after SIGTERM in which connections are accepted still, while the server is not ready; part of ``grace``.
+
+    ``None``: one second, or a quarter of ``grace`` where that is less.
+    """
+    ssl_certfile: Path | None = None
+    """The certificate chain of the server in PEM; ``None``: no TLS."""
+    ssl_keyfile: Path | None = None
+    """The key; ``None``: it is in ``ssl_certfile``."""
+    ssl_ca_certs: Path | None = None
+    """Certificates in PEM, by one of which that of each client must be signed; ``None``: clients show none."""
+    root_path: str = ""
+    """The path at which a proxy has the server, and which it takes off the paths of requests."""
     max_upload: int = 10 * 2**30
     """The largest model in bytes that a client may upload, as it is sent and as it is unpacked."""
     workers: int = 1
@@ -29,8 +45,12 @@ class ServerSettings:
     """Whether no connection is accepted until the loading of every model was attempted."""
     allow_changes: bool = False
     """Whether clients may change what is served; without a token every client then may."""
-    admin_token: str | None = None
-    """The token (``Authorization: Bearer``) that a client needs to change what is served."""
+    admin_token: Token | None = None
+    """The token (``Authorization: Bearer``) that a client needs to change what is served; it opens the models too."""
+    predict_token: Token | None = None
+    """The token that a client needs for whatever has to do with models; ``None``: it needs none."""
+    cors_origins: Sequence[str] = ()
+    """Sites whose pages may read what the server answers, such as ``https://example.com``; ``*`` is every site."""
     read_only: bool = False
     """Whether clients may change nothing, not even with a token."""
     trusted_proxies: tuple[str, ...] = ()

@@ -1,18 +1,15 @@
 """What logs and metrics show of a request."""
 
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits
-from typing import Any
 
 from mlbuffet.running_calls import REQUEST_IDS
 
 REQUEST_ID = b"x-request-id"
 """The header with the id of a request."""
-CONTEXT = "mlbuffet.context"
-"""The key of a `RequestContext` in the scope of its request."""
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 _current: "ContextVar[RequestContext | None]" = ContextVar("context", default=None)
@@ -28,17 +25,6 @@ class RequestContext:
     """Of HTTP; 0 until the response begins."""
     version: tuple[str, int] = "", 0
     """The model that a prediction is for, and the number of its version; the name is empty where there is none."""
-
-
-def begin_request(scope: MutableMapping[str, Any]) -> RequestContext:
-    """The context of the request over HTTP that this task handles, which its ``scope`` gets.
-
-    The protocol is "other" where the path belongs to none, such as that of the documentation.
-    """
-    root = scope["path"][1:].partition("/")[0].lower()
-    context = begin(root if root in ("v2", "v1", "api") else "other", scope["headers"])
-    scope[CONTEXT] = context
-    return context
 
 
 def begin(protocol: str, headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:

@@ -24,8 +24,7 @@ class RequestCounters:
 
     def count(self, subject: Subject, status: int, seconds: float) -> None:
         """Count one request."""
-        slots = self._slots.get((subject, status)) or self._new_slots(subject, status)
-        number, histogram = slots
+        number, histogram = self._slots.get((subject, status)) or self._new_slots(subject, status)
         number[0] += 1
         histogram[bisect_left(_BOUNDS, seconds)] += 1
         histogram[-1] += seconds

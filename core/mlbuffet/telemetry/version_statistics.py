@@ -81,13 +81,13 @@ class VersionStatistics:
         self._slots[_FAIL] += nanoseconds
 
     def _count_run(self, execution: Execution) -> None:
-        rows = execution.rows
-        if rows not in self._runs and len(self._runs) >= MANY_SIZES:  # a client may send any number of rows
-            rows = 1 << (rows - 1).bit_length()
-        slots = self._runs.get(rows)
-        if slots is None:
-            slots = self._runs[rows] = self._table.values(("runs", *self._version, rows), 4)
+        slots = self._runs.get(execution.rows) or self._new_run(execution.rows)
         slots[0] += 1
         slots[1] += execution.join
         slots[2] += execution.infer
         slots[3] += execution.divide
+
+    def _new_run(self, rows: int) -> Numbers:
+        if len(self._runs) >= MANY_SIZES:  # a client may send any number of rows
+            rows = 1 << (rows - 1).bit_length()
+        return self._runs.setdefault(rows, self._table.values(("runs", *self._version, rows), 4))

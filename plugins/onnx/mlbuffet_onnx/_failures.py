@@ -1,7 +1,6 @@
 """Errors of onnxruntime as errors for users and for callers."""
 
 import re
-from collections.abc import Mapping, Sequence
 
 from mlbuffet.errors import InvalidInput, LoadFailed
 from mlbuffet.tensors import Tensors, shape_text
@@ -77,30 +76,11 @@ def load_failure(error: Exception) -> LoadFailed | None:
     return None
 
 
-def run_failure(error: Exception, inputs: Tensors, symbols: Mapping[str, Sequence[str]]) -> InvalidInput | None:
+def run_failure(error: Exception, inputs: Tensors) -> InvalidInput | None:
     """``error`` of a run as an `InvalidInput`, if it is certainly due to the inputs.
 
-    ``symbols`` are the names that the inputs' dimensions have in the model: dimensions of one name should be equal,
-    which onnxruntime does not check before an operator fails.
+    An operator calls an argument invalid: an index out of range, sizes that do not go together.
     """
-    return _unequal(inputs, symbols) or _refused(error, inputs)
-
-
-def _unequal(inputs: Tensors, symbols: Mapping[str, Sequence[str]]) -> InvalidInput | None:
-    seen: dict[str, tuple[str, int]] = {}
-    for name, array in inputs.items():
-        for symbol, size in zip(symbols.get(name, ()), array.shape, strict=False):
-            first, expected = seen.setdefault(symbol, (name, size))
-            if symbol and size != expected:
-                return InvalidInput(
-                    f"input {name!r} has {size} for the dimension {symbol!r}, and input {first!r} has {expected}; "
-                    "the model takes tensors in which they are equal"
-                )
-    return None
-
-
-def _refused(error: Exception, inputs: Tensors) -> InvalidInput | None:
-    """An operator calls an argument invalid: an index out of range, sizes that do not go together."""
     match = re.search(r"while running (\w+) node", str(error))
     if not (isinstance(error, native.InvalidArgument) and match):
         return None

@@ -11,11 +11,9 @@ from mlbuffet_onnx._protobuf import BYTES, Buffer, Field, fields, signed, varint
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input or output: its shape, ``None`` where the file gives none, and the names of its free dimensions."""
+    """An input or output: its shape with the symbols of the file, ``None`` where it gives none."""
 
     shape: Shape = None
-    symbols: tuple[str, ...] = ()
-    """One for each dimension, empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +21,8 @@ class Graph:
     """The values at the edge of a model's graph, and what its nodes do with its weights."""
 
     values: dict[str, Value] = field(default_factory=dict)
-    map_sizes: dict[str, int] = field(default_factory=dict)
-    """How many keys the maps have that a ZipMap puts out, by the name of its output."""
+    map_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The keys of the maps that a ZipMap puts out, in ascending order, by the name of its output."""
     initializers: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
 
@@ -111,7 +109,7 @@ def _read_graph(graph: Graph, data: Buffer, whole: Field) -> None:
 def _read_node(graph: Graph, node: bytes) -> None:
     outputs = []
     operator = ""
-    map_size = 0
+    map_keys: tuple[str, ...] = ()
     for part in fields(node, 0, len(node)):
         match part.number:
             case _Node.INPUT:
@@ -121,14 +119,15 @@ def _read_node(graph: Graph, node: bytes) -> None:
             case _Node.OPERATOR:
                 operator = node[part.start : part.end].decode()
             case _Node.ATTRIBUTE:
-                map_size = _read_attribute(graph, node, part) or map_size
+                map_keys = _read_attribute(graph, node, part) or map_keys
     if operator == "ZipMap":
-        graph.map_sizes[outputs[0]] = map_size
+        graph.map_keys[outputs[0]] = map_keys
 
 
-def _read_attribute(graph: Graph, node: bytes, whole: Field) -> int:
-    """Notes what subgraphs use; returns how many class labels the attribute holds."""
-    labels: set[int | bytes] = set()
+def _read_attribute(graph: Graph, node: bytes, whole: Field) -> tuple[str, ...]:
+    """Notes what subgraphs use; returns the class labels that the attribute holds, in ascending order."""
+    texts: set[bytes] = set()
+    numbers: set[int] = set()
     is_labels = False
     for part in fields(node, whole.start, whole.end):
         match part.number:
@@ -137,10 +136,10 @@ def _read_attribute(graph: Graph, node: bytes, whole: Field) -> int:
             case _Attribute.GRAPH | _Attribute.GRAPHS:
                 _read_subgraph(graph, node, part)
             case _Attribute.STRINGS if is_labels:
-                labels.add(node[part.start : part.end])
+                texts.add(node[part.start : part.end])
             case _Attribute.INTS if is_labels:
-                labels.update(varints(node, part))
-    return len(labels)
+                numbers.update(map(signed, varints(node, part)))
+    return (*map(str, sorted(numbers)), *(text.decode(errors="replace") for text in sorted(texts)))
 
 
 def _read_subgraph(graph: Graph, data: bytes, whole: Field) -> None:
@@ -154,18 +153,17 @@ def _read_value(data: Buffer, whole: Field) -> Value:
     shape = next(_inside(data, whole, _Value.TYPE, _Type.TENSOR, _TensorType.SHAPE), None)
     if shape is None:
         return Value()
-    dimensions = [_read_dimension(data, part) for part in _inside(data, shape, _Shape.DIMENSION)]
-    return Value(tuple(size for size, _symbol in dimensions), tuple(symbol for _size, symbol in dimensions))
+    return Value(tuple(_read_dimension(data, part) for part in _inside(data, shape, _Shape.DIMENSION)))
 
 
-def _read_dimension(data: Buffer, whole: Field) -> tuple[int | None, str]:
-    size, symbol = None, ""
+def _read_dimension(data: Buffer, whole: Field) -> int | str | None:
+    size: int | str | None = None
     for part in fields(data, whole.start, whole.end):
         if part.number == _Dimension.SIZE:
             size = signed(part.value)
         elif part.number == _Dimension.SYMBOL:
-            symbol = data[part.start : part.end].decode()
-    return (None if size is None or size < 0 else size), symbol  # some exporters write -1 for a free dimension
+            size = data[part.start : part.end].decode()
+    return size
 
 
 def _inside(data: Buffer, whole: Field, number: int, *deeper: int) -> Iterator[Field]:

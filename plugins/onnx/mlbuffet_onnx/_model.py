@@ -9,7 +9,7 @@ from mlbuffet_onnx._graph import Graph, read_graph
 from mlbuffet_onnx._libraries import find_libraries
 from mlbuffet_onnx._onnxruntime import onnxruntime
 from mlbuffet_onnx._options import Options
-from mlbuffet_onnx._ports import input_port, output_port
+from mlbuffet_onnx._ports import input_port, optional_ports, output_port
 from mlbuffet_onnx._session import create_session, runner
 
 logger = logging.getLogger("mlbuffet_onnx")
@@ -26,16 +26,16 @@ class OnnxModel:
         graph = read_graph(file)
         inputs = [input_port(node, graph) for node in session.get_inputs()]
         outputs = [output_port(node, graph) for node in session.get_outputs()]
+        inputs += optional_ports(session.get_overridable_initializers(), graph, outputs)
         signature = Signature([port.spec for port in inputs], [port.spec for port in outputs])
         self.signatures = Signatures({DEFAULT_SIGNATURE: signature})
         self._file = file
         self._run = runner(session, inputs, outputs)
-        self._symbols = {port.name: graph.values[port.name].symbols for port in inputs if port.name in graph.values}
         self._names = tuple(signature.outputs)
         self._sizes = [
             (position, axis, size)
             for position, port in enumerate(outputs)
-            for axis, size in enumerate(port.spec.shape or ())
+            for axis, size in enumerate(port.spec.sizes or ())
             if size is not None
         ]
         self._noted: set[str] = set()
@@ -47,7 +47,7 @@ class OnnxModel:
         try:
             arrays = self._run(inputs)
         except ERRORS as error:
-            if failure := run_failure(error, inputs, self._symbols):
+            if failure := run_failure(error, inputs):
                 raise failure from error
             raise
         for position, axis, size in self._sizes:
@@ -75,7 +75,7 @@ def _oddities(session: onnxruntime.InferenceSession, graph: Graph, options: Opti
     if weights := [node.name for node in session.get_overridable_initializers()]:
         oddities.append(
             f"the initializers {_listed(weights)} are declared as inputs, too, which keeps them from being optimized; "
-            "they are not inputs in the signature and keep the values in the file"
+            "they are optional inputs in the signature, and without them the values in the file count"
         )
     requested = [provider if isinstance(provider, str) else provider[0] for provider in options.providers or []]
     if missing := [name for name in requested if name not in session.get_providers()]:

@@ -1,7 +1,8 @@
 """The inputs and outputs of a model: which types and shapes they have, and which are refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ Side = Literal["input", "output"]
 
 _TENSOR = re.compile(r"tensor\((\w+)\)")
 _MAPS = re.compile(r"seq\(map\((?:int64|string),tensor\((\w+)\)\)\)")
+_PLACEHOLDERS = ("None", "Unknown", "unknown")
 _ADVICE = {
     "seq(": "make one tensor of it in the graph (ConcatFromSequence), or one for each element (SequenceAt)",
     "map(": "give keys and values as two tensors",
@@ -36,17 +38,31 @@ class Port:
         return self.spec.name
 
 
-def input_port(node: Any, graph: Graph) -> Port:
+def input_port(node: Any, graph: Graph, *, optional: bool = False) -> Port:
     """The input that onnxruntime describes as ``node``; `LoadFailed` if it is no tensor."""
     element = _element("input", node)
-    return Port(TensorSpec(node.name, element.dtype, _shape(node, graph)), element)
+    return Port(TensorSpec(node.name, element.dtype, _shape(node, graph), optional=optional), element)
+
+
+def optional_ports(initializers: Iterable[Any], graph: Graph, outputs: Sequence[Port]) -> list[Port]:
+    """The initializers that are inputs, too, but for those that cannot be given: they keep the values in the file."""
+    ports = []
+    moved = any(port.element.moved for port in outputs)
+    for node in initializers:
+        with suppress(LoadFailed):
+            port = input_port(node, graph, optional=True)
+            if not (moved and port.element.is_text):
+                ports.append(port)
+    return ports
 
 
 def output_port(node: Any, graph: Graph) -> Port:
     """The output that onnxruntime describes as ``node``; `LoadFailed` if it is neither a tensor nor a ZipMap's."""
     if match := _MAPS.fullmatch(node.type):
         element = ELEMENT_TYPES[match[1]]
-        return Port(TensorSpec(node.name, element.dtype, (None, graph.map_sizes.get(node.name))), element, is_maps=True)
+        keys = graph.map_keys.get(node.name)
+        shape = (None, None if keys is None else len(keys))
+        return Port(TensorSpec(node.name, element.dtype, shape, labels=keys or ()), element, is_maps=True)
     element = _element("output", node)
     return Port(TensorSpec(node.name, element.dtype, _shape(node, graph)), element)
 
@@ -80,9 +96,18 @@ def _shape(node: Any, graph: Graph) -> Shape:
     ``node.shape`` is ``[]`` for a scalar and for an unknown rank alike.
     """
     value = graph.values.get(node.name)
-    inferred = tuple(size if isinstance(size, int) and size >= 0 else None for size in node.shape)
+    inferred = tuple(map(_dimension, node.shape))
     if value is None or value.shape is None:
         return inferred or None
-    if len(inferred) != len(value.shape):
-        return value.shape
-    return tuple(known if size is None else size for size, known in zip(value.shape, inferred, strict=True))
+    declared = tuple(_dimension(size) for size in value.shape)
+    if len(inferred) != len(declared):
+        return declared
+    pairs = zip(declared, inferred, strict=True)
+    return tuple(known if size is None or isinstance(known, int) else size for size, known in pairs)
+
+
+def _dimension(size: int | str | None) -> int | str | None:
+    """A size, or a symbol that is a name and no placeholder of an exporter for what it does not know."""
+    if isinstance(size, str):
+        return size if any(map(str.isalpha, size)) and size not in _PLACEHOLDERS else None
+    return None if size is None or size < 0 else size  # some exporters write -1 for a free dimension

@@ -122,7 +122,9 @@ def _converting(
     outputs = [(position, convert) for position, convert in enumerate(out) if convert]
 
     def convert_and_run(arrays: Tensors) -> list[NDArray[Any]]:
-        feeds = {**arrays, **{name: convert(arrays[name]) for name, convert in inputs.items()}} if inputs else arrays
+        feeds = arrays
+        if inputs:
+            feeds = {**arrays, **{name: convert(arrays[name]) for name, convert in inputs.items() if name in arrays}}
         values = run(feeds)
         for position, convert in outputs:
             values[position] = convert(values[position])

@@ -76,7 +76,7 @@ def moved_output(element: ElementType) -> OutputConversion:
 
 def maps_output(spec: TensorSpec) -> OutputConversion:
     """A row for each map of a sequence, its values in the order of its keys, which is how onnxruntime sorts them."""
-    columns = spec.shape[1] if spec.shape else None
+    columns = spec.sizes[1] if spec.sizes else None
 
     def convert(maps: Sequence[Mapping[Any, Any]]) -> Array:
         if not maps:

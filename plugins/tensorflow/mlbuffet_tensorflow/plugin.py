@@ -19,7 +19,10 @@ class TensorFlowRuntime:
 
     platform = "tensorflow_savedmodel"
     concurrent_loads = True
+    client_options = frozenset({"signature", "tags", "inter_op_threads", "xla"})
+    load_options = client_options | {"intra_op_threads", "device", "gpu_memory_growth", "imports"}
     takes_any_shape = True
+    output_shapes_may_differ = True  # what a graph says of them may come of set_shape, which nothing checks
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
@@ -46,7 +49,7 @@ class TensorFlowRuntime:
                 from mlbuffet_tensorflow._loading import load_artifact
         except ImportError as error:
             raise LoadFailed(
-                "TensorFlow cannot be imported here; install it with: pip install 'mlbuffet[tensorflow]'",
+                "TensorFlow cannot be imported here; install it with: pip install 'tensorflow>=2.18'",
                 detail=str(error),
             ) from error
         except OSError as error:

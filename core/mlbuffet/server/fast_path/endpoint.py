@@ -6,23 +6,25 @@ called, otherwise with the outcome, so that errors are reported, counted and log
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from mlbuffet.errors import MLBuffetError, Overloaded
 from mlbuffet.inference import InferenceService, ServedModel
 from mlbuffet.inference.offload import LARGE
 from mlbuffet.running_calls import REQUEST_IDS
+from mlbuffet.server.fast_path.admission import Admission
 from mlbuffet.server.fast_path.busy_poll import BusyPoll
 from mlbuffet.server.fast_path.request_heads import Head, RequestHeads
 from mlbuffet.server.fast_path.write_batch import WriteBatch
-from mlbuffet.server.http.body import WORTH_COMPRESSING
+from mlbuffet.server.http.compression import WORTH_COMPRESSING
 from mlbuffet.server.http.errors import STATUS, error_response
-from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, PredictionHead, Unwritten
+from mlbuffet.server.http.prediction import JSON, Answer, Headers, Outcome, PredictionCodec, PredictionHead
 from mlbuffet.telemetry.request_context import REQUEST_ID, id_in, new_id
 from mlbuffet.telemetry.request_counters import RequestCounters
 from mlbuffet.tensors import rough_size
@@ -52,7 +54,13 @@ class FastPath:
     """The fast path of one application."""
 
     def __init__(
-        self, service: InferenceService, endpoints: Sequence[FastEndpoint], counters: RequestCounters, *, max_body: int
+        self,
+        service: InferenceService,
+        endpoints: Sequence[FastEndpoint],
+        counters: RequestCounters,
+        *,
+        max_body: int,
+        admission: Admission | None = None,
     ) -> None:
         self._service = service
         self._endpoints = endpoints
@@ -63,7 +71,8 @@ class FastPath:
         self._busy_poll = BusyPoll()
         self.write_batch = WriteBatch(self._busy_poll.note_answers)
         """Writes the responses to the clients."""
-        self.known = RequestHeads(self._recognize).find
+        find = RequestHeads(self._recognize).find if admission is None else admission.finder(self._recognize)
+        self.known = find
         """What a head determines; ``None`` where the request is left to the application."""
 
     def answer(self, known: Known, body: bytes, server_headers: Headers) -> bytes | Outcome | None:
@@ -86,7 +95,7 @@ class FastPath:
                 answer = _answered(known, body, served)
         except Exception as error:  # noqa: BLE001  the application reports it
             return error
-        if answer is None or isinstance(answer, Unwritten):
+        if not isinstance(answer, Answer):
             return answer
         if len(answer.body) >= WORTH_COMPRESSING:
             response = answer.as_response(known.request)
@@ -130,7 +139,7 @@ class FastPath:
         return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n%b" % (_lines(headers), bytes(response.body))
 
 
-def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwritten | None:
+def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Callable[[], Response] | None:
     """``None`` where the model was not called; raises the error of a call that failed."""
     head = known.head
     try:
@@ -141,8 +150,8 @@ def _answered(known: Known, body: bytes, served: ServedModel) -> Answer | Unwrit
     result = served.infer_now(request)
     if result is None:
         return None
-    if (size := rough_size(result.outputs)) >= LARGE:
-        return Unwritten(size, lambda: encode(result).as_response(known.request))
+    if rough_size(result.outputs) >= LARGE:
+        return lambda: encode(result).as_response(known.request)
     return encode(result)
 
 

@@ -5,6 +5,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from time import perf_counter
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlbuffet.server.http.errors import CLIENT_CLOSED_REQUEST, answer_http_exception
-from mlbuffet.telemetry.request_context import REQUEST_ID, RequestContext, begin_request
+from mlbuffet.server.http.request_scope import begin_request
+from mlbuffet.telemetry.request_context import REQUEST_ID, RequestContext
 from mlbuffet.telemetry.request_counters import RequestCounters
 
 STOPPED = HTTPException(503, "the server was stopped before the request was answered", headers={"Connection": "close"})
@@ -76,7 +78,8 @@ def _log(scope: Scope, context: RequestContext, status: int, seconds: float) -> 
         client = str(ip_address(scope["client"][0])) if scope.get("client") else "-"
     except ValueError:  # a trusted proxy may pass on what a client made up
         client = "-"
-    path = scope["raw_path"].decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()  # ASGI lets servers leave it out
+    path = raw.decode("ascii", "replace")  # still percent-encoded: a name may hold a line break
     milliseconds = round(seconds * 1000, 3)
     fields = {"client": client, "method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
     model, version = context.version

@@ -1,22 +1,17 @@
-"""Reading request bodies within limits, and compressing response bodies."""
+"""Reading request bodies within limits."""
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import override
+from starlette.types import Message
 
-from mlbuffet.inference.offload import offload
 from mlbuffet.server.http.body_gathering import gather
-from mlbuffet.server.http.decompression import WINDOWS, coding, decompressed, too_large
+from mlbuffet.server.http.compression import coding, decompressed, too_large
 from mlbuffet.server.settings import ServerSettings
 
-WORTH_COMPRESSING = 1024  # bytes
 _QUICKLY_DECOMPRESSED = 2 * 1024  # bytes, of which zlib makes 2 MiB at most
 
 
@@ -104,35 +99,6 @@ async def arriving(request: Request, idle_seconds: float) -> AsyncIterator[bytes
         if piece is None:
             return
         yield piece
-
-
-def compress(response: Response, request: Request) -> Response:
-    """``response`` in an encoding that the client accepts, where it is long enough for that to be worth it."""
-    if len(response.body) < WORTH_COMPRESSING or not (accepted := header(request, b"accept-encoding")):
-        return response
-    pieces = (piece.partition(";") for piece in accepted.lower().split(","))
-    wanted = {coding(name) for name, _, quality in pieces if quality.replace(" ", "") not in ("q=0", "q=0.0")}
-    encoding = next((name for name in WINDOWS if name in wanted), None)
-    return response if encoding is None else _Compressed(response, encoding)
-
-
-class _Compressed(Response):
-    """``response``, compressed when it is sent; a large one in a thread, as 60 MiB take a second."""
-
-    def __init__(self, response: Response, encoding: str) -> None:
-        super().__init__(response.body, response.status_code, dict(response.headers))
-        self.headers["content-encoding"] = encoding
-        self.headers["vary"] = "Accept-Encoding"
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await offload(len(self.body), self._compress)
-        await super().__call__(scope, receive, send)
-
-    def _compress(self) -> None:
-        packer = zlib.compressobj(level=1, wbits=WINDOWS[self.headers["content-encoding"]])
-        self.body = packer.compress(self.body) + packer.flush()
-        self.headers["content-length"] = str(len(self.body))
 
 
 def _late() -> HTTPException:

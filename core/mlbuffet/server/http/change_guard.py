@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from mlbuffet.errors import NotAuthenticated, NotPermitted
-from mlbuffet.server.change_rules import MALFORMED, check_caller, check_changeable, why_forwarded
+from mlbuffet.server.change_rules import check_caller, check_changeable, why_forwarded
+from mlbuffet.server.http.bearer import as_http
 from mlbuffet.server.settings import ServerSettings
 
 
@@ -27,9 +27,7 @@ def check_change(request: Request, settings: ServerSettings) -> None:
     try:
         check_caller(settings, request.headers.getlist("authorization"), lambda: _not_local(request.scope["headers"]))
     except NotAuthenticated as error:
-        status = 400 if error.code == MALFORMED else 401
-        challenge = f'Bearer error="{error.code}"' if error.code else "Bearer"
-        raise HTTPException(status, str(error), {"www-authenticate": challenge}) from None
+        raise as_http(error) from None
 
 
 def _is_own(origin: str, host: str, settings: ServerSettings) -> bool:

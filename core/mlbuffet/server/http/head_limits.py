@@ -20,6 +20,8 @@ LINGER_SECONDS = 1.0
 METHODS = "DELETE, GET, HEAD, POST, PUT"
 """All methods of all routes."""
 
+_MAPPED = "::ffff:"
+"""Before the address of a client that came by IPv4 to a socket for both."""
 _VERSIONS = ("1.0", "1.1")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) \S+ HTTP/1\.[01]\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -48,6 +50,8 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
         super().connection_made(transport)
+        if self.client is not None and self.client[0].startswith(_MAPPED):
+            self.client = (self.client[0].removeprefix(_MAPPED), self.client[1])
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     @override
@@ -147,7 +151,8 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.transport.write(refusal)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS cannot
+            self.transport.write_eof()
         # a client that still sends would never read a response followed by a reset
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 

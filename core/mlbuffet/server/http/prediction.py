@@ -13,10 +13,12 @@ from mlbuffet.errors import ModelNotFound, Overloaded
 from mlbuffet.inference import Deadline, InferenceRequest, InferenceResult, InferenceService, ModelSelector
 from mlbuffet.inference.deadline import within
 from mlbuffet.inference.offload import LARGE, offload
-from mlbuffet.server.http.body import compress, read_body
+from mlbuffet.server.http.body import header, read_body
+from mlbuffet.server.http.compression import compress
 from mlbuffet.server.http.disconnect import unless_disconnected
+from mlbuffet.server.http.request_scope import CONTEXT
 from mlbuffet.server.settings import ServerSettings
-from mlbuffet.telemetry.request_context import CONTEXT, RequestContext
+from mlbuffet.telemetry.request_context import RequestContext
 from mlbuffet.tensors import Signatures, rough_size
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -37,17 +39,11 @@ class Answer(NamedTuple):
         """The same in an encoding that the client accepts."""
         response = Response(self.body)
         response.raw_headers += self.headers
-        return compress(response, request)
+        return compress(response, header(request, b"accept-encoding"))
 
 
-class Unwritten(NamedTuple):
-    """A response that is to be encoded in a thread, because of its size in bytes."""
-
-    size: int
-    write: Callable[[], Response]
-
-
-Outcome: TypeAlias = Response | Unwritten | Exception
+Outcome: TypeAlias = Response | Callable[[], Response] | Exception
+"""A response, or the encoding of one that is large, which is done in a thread; or an error."""
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Answer]]
 """The decoded request, and the encoder of its result, which raises `InvalidInput` for what cannot be sent as wanted."""
 
@@ -139,4 +135,4 @@ async def _take_outcome(request: Request) -> Response | None:
     outcome: Outcome | None = request.scope.get("state", {}).pop(OUTCOME, None)
     if isinstance(outcome, Exception):
         raise outcome
-    return await offload(outcome.size, outcome.write) if isinstance(outcome, Unwritten) else outcome
+    return outcome if outcome is None or isinstance(outcome, Response) else await offload(LARGE, outcome)

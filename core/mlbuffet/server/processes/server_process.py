@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
-from threading import Timer
+from threading import Timer, current_thread, main_thread
 from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
 
+from mlbuffet.server.certificates import certificates_of
 from mlbuffet.server.grpc_serving import GrpcServing
 from mlbuffet.server.http.body_gathering import GatheringHttpToolsProtocol
+from mlbuffet.server.processes.tls import ReloadableContext
 from mlbuffet.server.settings import ServerSettings
 
 DRAIN_SECONDS = 1.0
@@ -28,14 +30,20 @@ logger = logging.getLogger("mlbuffet.server.process")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to ``host`` and ``port`` (0: a free one). Raises ``OSError``, before any model is loaded."""
+    """A socket bound to ``host`` and ``port`` (0: a free one); one bound to ``::`` takes IPv4 too, where it can.
+
+    Raises ``OSError``, before any model is loaded.
+    """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family)
+    both = address[0] == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server(address[:2], family=family, dualstack_ipv6=both)
 
 
-def address_of(listener: socket.socket) -> str:
-    """The URL at which ``listener`` is reached."""
-    return f"http://{host_and_port(*listener.getsockname()[:2])}"
+def address_of(listener: socket.socket, scheme: str = "http") -> str:
+    """The URL at which ``listener`` is reached; for a Unix socket ``unix:`` and its path."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
+    return f"{scheme}://{host_and_port(*listener.getsockname()[:2])}"
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -44,17 +52,20 @@ def host_and_port(host: str, port: int) -> str:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Whether only programs of this machine can connect to ``listener``."""
-    return ip_address(listener.getsockname()[0]).is_loopback
+    """Whether only programs of this machine can connect to ``listener``.
+
+    Not so for a Unix socket: what connects there is mostly a proxy.
+    """
+    return listener.family != socket.AF_UNIX and ip_address(listener.getsockname()[0]).is_loopback
 
 
 class Server(uvicorn.Server):
     """uvicorn with uvloop and httptools (h11 accepts requests that httptools refuses); it logs only warnings.
 
-    After SIGTERM it serves for a moment without being ready, so that load balancers stop sending requests; then it
-    accepts no more connections and responds to the requests that it has. SIGINT, or a second signal, skips that moment.
-    The process ends at most ``grace`` seconds after the first signal, even where a call to a model never returns.
-    ``clean_up`` is called when no request is served any more.
+    After SIGTERM it serves for ``drain`` seconds without being ready, so that load balancers stop sending requests.
+    Then it accepts no more connections and responds to the requests that it has. SIGINT, or a second signal, skips
+    these seconds. The process ends at most ``grace`` seconds after the first signal, even where a call to a model never
+    returns. ``clean_up`` is called when no request is served any more. At SIGHUP it reads its certificates again.
     """
 
     def __init__(
@@ -64,7 +75,9 @@ class Server(uvicorn.Server):
         self._app = app
         self._clean_up = clean_up
         self._grace = chosen.grace
-        self._drain = min(DRAIN_SECONDS, self._grace / 4)
+        self._drain = min(DRAIN_SECONDS, self._grace / 4) if chosen.drain is None else chosen.drain
+        certificates = certificates_of(chosen)
+        self._tls = None if certificates is None else ReloadableContext.of(certificates)
         self._stop_at = math.inf
         super().__init__(
             uvicorn.Config(
@@ -75,7 +88,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=bool(chosen.trusted_proxies),  # uvicorn would believe every proxy on this machine
                 forwarded_allow_ips=list(chosen.trusted_proxies),
-                timeout_graceful_shutdown=self._grace - 2 * self._drain,  # type: ignore[arg-type]  # it takes fractions too
+                root_path=chosen.root_path,
+                timeout_graceful_shutdown=_seconds_for_requests(self._grace - self._drain),  # type: ignore[arg-type]  # it takes fractions too
             )
         )
 
@@ -101,17 +115,44 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Clean up first, because the signal that stopped the server may end the process here."""
-        with super().capture_signals():
+        with super().capture_signals(), self._reloading():
             yield
             self._clean_up()
+
+    @contextmanager
+    def _reloading(self) -> Iterator[None]:
+        """Read the certificates again at SIGHUP, which was blocked until now."""
+        if self._tls is None or current_thread() is not main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGHUP, lambda *_: self._reload())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    def _reload(self) -> None:
+        if self._tls is not None:
+            self._tls.reload()
+        if self._grpc is not None:
+            self._grpc.reload_certificates()
+
+    @property
+    def _grpc(self) -> GrpcServing | None:
+        """``None`` in an application around that of MLBuffet."""
+        return getattr(self._app.state, "grpc", None)
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.ssl = self._tls
+        await super().startup(sockets)
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Calls of gRPC have the same time to end as requests have, and not the time after that."""
-        grpc: GrpcServing | None = getattr(
-            self._app.state, "grpc", None
-        )  # none in an application around that of MLBuffet
-        ending = grpc and asyncio.create_task(grpc.stop(self._grace - 2 * self._drain))
+        seconds = _seconds_for_requests(self._grace - self._drain)
+        ending = self._grpc and asyncio.create_task(self._grpc.stop(seconds))
         await super().shutdown(sockets)
         if ending:
             await ending
@@ -119,6 +160,11 @@ class Server(uvicorn.Server):
     @override
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+
+
+def _seconds_for_requests(left: float) -> float:
+    """How long running requests may take, of the seconds that are left: some are for what ends after them."""
+    return left - min(DRAIN_SECONDS, left / 4)
 
 
 def _fast_protocol() -> type[GatheringHttpToolsProtocol]:

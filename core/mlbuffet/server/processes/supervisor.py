@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -17,7 +17,7 @@ from threading import Thread
 
 from mlbuffet.running_calls import RunningCalls
 from mlbuffet.server.processes.temporary_files import TemporaryFolder
-from mlbuffet.telemetry.worker_slot import WorkerSlot, worker_slots
+from mlbuffet.telemetry.counter_table import WorkerSlot, worker_slots
 
 LONGEST_DELAY = 60.0
 STEADY_SECONDS = 60.0
@@ -51,12 +51,18 @@ class Supervisor:
     """Starts ``count`` processes that do ``work``, and replaces those that die, after 1, 2, 4... seconds.
 
     The first is alone until it has loaded, so that what fails for one does not fail for all. Signals are passed on to
-    all of them; what they have accepted they answer. Where this process is killed, they end as at SIGTERM.
+    all of them; what they have accepted they answer. Where this process is killed, they end as at SIGTERM. SIGHUP, at
+    which they read their certificates again, is passed on where it is blocked when `run` is called. ``clean_up`` is
+    called before `run` ends the process.
     """
 
-    def __init__(self, count: int, work: Work, listener: socket.socket) -> None:
+    def __init__(
+        self, count: int, work: Work, listener: socket.socket, clean_up: Callable[[], None] = lambda: None
+    ) -> None:
         self._work = work
         self._listener = listener
+        self._clean_up = clean_up
+        self._passes_hangups_on = False
         self._places = [_Place(slot) for slot in _slots(count)]
         self._context = get_context("spawn")  # a worker starts clean, whatever threads there are here
         self._received: list[signal.Signals] = []
@@ -70,6 +76,10 @@ class Supervisor:
         """
         for ending in _ENDINGS:
             signal.signal(ending, lambda number, _: self._received.append(signal.Signals(number)))
+        if signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+            self._passes_hangups_on = True
+            signal.signal(signal.SIGHUP, lambda number, _: self._received.append(signal.Signals(number)))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         try:
             folder = TemporaryFolder(Path(gettempdir()))
         except OSError as error:
@@ -82,6 +92,7 @@ class Supervisor:
             while self._ending is None or self._running:
                 self._tend()
         if self._ending is signal.SIGTERM and not self._status:
+            self._clean_up()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
         return self._status
@@ -92,7 +103,7 @@ class Supervisor:
 
     @property
     def _is_ending(self) -> bool:
-        return self._ending is not None or bool(self._received)
+        return self._ending is not None or any(one in _ENDINGS for one in self._received)
 
     def _first_has_loaded(self) -> bool:
         """Whether the first worker has loaded, or the server is ending before."""
@@ -133,8 +144,21 @@ class Supervisor:
         place.running = RunningCalls.shared()
         arguments = self._work, place.slot, announce, place.running, os.getpid()
         place.process = self._context.Process(target=_live, args=arguments)
-        place.process.start()
+        with self._hangups_blocked():
+            place.process.start()
         place.started = time.monotonic()
+
+    @contextmanager
+    def _hangups_blocked(self) -> Iterator[None]:
+        """For a process that starts here: one that does not handle SIGHUP yet would end by it."""
+        if not self._passes_hangups_on:
+            yield
+            return
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _note_end(self, place: _Place, process: BaseProcess) -> None:
         place.process = None
@@ -151,13 +175,19 @@ class Supervisor:
     def _pass_signals_on(self) -> None:
         while self._received:
             received = self._received.pop(0)
+            if received is signal.SIGHUP:
+                self._send(received)
+                continue
             # a worker that has only begun to start would print a traceback at SIGINT
             passed_on = signal.SIGTERM if self._ending is None else received
             self._ending = self._ending or received
             self._listener.close()  # or new connections would wait for nobody
-            for process in self._running:
-                if process.pid is not None and process.is_alive():
-                    os.kill(process.pid, passed_on)
+            self._send(passed_on)
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in self._running:
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, number)
 
 
 def _how(process: BaseProcess) -> str:

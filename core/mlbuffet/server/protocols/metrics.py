@@ -6,8 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlbuffet.server.http.openapi import Operation, Protocol
-from mlbuffet.telemetry.totals import Totals
-from mlbuffet.telemetry.worker import WorkerTelemetry
+from mlbuffet.telemetry.worker import Totals, WorkerTelemetry
 
 
 class Metrics:
@@ -26,16 +25,12 @@ class Metrics:
 
 def _text(totals: Totals, accept: str) -> tuple[bytes, str]:
     # imported at the first question: it takes a tenth of a second
-    from prometheus_client import CollectorRegistry, PlatformCollector
     from prometheus_client.exposition import choose_encoder
 
     from mlbuffet.telemetry.prometheus_families import Families
 
-    registry = CollectorRegistry()
-    registry.register(Families(totals))
-    PlatformCollector(registry=registry)
     encode, media_type = choose_encoder(accept)
-    return encode(registry), media_type
+    return encode(Families(totals)), media_type
 
 
 def protocol(metrics: Metrics) -> Protocol:

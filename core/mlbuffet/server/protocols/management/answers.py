@@ -1,13 +1,16 @@
 """The JSON of responses."""
 
 from http import HTTPStatus
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mlbuffet.description import SignatureDescription
 from mlbuffet.server.http.errors import Handler, json_response
+from mlbuffet.server.http.route_path import route_path
 
 
 class Status(TypedDict):
@@ -51,6 +54,10 @@ class VersionInformation(TypedDict):
     description: str
     ml_library: str
     library_version: str
+    options: dict[str, Any]
+    signatures: NotRequired[
+        Annotated[dict[str, SignatureDescription], Meta(description="By name, of a version that is ready.")]
+    ]
 
 
 class ModelInformation(Answer):
@@ -82,7 +89,7 @@ def with_status(handler: Handler) -> Handler:
 
     async def handle(request: Request, error: Exception) -> Response:
         plain = await handler(request, error)
-        if not request.url.path.startswith("/api/"):
+        if not route_path(request.scope).startswith("/api/"):
             return plain
         members: dict[str, Any] = orjson.loads(plain.body)
         with_code = response(members["error"], plain.status_code, **members)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import Signature, TensorSpec, specs_text
+from mlbuffet.tensors import Signature, TensorSpec, only_input, specs_text
 
 FILE_FIELDS = ("path", "file")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
@@ -22,9 +22,9 @@ def image_inputs(image: bytes, signature: Signature) -> dict[str, NDArray[Any]]:
     Raises `HTTPException`: 422 where the signature does not define the layout, 413 for too many pixels, 415 where
     Pillow is not installed; and `InvalidInput` for what is not an image.
     """
-    specs = list(signature.inputs.values())
-    shape = _image_shape(specs[0]) if len(specs) == 1 else None
-    if shape is None:
+    spec = only_input(signature.inputs)
+    shape = None if spec is None else _image_shape(spec)
+    if spec is None or shape is None:
         taken = specs_text(signature.inputs)
         raise HTTPException(422, f"an image does not fit the model, which takes {taken}; give its 'values' instead")
     first, middle, last = shape
@@ -32,17 +32,17 @@ def image_inputs(image: bytes, signature: Signature) -> dict[str, NDArray[Any]]:
         array = _pixels(image, first, middle, _MODES[last])
     else:
         array = _pixels(image, middle, last, _MODES[first]).transpose(2, 0, 1)
-    rank = len(specs[0].shape or ())
-    return {specs[0].name: array.reshape((1,) * (rank - 3) + array.shape).astype(specs[0].dtype)}
+    rank = len(spec.sizes or ())
+    return {spec.name: array.reshape((1,) * (rank - 3) + array.shape).astype(spec.dtype)}
 
 
 def _image_shape(spec: TensorSpec) -> tuple[int | None, ...] | None:
     """The shape without the batch dimension, of which one end is the channels; ``None`` where it is not that clear."""
-    if spec.shape is None or len(spec.shape) not in (3, 4) or spec.dtype.kind not in "uf":
+    if spec.sizes is None or len(spec.sizes) not in (3, 4) or spec.dtype.kind not in "uf":
         return None
-    if len(spec.shape) == 4 and spec.shape[0] not in (None, 1):
+    if len(spec.sizes) == 4 and spec.sizes[0] not in (None, 1):
         return None
-    shape = spec.shape[-3:]
+    shape = spec.sizes[-3:]
     return shape if (shape[0] in _MODES) != (shape[2] in _MODES) else None
 
 

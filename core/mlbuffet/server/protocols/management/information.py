@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlbuffet.description import described
 from mlbuffet.repository import ModelRepository, Provenance, State, StoredVersion
 from mlbuffet.repository.received_upload import read_provenance
 from mlbuffet.server.protocols.management.answers import ModelInformation, VersionInformation, status
@@ -15,14 +16,17 @@ def model_information(repository: ModelRepository, name: str) -> ModelInformatio
     listed = {}
     for one in stored.versions:
         version = served.get(one.version)
-        library = version.model.runtime.name if version and version.state is State.READY else ""
-        listed[str(one.version)] = _version_information(one, stored.configuration.description, library)
+        about = _version_information(one, stored.configuration.description)
+        if version and version.state is State.READY:
+            about["ml_library"] = version.model.runtime.name
+            about["signatures"] = described(version.model.signatures)
+        listed[str(one.version)] = about
     default = repository.get(name).version
     known = status(200, f"{len(listed)} versions; {default} is the default")
     return ModelInformation(http_status=known, tag_list_versions=listed, default_version=default)
 
 
-def _version_information(stored: StoredVersion, description: str, library: str) -> VersionInformation:
+def _version_information(stored: StoredVersion, description: str) -> VersionInformation:
     place = stored.place or stored.path
     unknown = Provenance(file=stored.path.name, time=_changed(place), description="", library_version="")
     uploaded = read_provenance(place) or unknown
@@ -31,8 +35,9 @@ def _version_information(stored: StoredVersion, description: str, library: str) 
         file=uploaded.file,
         time=uploaded.time,
         description=uploaded.description or description,
-        ml_library=library,
+        ml_library="",
         library_version=uploaded.library_version,
+        options=uploaded.options,
     )
 
 

@@ -46,12 +46,24 @@ class ModelNames(TypedDict):
     models: list[str]
 
 
+class TensorParameters(TypedDict):
+    """What the protocol has no member for, of a tensor that has it."""
+
+    dimensions: NotRequired[
+        Annotated[str, Meta(description="JSON: the shape with the names of its dimensions; null is any size.")]
+    ]
+    optional: NotRequired[Annotated[bool, Meta(description="Whether the input may be left out.")]]
+    labels: NotRequired[Annotated[str, Meta(description="JSON: the names of the classes along the last axis.")]]
+    description: NotRequired[str]
+
+
 class TensorMetadata(TypedDict):
     """An input or an output of a signature."""
 
     name: str
     datatype: Annotated[str, Meta(description="One of the protocol's, or numpy's name for what it lacks.")]
     shape: Dimensions
+    parameters: NotRequired[TensorParameters]
 
 
 class Properties(TypedDict):
@@ -59,6 +71,10 @@ class Properties(TypedDict):
 
     signatures: Annotated[str, Meta(description="JSON: every signature by name, with method, inputs and outputs.")]
     default_signature: NotRequired[str]
+    parameters: NotRequired[
+        Annotated[str, Meta(description="JSON: what a request may set of the default signature, by name.")]
+    ]
+    description: NotRequired[Annotated[str, Meta(description="Of the default signature.")]]
     unsupported: NotRequired[
         Annotated[str, Meta(description="Which tensors have a dtype that cannot be sent, such as complex64.")]
     ]
@@ -87,6 +103,7 @@ class ConfigTensor(TypedDict):
     name: str
     data_type: Annotated[str, Meta(examples=["TYPE_FP32"])]
     dims: Dimensions
+    optional: NotRequired[Annotated[bool, Meta(description="Whether the input may be left out.")]]
     reshape: NotRequired[Annotated[Reshape, Meta(description="Where a row is a scalar.")]]
 
 

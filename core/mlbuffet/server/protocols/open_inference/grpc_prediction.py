@@ -23,7 +23,13 @@ from mlbuffet.inference import InferenceRequest, InferenceResult, InferenceServi
 from mlbuffet.server.protobuf_fields import field, field_head
 from mlbuffet.server.protocols.open_inference.binary import array_from_buffer, buffer_from_array
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES, DTYPES
-from mlbuffet.server.protocols.open_inference.outputs import best_classes, no_datatype, omitted
+from mlbuffet.server.protocols.open_inference.outputs import (
+    Labels,
+    best_classes,
+    labels_of_classes,
+    no_datatype,
+    omitted,
+)
 from mlbuffet.server.protocols.open_inference.requests import (
     InferCall,
     InferRequest,
@@ -105,7 +111,8 @@ class OpenInferenceMessages(MessageCodec):
             outputs=None if call.outputs is None else list(call.outputs),
             parameters=call.parameters,
         )
-        return request, lambda result: _response(decoded, result)
+        labels = labels_of_classes(call, signatures)
+        return request, lambda result: _response(decoded, result, labels)
 
 
 def selector_of(model: str, version: str) -> ModelSelector:
@@ -189,10 +196,10 @@ def _typed(tensor: ModelInferRequest.InferInputTensor, dtype: np.dtype[Any]) -> 
     return array_from_numbers(list(elements), dtype, name, shape).reshape(shape)
 
 
-def _response(message: _InferMessage, result: InferenceResult) -> ModelInferResponse | Encoded:
+def _response(message: _InferMessage, result: InferenceResult, labels: Labels) -> ModelInferResponse | Encoded:
     """The answer. Raises `InvalidInput` for an output that cannot be sent as asked."""
     call = message.call
-    outputs = {name: _form(call, name, array) for name, array in result.outputs.items()}
+    outputs = {name: _form(call, name, array, labels) for name, array in result.outputs.items()}
     sent, left_out = {name: array for name, array in outputs.items() if array.dtype in DATATYPES}, ""
     if len(sent) != len(outputs):
         if call.outputs is not None:
@@ -236,7 +243,7 @@ def _raw_response(head: bytes, request_id: str | None, arrays: Iterable[NDArray[
     return b"".join(pieces)
 
 
-def _form(call: InferCall, name: str, array: NDArray[Any]) -> NDArray[Any]:
+def _form(call: InferCall, name: str, array: NDArray[Any], labels: Labels) -> NDArray[Any]:
     """An output as the call wants it: as it is, or its best classes."""
     classes = 0 if call.outputs is None else call.outputs[name].classes
-    return best_classes(array, classes, name) if classes else array
+    return best_classes(array, classes, name, labels.get(name, ())) if classes else array

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from mlbuffet.errors import ModelNotFound, ModelNotReady
 from mlbuffet.grpc.messages import open_inference as messages
 from mlbuffet.grpc.prediction import Prediction
-from mlbuffet.grpc.service import Call, Encoded, Message, Method, Service, StreamMethod
+from mlbuffet.grpc.service import Call, Encoded, Message, Method, Service, StreamMethod, authorization
 from mlbuffet.inference import InferenceService, ModelDescription, ModelSelector, State, VersionStatus
 from mlbuffet.server.change_rules import check_caller, check_changeable, why_forwarded
 from mlbuffet.server.protobuf_fields import field
@@ -51,8 +51,8 @@ class _Methods:
     def offered(self) -> Mapping[str, Method | StreamMethod]:
         infer = self._prediction.answer
         return {
-            "ServerLive": Method(messages.ServerLiveRequest, self._live),
-            "ServerReady": Method(messages.ServerReadyRequest, self._ready),
+            "ServerLive": Method(messages.ServerLiveRequest, self._live, is_open=True),
+            "ServerReady": Method(messages.ServerReadyRequest, self._ready, is_open=True),
             "ServerMetadata": Method(messages.ServerMetadataRequest, self._server_metadata),
             "ModelReady": Method(messages.ModelReadyRequest, self._model_ready),
             "ModelMetadata": Method(messages.ModelMetadataRequest, self._model_metadata),
@@ -147,9 +147,8 @@ class _Methods:
     def _changeable_model(self, call: Call, request: Message) -> str:
         """The model that a request may change. Raises `NotAuthenticated`, `NotPermitted` or `InvalidInput`."""
         check_changeable(self._settings)
-        tokens = [str(value) for name, value in call.metadata if name == "authorization"]
         names = [name.encode() for name, _ in call.metadata]
-        check_caller(self._settings, tokens, lambda: why_forwarded(names))
+        check_caller(self._settings, authorization(call.metadata), lambda: why_forwarded(names))
         check_change_parameters(request.parameters)
         name: str = request.model_name or request.repository_name  # field 1, where KServe's clients have the model
         return name

@@ -8,10 +8,11 @@ import numpy as np
 import orjson
 
 from mlbuffet.inference import ModelDescription
+from mlbuffet.parameters import described_parameters
 from mlbuffet.server.protocols.open_inference import answers
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES, datatype_of
 from mlbuffet.server.protocols.open_inference.model_repository import CHANGE_PARAMETER
-from mlbuffet.tensors import Shape, Signature, Signatures, TensorSpec
+from mlbuffet.tensors import Signature, Signatures, Sizes, TensorSpec
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -19,6 +20,7 @@ EXTENSIONS = [
     "model_configuration",
     "model_repository",
     f"model_repository({CHANGE_PARAMETER})",
+    "parameters",
     "statistics",
 ]
 """The extensions of the protocol that are implemented, as server metadata lists them."""
@@ -36,6 +38,10 @@ def model_metadata(model: ModelDescription) -> answers.ModelMetadata:
     properties = answers.Properties(signatures=orjson.dumps(signatures).decode())
     if model.signatures.default is not None:
         properties["default_signature"] = model.signatures.default
+    if shown.parameters:
+        properties["parameters"] = orjson.dumps(described_parameters(shown.parameters)).decode()
+    if shown.description:
+        properties["description"] = shown.description
     if unsupported := _unsupported(model.signatures):
         properties["unsupported"] = unsupported
     return {
@@ -69,10 +75,24 @@ def model_config(model: ModelDescription) -> answers.ModelConfig:
 
 def tensor_metadata(specs: Mapping[str, TensorSpec]) -> list[answers.TensorMetadata]:
     """Tensors as model metadata lists them."""
-    return [
-        {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": _dimensions(spec.shape)}
-        for spec in specs.values()
-    ]
+    return [_tensor(spec) for spec in specs.values()]
+
+
+def _tensor(spec: TensorSpec) -> answers.TensorMetadata:
+    """Parameters of the protocol are text, numbers and bools, so that a list among them is JSON text."""
+    tensor = answers.TensorMetadata(name=spec.name, datatype=datatype_of(spec.dtype), shape=_dimensions(spec.sizes))
+    parameters = answers.TensorParameters()
+    if spec.shape != spec.sizes:
+        parameters["dimensions"] = orjson.dumps(spec.shape).decode()
+    if spec.optional:
+        parameters["optional"] = True
+    if spec.labels:
+        parameters["labels"] = orjson.dumps(spec.labels).decode()
+    if spec.description:
+        parameters["description"] = spec.description
+    if parameters:
+        tensor["parameters"] = parameters
+    return tensor
 
 
 def _unsupported(signatures: Signatures) -> str:
@@ -96,7 +116,9 @@ def _default_signature(model: ModelDescription) -> Signature:
 
 def _signature(signature: Signature) -> dict[str, object]:
     variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
-    return {"method": signature.method, **_sides(signature), **variants}
+    about = {"description": signature.description} if signature.description else {}
+    parameters = {"parameters": described_parameters(signature.parameters)} if signature.parameters else {}
+    return {"method": signature.method, **about, **_sides(signature), **variants, **parameters}
 
 
 def _sides(signature: Signature) -> dict[str, object]:
@@ -107,10 +129,12 @@ def _config_tensors(specs: Mapping[str, TensorSpec], *, of_rows: bool) -> list[a
     """Tensors, without the axis of the rows where calls are batched; Triton has no empty ``dims``."""
     tensors: list[answers.ConfigTensor] = []
     for spec in specs.values():
-        dims = _dimensions(spec.shape)
+        dims = _dimensions(spec.sizes)
         tensors.append(
             {"name": spec.name, "data_type": _config_type(spec.dtype), "dims": dims[1:] if of_rows else dims}
         )
+        if spec.optional:
+            tensors[-1]["optional"] = True
         if of_rows and not dims[1:]:
             tensors[-1] |= {"dims": [1], "reshape": {"shape": []}}
     return tensors
@@ -121,6 +145,6 @@ def _config_type(dtype: np.dtype[Any]) -> str:
     return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
 
 
-def _dimensions(shape: Shape) -> list[int]:
+def _dimensions(sizes: Sizes) -> list[int]:
     """-1 is a dimension of any size; ``[-1]`` means any rank too, which the protocol cannot express."""
-    return [-1] if shape is None else [-1 if size is None else size for size in shape]
+    return [-1] if sizes is None else [-1 if size is None else size for size in sizes]

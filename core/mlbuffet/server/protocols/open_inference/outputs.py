@@ -1,5 +1,6 @@
 """Outputs as responses have them, in whatever encoding."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,12 @@ from numpy.typing import NDArray
 from mlbuffet.conversion import is_small
 from mlbuffet.errors import InvalidInput
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES
-from mlbuffet.tensors import Tensors
+from mlbuffet.server.protocols.open_inference.requests import InferCall
+from mlbuffet.tensors import Signatures, Tensors
+
+Labels = Mapping[str, Sequence[str]]
+"""The names of classes by output."""
+NO_LABELS: Labels = {}
 
 
 def no_datatype(name: str, array: NDArray[Any]) -> str:
@@ -25,9 +31,19 @@ def omitted(outputs: Tensors) -> str:
     return text
 
 
-def best_classes(array: NDArray[Any], count: int, name: str) -> NDArray[Any]:
+def labels_of_classes(call: InferCall, signatures: Signatures) -> Labels:
+    """The labels of those outputs of which ``call`` wants classes."""
+    wanted = [name for name, form in (call.outputs or {}).items() if form.classes]
+    if not wanted:
+        return NO_LABELS
+    specs = signatures[signatures.resolve(call.signature)].outputs
+    return {name: specs[name].labels for name in wanted if name in specs}
+
+
+def best_classes(array: NDArray[Any], count: int, name: str, labels: Sequence[str] = ()) -> NDArray[Any]:
     """The ``count`` largest values as text ``value:index``, the largest first; floats have six decimals.
 
+    Where ``labels`` has a name for the class, it follows: ``value:index:label``.
     Their shape is [count], or [batch, count] where ``array`` has a rank of 2 or more. This is the extension
     "classification" of Triton's protocol.
     """
@@ -40,5 +56,7 @@ def best_classes(array: NDArray[Any], count: int, name: str) -> NDArray[Any]:
     pattern = "{:.6f}:{}" if scores.dtype.kind == "f" else "{:d}:{}"
     texts = np.empty(best.shape, object)
     for row, index in np.ndindex(best.shape):
-        texts[row, index] = pattern.format(scores[row, best[row, index]], best[row, index]).encode()
+        position = int(best[row, index])
+        label = f":{labels[position]}" if position < len(labels) else ""
+        texts[row, index] = (pattern.format(scores[row, position], position) + label).encode()
     return texts if array.ndim > 1 else texts[0]

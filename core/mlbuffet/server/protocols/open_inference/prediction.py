@@ -6,6 +6,7 @@ from typing_extensions import override
 from mlbuffet.inference import InferenceRequest, ModelSelector
 from mlbuffet.server.http.body import header
 from mlbuffet.server.http.prediction import Decoded, PredictionCodec, PredictionHead
+from mlbuffet.server.protocols.open_inference.outputs import NO_LABELS, labels_of_classes
 from mlbuffet.server.protocols.open_inference.request_templates import RequestDecoder
 from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, Parts, padding_for, take_apart
 from mlbuffet.server.protocols.open_inference.responses import encode_response
@@ -57,4 +58,5 @@ class OpenInferenceCodec(PredictionCodec[Head]):
             outputs=outputs,
             parameters=call.parameters,
         )
-        return decoded, lambda result: encode_response(call, result.model, result.version, result.outputs)
+        labels = NO_LABELS if outputs is None else labels_of_classes(call, signatures)
+        return decoded, lambda result: encode_response(call, result.model, result.version, result.outputs, labels)

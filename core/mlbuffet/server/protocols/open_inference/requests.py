@@ -18,7 +18,7 @@ from mlbuffet.json_tensors.text import decode_outline
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.open_inference.binary import array_from_buffer
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPE_SCHEMA, DATATYPES, DTYPES
-from mlbuffet.tensors import Signatures, Tensors, TensorSpec, shape_text
+from mlbuffet.tensors import Signatures, Tensors, TensorSpec, only_input, shape_text
 
 T = TypeVar("T")
 
@@ -60,7 +60,11 @@ class InferRequest(msgspec.Struct):
     inputs: list[RequestInput]
     id: str | None = None
     parameters: Annotated[
-        Parameters, Meta(description="`signature_name`: which signature. `binary_data_output`: all as raw buffers.")
+        Parameters,
+        Meta(
+            description="`signature_name`: which signature. `binary_data_output`: all as raw buffers. "
+            "Others: those that the signature declares."
+        ),
     ] = None
     outputs: list[RequestOutput] | None = None
 
@@ -168,10 +172,10 @@ def _count_names(request: InferRequest) -> int:
 
 def _raw_call(buffer: memoryview, signatures: Signatures) -> InferCall:
     inputs = signatures[signatures.resolve(None)].inputs
-    if len(inputs) != 1:
+    spec = only_input(inputs)
+    if spec is None:
         names = ", ".join(map(repr, inputs)) or "none"
         raise InvalidInput(f"a raw request is for models with one input; this one has {len(inputs)}: {names}")
-    (spec,) = inputs.values()
     return InferCall({spec.name: _raw_array(buffer, spec)}, default_form=OutputForm(binary=True))
 
 
@@ -179,18 +183,18 @@ def _raw_array(buffer: memoryview, spec: TensorSpec) -> NDArray[Any]:
     """The array in ``buffer``, in the shape that follows from its length, by Triton's rules."""
     if spec.dtype not in DATATYPES:
         raise InvalidInput(f"input {spec.name!r} is {spec.dtype}, for which the protocol has no datatype")
-    if spec.shape is None or spec.shape.count(None) > 1:
+    if spec.sizes is None or spec.sizes.count(None) > 1:
         raise _not_raw(spec, "the shape follows from the length of the body if there is one free dimension at most")
     if spec.dtype.kind == "O":  # the body is one element, without its length
-        if any(size != 1 for size in spec.shape):
+        if any(size != 1 for size in spec.sizes):
             raise _not_raw(spec, "the body is one element of BYTES, so that the declared shape must be [1]")
         element = np.empty(1, object)
         element[0] = bytes(buffer)
-        return element.reshape([1] * len(spec.shape))
-    row = prod(size for size in spec.shape if size is not None) * spec.dtype.itemsize
-    if row and None in spec.shape and len(buffer) % row:
+        return element.reshape([1] * len(spec.sizes))
+    row = prod(size for size in spec.sizes if size is not None) * spec.dtype.itemsize
+    if row and None in spec.sizes and len(buffer) % row:
         raise _not_raw(spec, f"the body has {len(buffer)} bytes, which is no multiple of {row}")
-    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.shape]
+    shape = [size if size is not None else len(buffer) // row if row else 0 for size in spec.sizes]
     return array_from_buffer(buffer, spec.dtype, shape, spec.name)
 
 

@@ -11,7 +11,7 @@ from mlbuffet.json_tensors.text import encode_array
 from mlbuffet.server.http.prediction import Answer
 from mlbuffet.server.protocols.open_inference.binary import buffer_from_array
 from mlbuffet.server.protocols.open_inference.datatypes import BINARY_ONLY, DATATYPES
-from mlbuffet.server.protocols.open_inference.outputs import best_classes, no_datatype, omitted
+from mlbuffet.server.protocols.open_inference.outputs import NO_LABELS, Labels, best_classes, no_datatype, omitted
 from mlbuffet.server.protocols.open_inference.requests import HEADER_LENGTH, InferCall
 from mlbuffet.tensors import Tensors
 
@@ -19,13 +19,14 @@ _OCTETS = b"content-type", b"application/octet-stream"
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 
-def encode_response(call: InferCall, model: str, version: int, outputs: Tensors) -> Answer:
+def encode_response(call: InferCall, model: str, version: int, outputs: Tensors, labels: Labels = NO_LABELS) -> Answer:
     """The response to ``call`` (`InferAnswer`). Raises `InvalidInput` for an output that cannot be sent as asked.
 
+    ``labels`` are those of the outputs of which the call wants classes.
     The JSON is joined from pieces, most of which are cached, in half the time that a serializer takes.
     """
     buffers: list[bytes | memoryview] = []
-    pieces = [_output(call, name, array, buffers) for name, array in outputs.items()]
+    pieces = [_output(call, name, array, buffers, labels) for name, array in outputs.items()]
     members = b"" if call.id is None else b'"id":%b,' % orjson.dumps(call.id)
     if b"" in pieces:
         members += b'"parameters":%b,' % orjson.dumps({"omitted": omitted(outputs)})
@@ -46,11 +47,13 @@ def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     return b'{"name":%b,"datatype":"%b","shape":%b,' % (orjson.dumps(name), datatype.encode(), orjson.dumps(shape))
 
 
-def _output(call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview]) -> bytes:
+def _output(
+    call: InferCall, name: str, array: NDArray[Any], buffers: list[bytes | memoryview], labels: Labels
+) -> bytes:
     """The JSON of an output; empty for one that cannot be sent, where the call did not ask for it by its name."""
     form = call.default_form if call.outputs is None else call.outputs[name]
     if form.classes:
-        array = best_classes(array, form.classes, name)
+        array = best_classes(array, form.classes, name, labels.get(name, ()))
     datatype = DATATYPES.get(array.dtype)
     if datatype is None:
         if call.outputs is None:

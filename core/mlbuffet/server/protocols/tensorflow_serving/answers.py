@@ -54,7 +54,7 @@ class Dimension(TypedDict):
     """A dimension; -1 is any size."""
 
     size: Numeral
-    name: str
+    name: Annotated[str, Meta(description="Dimensions of one name have one size in a call; empty for no name.")]
 
 
 class TensorShape(TypedDict):

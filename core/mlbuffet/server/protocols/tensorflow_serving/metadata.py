@@ -61,5 +61,8 @@ def _tensor_infos(specs: Mapping[str, TensorSpec]) -> dict[str, answers.TensorIn
 
 
 def _tensor_shape(shape: Shape) -> answers.TensorShape:
-    sizes = [-1 if size is None else size for size in shape or ()]
-    return {"dim": [{"size": str(size), "name": ""} for size in sizes], "unknown_rank": shape is None}
+    return {"dim": [_dimension(size) for size in shape or ()], "unknown_rank": shape is None}
+
+
+def _dimension(size: int | str | None) -> answers.Dimension:
+    return {"size": str(size) if isinstance(size, int) else "-1", "name": size if isinstance(size, str) else ""}

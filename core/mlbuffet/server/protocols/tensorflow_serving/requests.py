@@ -13,7 +13,7 @@ from mlbuffet.json_tensors.span import Span
 from mlbuffet.json_tensors.text import decode, decode_outline
 from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.tensorflow_serving.values import array_from_json, refuse_many_objects
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures, Tensors, TensorSpec, specs_text
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures, Tensors, TensorSpec, only_input, specs_text
 
 Specs = Mapping[str, TensorSpec]
 Named: TypeAlias = dict[str, Raw]
@@ -83,23 +83,28 @@ def _refuse_repeated_names(body: bytes, names: int, text: bytes, elements: list[
 
 
 def _arrays_of_rows(text_of: TextOf, text: bytes, rows: list[Element], specs: Specs) -> dict[str, NDArray[Any]]:
-    if not rows or not _is_named(rows[0]):
+    first = rows[0] if rows else None
+    if not _is_named(first):
         return _only_input(text_of(text), specs, "'instances' is a list of values")
     named: list[Named] = []
     for index, row in enumerate(rows):
         if not _is_named(row):
             raise InvalidInput(f"row {index} of 'instances' is no object of named values, and row 0 is one")
         _check_names(row, specs, f"row {index} of 'instances'")
+        if row.keys() != first.keys():
+            name = min(row.keys() ^ first.keys())
+            raise InvalidInput(f"input {name!r} is in some rows of 'instances' only; it is in all of them, or in none")
         named.append(row)
-    columns = {name: b"[%b]" % b",".join([bytes(text_of(row[name])) for row in named]) for name in specs}
-    return {name: array_from_json(columns[name], spec) for name, spec in specs.items()}
+    given = {name: spec for name, spec in specs.items() if name in first}
+    columns = {name: b"[%b]" % b",".join([bytes(text_of(row[name])) for row in named]) for name in given}
+    return {name: array_from_json(columns[name], spec) for name, spec in given.items()}
 
 
 def _arrays_of_columns(text_of: TextOf, text: bytes, named: Named | None, specs: Specs) -> dict[str, NDArray[Any]]:
     if not _is_named(named):
         return _only_input(text_of(text), specs, "'inputs' is a value")
     _check_names(named, specs, "'inputs'")
-    return {name: array_from_json(text_of(named[name]), spec) for name, spec in specs.items()}
+    return {name: array_from_json(text_of(named[name]), spec) for name, spec in specs.items() if name in named}
 
 
 def _is_named(value: Element) -> TypeGuard[Named]:
@@ -108,15 +113,15 @@ def _is_named(value: Element) -> TypeGuard[Named]:
 
 
 def _only_input(text: bytes | Span, specs: Specs, what: str) -> dict[str, NDArray[Any]]:
-    if len(specs) != 1:
+    spec = only_input(specs)
+    if spec is None:
         raise InvalidInput(f"{what} without names, and the model takes {specs_text(specs)}; send objects by name")
-    (spec,) = specs.values()
     return {spec.name: array_from_json(text, spec)}
 
 
 def _check_names(names: Iterable[str], specs: Specs, where: str) -> None:
     given = set(names)
-    if missing := [name for name in specs if name not in given]:
+    if missing := [name for name, spec in specs.items() if name not in given and not spec.optional]:
         raise InvalidInput(f"{where} lacks the input {missing[0]!r}; the model takes {specs_text(specs)}")
     if unknown := given - specs.keys():
         raise InvalidInput(f"{where}: there is no input {min(unknown)!r}; the model takes {specs_text(specs)}")
