@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+import trustme
 from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -25,6 +26,7 @@ from processes import read_until, serve
 from waiting import wait_for
 
 ALONE = [("grpc.use_local_subchannel_pool", 1)]
+HALF_OF_GOOD = infer("good", inputs=HALF.inputs)
 
 
 def addresses(process: subprocess.Popen[str]) -> str:
@@ -155,3 +157,74 @@ def test_a_server_stops_while_clients_ask(environment: dict[str, str], tmp_path:
         thread.join()
     process.communicate(timeout=20)
     assert set(codes) == {StatusCode.OK, StatusCode.UNAVAILABLE}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_with_a_certificate_grpc_is_answered_over_tls_and_a_hangup_brings_another(
+    environment: dict[str, str], models: Path, tmp_path: Path, workers: int
+) -> None:
+    first, second = trustme.CA(), trustme.CA()
+    certfile = write_certificate(first, tmp_path)
+    options = ["--grpc-port", 0, "--workers", workers, "--ssl-certfile", certfile]
+    process = serve(environment, models / "good.half", *options)
+    address = addresses(process)
+    assert asked(address, first) is StatusCode.OK
+    assert asked(address, second) is StatusCode.UNAVAILABLE
+    with grpc.insecure_channel(address, ALONE) as channel:
+        assert call(channel, HALF_OF_GOOD)[0] is StatusCode.UNAVAILABLE
+    certfile.write_text("no certificate")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert asked(address, first) is StatusCode.OK
+    write_certificate(second, tmp_path)
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: {asked(address, second) for _ in range(8)} == {StatusCode.OK}, 20)
+    assert asked(address, first) is StatusCode.UNAVAILABLE
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert "Traceback" not in errors
+
+
+def test_with_a_ca_clients_of_grpc_must_show_a_certificate_of_it(
+    environment: dict[str, str], models: Path, tmp_path: Path
+) -> None:
+    ca, trusted, stranger = trustme.CA(), trustme.CA(), trustme.CA()
+    trusted.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
+    options = ["--ssl-certfile", write_certificate(ca, tmp_path), "--ssl-ca-certs", tmp_path / "clients.pem"]
+    process = serve(environment, models / "good.half", "--grpc-port", 0, *options)
+    address = addresses(process)
+    assert asked(address, ca, trusted) is StatusCode.OK
+    assert asked(address, ca, stranger) is StatusCode.UNAVAILABLE
+    assert asked(address, ca) is StatusCode.UNAVAILABLE
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_the_token_for_predictions_is_wanted_over_grpc_too(
+    environment: dict[str, str], models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("secret")
+    process = serve(environment, models / "good.half", "--grpc-port", 0, "--predict-token-file", tmp_path / "token")
+    with grpc.insecure_channel(addresses(process)) as channel:
+        assert call(channel, HALF_OF_GOOD)[0] is StatusCode.UNAUTHENTICATED
+        assert call(channel, HALF_OF_GOOD, metadata=(("authorization", "Bearer secret"),))[0] is StatusCode.OK
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def write_certificate(ca: trustme.CA, folder: Path) -> Path:
+    path = folder / "server.pem"
+    ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
+
+
+def asked(address: str, trusted: trustme.CA, shown: trustme.CA | None = None) -> StatusCode:
+    """How a call over a new connection ends, by a client that shows a certificate of ``shown``."""
+    key, chain = None, None
+    if shown is not None:
+        certificate = shown.issue_cert("client@example.org")
+        key = certificate.private_key_pem.bytes()
+        chain = b"".join(one.bytes() for one in certificate.cert_chain_pems)
+    credentials = grpc.ssl_channel_credentials(trusted.cert_pem.bytes(), key, chain)
+    with grpc.secure_channel(address, credentials, ALONE) as channel:
+        return call(channel, HALF_OF_GOOD)[0]

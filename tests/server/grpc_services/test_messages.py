@@ -286,8 +286,8 @@ def test_what_is_not_there_is_unimplemented(channel: grpc.Channel, path: str) ->
     assert_healthy(channel)
 
 
-def test_parameters_and_unknown_fields_are_let_through(channel: grpc.Channel) -> None:
-    request = infer(parameters={"priority": {"uint64_param": 1}, "odd": {"double_param": 0.5}, "none": {}})
+def test_parameters_of_clients_and_unknown_fields_are_let_through(channel: grpc.Channel) -> None:
+    request = infer(parameters={"priority": {"uint64_param": 1}, "triton_odd": {"double_param": 0.5}, "none": {}})
     answer(channel, request)
     answer(channel, request.SerializeToString() + b"\xfa\x01\x01a")
 

@@ -85,12 +85,12 @@ class _Methods:
 
     async def _model_metadata(self, call: Call, request: messages.ModelMetadataRequest) -> Message:
         facts = model_metadata(await self._description(request.name, request.version))
-        return messages.ModelMetadataResponse(  # without the properties, for which there is no field
+        return messages.ModelMetadataResponse(  # without properties and parameters, for which there is no field
             name=facts["name"],
             versions=facts["versions"],
             platform=facts["platform"],
-            inputs=facts["inputs"],
-            outputs=facts["outputs"],
+            inputs=[_described(tensor) for tensor in facts["inputs"]],
+            outputs=[_described(tensor) for tensor in facts["outputs"]],
         )
 
     async def _model_config(self, call: Call, request: messages.ModelConfigRequest) -> Message:
@@ -152,6 +152,10 @@ class _Methods:
         check_change_parameters(request.parameters)
         name: str = request.model_name or request.repository_name  # field 1, where KServe's clients have the model
         return name
+
+
+def _described(tensor: answers.TensorMetadata) -> Mapping[str, object]:
+    return {name: fact for name, fact in tensor.items() if name != "parameters"}
 
 
 def _enumerated(tensor: answers.ConfigTensor) -> Mapping[str, object]:
