@@ -335,7 +335,7 @@ def test_keywords_are_typed_as_the_settings_that_they_are(options: type, setting
     own = {"admin_token": str | None, "predict_token": str | None, "prefer": Sequence[str]}
     assert keywords == {name: own.get(name, fields[name]) for name in keywords}
     process = {"grace", "drain", "workers", "worker_slot", "trusted_proxies"}  # what is the ASGI server's business
-    process |= {"root_path", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs"}
+    process |= {"grpc_address", "root_path", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs"}
     assert fields.keys() - keywords.keys() == (process if ServerSettings in settings else set())
 
 

@@ -269,7 +269,7 @@ def serve(
         options=parse_served_options(option or ()),
     )
     check_transport(settings)
-    with listen_on(host, port, uds) as listener, reserved_for_grpc(host, grpc_port) as grpc_address:
+    with reserved_for_grpc(host, grpc_port) as grpc_address, listen_on(host, port, uds) as listener:
         serving = replace(serving, settings=replace(settings, grpc_address=grpc_address))
         raise typer.Exit(serving.run(listener))
 
