@@ -20,6 +20,7 @@ from mlbuffet.repository import ModelRepository
 from mlbuffet.server import create_app
 from mlbuffet.server.http.errors import STATUS
 from mlbuffet.server.http.model_guard import OPEN
+from programs import output_of, served_by_uvicorn
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -134,10 +135,18 @@ def blocks(language: str, text: str = README) -> Iterator[str]:
 
 
 def test_the_python_of_the_readme_runs(demo: Path) -> None:
-    (code,) = blocks("python")
+    code, _, _ = blocks("python")
     ran = subprocess.run([sys.executable, "-c", code], cwd=demo, check=True, capture_output=True, text=True)
     assert "onnx" in ran.stdout
     assert "[b'setosa']" in ran.stdout
+
+
+def test_the_programs_of_the_readme_run(demo: Path) -> None:
+    _, program, without_http = blocks("python")
+    with served_by_uvicorn(program, demo, ready="/ml/v2/models/iris/ready") as client:
+        flower = {"name": "measurements", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}
+        assert '"setosa"' in client.post("/ml/v2/models/iris/infer", json={"inputs": [flower]}).text
+    assert output_of(without_http, folder=demo) == ("[b'setosa']\n", "")
 
 
 def test_the_blocks_of_the_page_for_programs_run(demo: Path) -> None:

@@ -1,12 +1,15 @@
 """A loaded model checks what goes in and what comes out, and is released once."""
 
+import asyncio
 import gc
 import signal
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -326,3 +329,23 @@ def test_a_load_may_load_another_model_of_its_runtime(half: Path) -> None:
     runtimes = Runtimes()
     runtimes.register(Nested(), name="nested")
     mlbuffet.load(half, runtimes=runtimes).close()
+
+
+def test_coroutines_call_a_model_in_threads_with_their_context(runtimes: Runtimes, half: Path) -> None:
+    request = ContextVar("request", default=0)
+    seen = []
+
+    def predict(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        seen.append((request.get(), current_thread() is main_thread()))
+        return {"y": inputs["x"] * 2}
+
+    async def ask(model: mlbuffet.Model) -> list[Any]:
+        request.set(7)
+        answers = await asyncio.gather(*(model.predict_async({"x": [number]}, outputs=["y"]) for number in range(4)))
+        with pytest.raises(InvalidInput, match="input 'x' is missing"):
+            await model.predict_async({})
+        return [float(answer["y"][0]) for answer in answers]
+
+    with load(half, Scripted(predict=predict)) as model:
+        assert asyncio.run(ask(model)) == [0, 2, 4, 6]
+    assert seen == [(7, False)] * 4

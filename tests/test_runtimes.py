@@ -114,6 +114,10 @@ def test_a_module_can_be_a_plugin(site: Site) -> None:
             PLUGIN.replace("model, signature, inputs", "model, tensors"),
             "its hook 'predict' has the argument 'tensors'; the arguments are model, signature, inputs",
         ),
+        (
+            PLUGIN.replace("model, signature, inputs", "model, signature, inputs, request=None"),
+            "its hook 'predict' has a default for its argument 'request', which is never given then; take it without",
+        ),
         (PLUGIN.replace("def predict", "async def predict"), "its hook 'predict' is a coroutine function"),
         (PLUGIN.replace("@hookimpl\n        def predict", "def predict"), "does not implement predict"),
         ("class Plugin: pass", "does not implement accepts, load, signature, predict"),

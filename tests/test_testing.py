@@ -438,6 +438,41 @@ def test_a_right_runtime_passes_every_test(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=23)
 
 
+KNOWING = """
+@hookimpl
+def load(self, path, options, confined, context):
+    assert context.name
+    return super().load(path, options)
+
+@hookimpl
+def signature(self, model):
+    from mlbuffet import ParameterSpec
+    one = super().signature(model)["serving_default"]
+    parameters = {"factor": ParameterSpec(float, default=1.0)}
+    return Signatures({"serving_default": Signature(one.inputs.values(), one.outputs.values(), parameters=parameters)})
+
+@hookimpl
+def predict(self, model, signature, inputs, request):
+    whole = super().predict(model, signature, inputs)
+    whole["y"] *= request.parameters["factor"]
+    return {name: whole[name] for name in request.outputs}
+
+@hookimpl
+def concurrency(self, model):
+    return 1
+
+@hookimpl
+def memory(self, model):
+    return model.factors.nbytes
+"""
+
+
+def test_a_right_runtime_that_takes_and_says_all_it_can_passes_every_test(pytester: pytest.Pytester) -> None:
+    write_plugin(pytester, KNOWING)
+    result = run(pytester)
+    assert (result.ret, failures(result)) == (0, set())
+
+
 @pytest.mark.parametrize(("rules", "body"), WRONG.values(), ids=WRONG)
 def test_a_wrong_runtime_fails_the_rule_it_breaks_and_no_other(
     pytester: pytest.Pytester, rules: str, body: str

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import mlbuffet
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -48,6 +50,27 @@ def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_program_that_loads_a_model_imports_no_server_and_no_event_loop() -> None:
+    heavy = ("asyncio", "anyio", "starlette", "uvicorn", "concurrent.futures", "msgspec", "mlbuffet.repository")
+    program = (
+        "import sys, mlbuffet; mlbuffet.Model.predict_async\n"
+        f"print([name for name in {heavy} if name in sys.modules])\n"
+        "print(mlbuffet.Repository.__module__, 'starlette' in sys.modules, mlbuffet.create_app.__module__)\n"
+        "print(set(mlbuffet.__all__) - set(dir(mlbuffet)), mlbuffet.create_app is mlbuffet.create_app)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [
+        "[]",
+        "mlbuffet.inference.repository False mlbuffet.server.embedding",
+        "set() True",
+    ]
+
+
+def test_a_name_that_mlbuffet_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'mlbuffet' has no attribute 'lost'"):
+        mlbuffet.lost  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_a_server_imports_nothing_that_it_does_not_need() -> None:

@@ -1,11 +1,12 @@
 """Signatures as JSON."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
 
 from mlbuffet.conversion import dtype_name
+from mlbuffet.parameters import described_parameters
 from mlbuffet.tensors import Signature, Signatures, TensorSpec
 
 
@@ -35,6 +36,9 @@ class SignatureDescription(VariantDescription):
 
     method: str
     description: NotRequired[str]
+    parameters: NotRequired[
+        Annotated[dict[str, dict[str, Any]], Meta(description="What a request may set besides the inputs, by name.")]
+    ]
     variants: NotRequired[list[VariantDescription]]
 
 
@@ -48,6 +52,8 @@ def _signature(signature: Signature) -> SignatureDescription:
     description = SignatureDescription(method=signature.method, inputs=sides["inputs"], outputs=sides["outputs"])
     if signature.description:
         description["description"] = signature.description
+    if signature.parameters:
+        description["parameters"] = described_parameters(signature.parameters)
     if signature.variants:
         description["variants"] = [_variant(variant) for variant in signature.variants]
     return description

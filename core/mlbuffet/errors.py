@@ -16,6 +16,7 @@
     ├── LoadFailed              the runtime cannot load the artifact
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
+    ├── RepositoryClosed        a repository was used before it was opened, or after close()
     ├── InvalidConfiguration    a model.toml says what MLBuffet does not understand
     ├── RemoteFailed            a model or folder at a URL cannot be copied
     ├── NoModels                a folder to serve holds no model
@@ -306,6 +307,17 @@ class ModelClosed(MLBuffetError):
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(f"the model from '{path}' is closed; load it again", public="the model is being unloaded")
+
+
+class RepositoryClosed(MLBuffetError):
+    """A `mlbuffet.Repository` was used that is not open in this process."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the repository {reason}; use it within 'with repository:' or 'async with repository:', or between its "
+            "open() and close()"
+        )
 
 
 class InvalidConfiguration(MLBuffetError):

@@ -20,9 +20,25 @@ from typing import Any, Protocol
 
 import pluggy
 
+from mlbuffet.load_context import LoadContext, OtherModel, OtherModels
+from mlbuffet.request import Request
 from mlbuffet.tensors import Signatures, Tensors
 
+__all__ = [
+    "CONTRACT",
+    "LoadContext",
+    "OptionalHooks",
+    "OtherModel",
+    "OtherModels",
+    "Request",
+    "RuntimePlugin",
+    "hookimpl",
+    "importing",
+]
+
 PROJECT = "mlbuffet"
+CONTRACT = (1, 0)
+"""The version of the contract: hooks, and arguments of hooks, that are new raise the second number."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -69,12 +85,13 @@ class RuntimePlugin(Protocol):
         ...
 
     @hookspec(firstresult=True)
-    def load(self, path: Path, options: Mapping[str, Any], confined: Path | None) -> Any:
+    def load(self, path: Path, options: Mapping[str, Any], confined: Path | None, context: LoadContext) -> Any:
         """Load the artifact and return a handle that only this plugin uses.
 
         ``confined`` is the folder whose ``model.toml`` gives the options: a file that they name and that is run must
         lie in or below it, or with the artifact. ``None`` where a program or a command line gives them, which may name
-        any. A plugin that runs no such file leaves the argument out.
+        any. A plugin that runs no such file leaves the argument out. ``context`` says which model it is, and gives
+        others of its repository, which it may call.
 
         Raise `InvalidOptions` for an option that is not known, and `LoadFailed` with a reason for an artifact that
         cannot be served. What else is raised becomes `LoadFailed`.
@@ -87,8 +104,8 @@ class RuntimePlugin(Protocol):
         ...
 
     @hookspec(firstresult=True)
-    def predict(self, model: Any, signature: str, inputs: Tensors) -> Tensors:
-        """Compute all outputs of one signature.
+    def predict(self, model: Any, signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """Compute the outputs of one signature: all, or with ``request``, at least those that it says are wanted.
 
         ``inputs`` were checked against the signature: names, dtypes, ranks and static dimensions fit. The call blocks,
         is made from several threads at once, does not change its inputs, and returns fresh arrays. Raise `InvalidInput`
@@ -106,6 +123,22 @@ class OptionalHooks(Protocol):
 
         Called where no runtime accepts it; the sentence becomes a `LoadFailed`, so it has no paths. ``None`` for what
         is not of this runtime's kind. As `accepts`, it looks at names and magic bytes alone.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def concurrency(self, model: Any) -> int | None:
+        """How many calls of ``model`` can run at once, where that is known: 1 for one that has a lock.
+
+        Asked once after `signature`. A server lets so many run, or as ``model.toml`` or it says, if that is fewer.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def memory(self, model: Any) -> int | None:
+        """How many bytes of memory ``model`` takes, where that is known; ``None``: about as many as its files.
+
+        Asked once after `signature`, for ``--max-memory``.
         """
         ...
 

@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.contents import failed_download
+from mlbuffet.dimensions import OutputShapes
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
+from mlbuffet.load_context import LoadContext
+from mlbuffet.parameters import NO_PARAMETERS
+from mlbuffet.request import Request
+from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.runtime_choice import Wanted
 from mlbuffet.runtimes import Runtime, Runtimes
-from mlbuffet.tensors import Signature, Signatures, Tensors
+from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
 
 _REFUSED = "the runtime refused it"
 
@@ -24,16 +29,23 @@ logger = logging.getLogger(__name__)
 
 
 def load_artifact(
-    path: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any], *, confined: Path | None = None
+    path: Path,
+    runtimes: Runtimes,
+    runtime: Wanted,
+    options: Mapping[str, Any],
+    *,
+    confined: Path | None = None,
+    context: LoadContext | None = None,
 ) -> "Model":
     """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
     ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
+    ``context`` says which model it is; without it the model is called after its path, and can call no others.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     check_artifact(path)
     try:
-        return Model.load(runtimes.select(path, runtime), path, options, confined=confined)
+        return Model.load(runtimes.select(path, runtime), path, options, confined=confined, context=context)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
         if isinstance(error, LoadFailed) and (reason := failed_download(path)):
@@ -44,30 +56,60 @@ def load_artifact(
 class Model:
     """A loaded model. Its methods may be called from several threads; as a context manager it closes itself."""
 
-    def __init__(self, runtime: Runtime, path: Path, handle: Any, signatures: Signatures) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        path: Path,
+        handle: Any,
+        signatures: Signatures,
+        *,
+        context: LoadContext,
+        concurrency: int | None = None,
+        memory: int | None = None,
+    ) -> None:
         self.runtime = runtime
         self.path = path
         self.signatures = signatures
+        self.name = context.name
+        """As clients know it; of an artifact that a program loaded by itself, the name of its file or folder."""
+        self.version = context.version
+        """``None`` for an artifact that a program loaded by itself."""
+        self.concurrency = concurrency
+        """How many calls it can run at once; ``None`` where its runtime does not say."""
+        self.memory = memory
+        """How many bytes it takes; ``None`` where its runtime does not say."""
         self._handle = handle
+        self._wants_request = runtime.takes("predict", "request")
         self._predict: Callable[..., Any] = runtime.hook("predict")
         self._checks_shapes = not runtime.output_shapes_may_differ
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
 
     @classmethod
-    def load(cls, runtime: Runtime, path: Path, options: Mapping[str, Any], *, confined: Path | None = None) -> "Model":
+    def load(
+        cls,
+        runtime: Runtime,
+        path: Path,
+        options: Mapping[str, Any],
+        *,
+        confined: Path | None = None,
+        context: LoadContext | None = None,
+    ) -> "Model":
         """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
-        with runtime.load_lock, _load_errors(runtime, path):
-            handle = runtime.hook("load")(path=path, options=options, confined=confined)
+        context = context or LoadContext(name=_name_of(path))
+        with runtime.load_turn(), _load_errors(runtime, path):
+            handle = runtime.hook("load")(path=path, options=options, confined=confined, context=context)
         try:
             with _load_errors(runtime, path):
                 signatures = runtime.hook("signature")(model=handle)
                 if not isinstance(signatures, Signatures):
                     detail = f"its signature hook returned {type(signatures).__name__}, not Signatures"
                     raise LoadFailed(_REFUSED, detail=detail)
+                concurrency = _answer(runtime, "concurrency", handle, least=1)
+                memory = _answer(runtime, "memory", handle, least=0)
         except MLBuffetError:
             _unload(runtime.hook("unload"), handle, path)
             raise
-        return cls(runtime, path, handle, signatures)
+        return cls(runtime, path, handle, signatures, context=context, concurrency=concurrency, memory=memory)
 
     def predict(
         self,
@@ -76,11 +118,15 @@ class Model:
         signature: str | None = None,
         outputs: Sequence[str] | None = None,
         any_shape: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """The outputs of one signature for ``inputs``, which are arrays, nested lists or scalars by name.
 
         ``signature`` names another than the default; ``outputs`` asks for some of the outputs, in that order. With
         ``any_shape`` a runtime that can take shapes other than those declared gets them, as TensorFlow Serving does it.
+        ``parameters`` are values for those that the signature declares. ``deadline``, by `time.monotonic`, is for a
+        runtime that knows it, which may end the call then; nothing else does.
         Raises `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails.
         """
         name = self.signatures.resolve(signature)
@@ -88,10 +134,16 @@ class Model:
         wanted = declared.check_outputs(outputs)
         any_shape = any_shape and self.runtime.takes_any_shape
         arrays = declared.check_inputs(inputs, any_shape=any_shape)
+        if parameters or declared.parameters:
+            parameters = declared.check_parameters(parameters)
         if not self._release.alive:
             raise ModelClosed(self.path)
         try:
-            results = self._predict(model=self._handle, signature=name, inputs=arrays)
+            if self._wants_request:
+                request = self._request(wanted, parameters, deadline)
+                results = self._predict(model=self._handle, signature=name, inputs=arrays, request=request)
+            else:
+                results = self._predict(model=self._handle, signature=name, inputs=arrays)
         except MLBuffetError:
             raise
         except BaseException as error:
@@ -101,6 +153,32 @@ class Model:
             declared.check_inputs(arrays)  # an undeclared shape is the cause then
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
         return self._checked(results, name, declared, wanted, None if any_shape else arrays)
+
+    async def predict_async(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        outputs: Sequence[str] | None = None,
+        any_shape: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """`predict` for a coroutine, in a thread of its event loop's default executor, with the context of the caller.
+
+        A call that is cancelled runs on to its end in its thread.
+        """
+        from asyncio import to_thread  # programs that do without import nothing of it
+
+        return await to_thread(
+            self.predict,
+            inputs,
+            signature=signature,
+            outputs=outputs,
+            any_shape=any_shape,
+            parameters=parameters,
+            deadline=deadline,
+        )
 
     def close(self) -> None:
         """Release what the runtime holds; the second time does nothing. Calls that run must have ended."""
@@ -132,9 +210,11 @@ class Model:
         """
         if type(results) is not dict and not isinstance(results, Mapping):  # asking the ABC takes 0.3 us
             self._fail(name, f"it returned {type(results).__name__}, not arrays by name")
-        if results.keys() != declared.outputs.keys():
-            self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}")
-        for output, spec in declared.outputs.items():
+        specs, shapes = declared.outputs, declared.output_shapes
+        if results.keys() != specs.keys():
+            specs = self._partial(results, name, declared, wanted)
+            shapes = OutputShapes(declared.inputs.values(), specs.values())
+        for output, spec in specs.items():
             array = results[output]
             if type(array) is not np.ndarray or (array.dtype is not spec.dtype and array.dtype != spec.dtype):
                 kind = getattr(array, "dtype", None) or type(array).__name__
@@ -148,9 +228,28 @@ class Model:
                     if type(one) is not bytes:
                         kind = type(one).__name__
                         self._fail(name, f"its output {output!r} holds {kind}; text is bytes, such as 'a'.encode()")
-        if inputs is not None and self._checks_shapes and (problem := declared.output_shapes.misfit(inputs, results)):
+        if inputs is not None and self._checks_shapes and (problem := shapes.misfit(inputs, results)):
             self._fail(name, problem)
         return {output: results[output] for output in wanted}
+
+    def _partial(
+        self, results: Mapping[str, Any], name: str, declared: Signature, wanted: Sequence[str]
+    ) -> Mapping[str, TensorSpec]:
+        """What is declared of the outputs of a plugin that knows which are wanted."""
+        if not self._wants_request or not set(wanted) <= results.keys() <= declared.outputs.keys():
+            them = f"; the request wants {sorted(wanted)}" if self._wants_request else ""
+            self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}{them}")
+        return {output: declared.outputs[output] for output in results}
+
+    def _request(self, outputs: Sequence[str], parameters: Mapping[str, Any] | None, deadline: float | None) -> Request:
+        return Request(
+            model=self.name,
+            version=self.version,
+            outputs=tuple(outputs),
+            ids=tuple(REQUEST_IDS.get().decode(errors="replace").split()),
+            deadline=deadline,
+            parameters=parameters or NO_PARAMETERS,
+        )
 
     def _fail(self, signature: str, detail: str) -> NoReturn:
         raise PredictFailed(self.runtime.name, signature, detail)
@@ -168,6 +267,19 @@ def _load_errors(runtime: Runtime, path: Path) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         detail = f"{type(error).__name__}: {error}"
         raise LoadFailed(_REFUSED, path=path, runtime=runtime.name, detail=detail) from error
+
+
+def _answer(runtime: Runtime, hook: str, handle: Any, *, least: int) -> int | None:
+    """What an optional hook says of a model. Raises `LoadFailed` for anything but a number that can be."""
+    answer: int | None = runtime.hook(hook)(model=handle)
+    if answer is not None and (type(answer) is not int or answer < least):
+        raise LoadFailed(_REFUSED, detail=f"its {hook} hook returned {answer!r}, not an int from {least}, or None")
+    return answer
+
+
+def _name_of(path: Path) -> str:
+    """What a server would call the model."""
+    return path.stem if path.is_file() else path.name
 
 
 def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:

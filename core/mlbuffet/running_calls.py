@@ -131,11 +131,25 @@ class VersionCalls:
         write, memory, words = _NOTE.pack_into, self._calls.memory, self._calls.words
         take, give = self._calls.free.pop, self._calls.free.append
 
-        def noted(inputs: Any, signature: str | None = None, outputs: Any = None, any_shape: bool = False) -> T:  # noqa: FBT001, FBT002
+        def noted(
+            inputs: Any,
+            signature: str | None = None,
+            outputs: Any = None,
+            any_shape: bool = False,  # noqa: FBT001, FBT002
+            parameters: Any = None,
+            deadline: float | None = None,
+        ) -> T:
             slot = take()
             write(memory, slot, 1, head_of(signature, other) + request_ids())
             try:
-                return work(inputs, signature=signature, outputs=outputs, any_shape=any_shape)
+                return work(
+                    inputs,
+                    signature=signature,
+                    outputs=outputs,
+                    any_shape=any_shape,
+                    parameters=parameters,
+                    deadline=deadline,
+                )
             finally:
                 words[_LAST] = slot
                 memory[slot] = 0

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from mlbuffet.dimensions import Equality, OutputShapes, check_equalities, equalities
 from mlbuffet.errors import InvalidInput, UnknownSignature
+from mlbuffet.parameters import Parameter, ParameterSpec, checked_parameters, declared_parameters
 from mlbuffet.tensor_spec import Shape, Sizes, TensorSpec, only_input, shape_text, specs_text
 
 __all__ = [
     "DEFAULT_SIGNATURE",
+    "ParameterSpec",
     "Shape",
     "Signature",
     "Signatures",
@@ -40,13 +42,15 @@ class Signature:
 
     ``method`` is TensorFlow Serving's kind of signature: "predict", "classify" or "regress". A function that takes
     inputs of several dtypes has ``variants``, signatures with the same names, of which the first is also its own
-    ``inputs`` and ``outputs``: what a call brings chooses one of them. ``description`` is a sentence for people.
+    ``inputs`` and ``outputs``: what a call brings chooses one of them. ``parameters`` are what a call may set besides,
+    ``description`` is a sentence for people.
     """
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: Literal["predict", "classify", "regress"] = "predict"
     variants: tuple["Signature", ...] = ()
+    parameters: Mapping[str, ParameterSpec] = field(default_factory=dict)
     description: str = ""
     _equalities: tuple[Equality, ...] = field(init=False, compare=False, repr=False)
     output_shapes: OutputShapes = field(init=False, compare=False, repr=False)
@@ -57,12 +61,14 @@ class Signature:
         outputs: Iterable[TensorSpec],
         method: Literal["predict", "classify", "regress"] = "predict",
         *,
+        parameters: Mapping[str, ParameterSpec] = MappingProxyType({}),
         description: str = "",
     ) -> None:
         object.__setattr__(self, "inputs", _by_name(inputs))
         object.__setattr__(self, "outputs", _by_name(outputs))
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "variants", ())
+        object.__setattr__(self, "parameters", declared_parameters(parameters))
         object.__setattr__(self, "description", description)
         object.__setattr__(self, "_equalities", equalities(self.inputs.values()))
         object.__setattr__(self, "output_shapes", OutputShapes(self.inputs.values(), self.outputs.values()))
@@ -76,10 +82,13 @@ class Signature:
         first = several[0]
         if any(list(first.inputs) != list(one.inputs) or list(first.outputs) != list(one.outputs) for one in several):
             raise ValueError("the variants of a signature have the same inputs and outputs by name, in the same order")
+        if any(one.parameters != first.parameters for one in several):
+            raise ValueError("the variants of a signature have the same parameters")
         signature = cls(
             first.inputs.values(),
             first.outputs.values(),
             first.method,
+            parameters=first.parameters,
             description=first.description,
         )
         object.__setattr__(signature, "variants", several)
@@ -140,6 +149,10 @@ class Signature:
             if name in names[:position]:
                 raise InvalidInput(f"output {name!r} is requested twice")
         return names
+
+    def check_parameters(self, given: Mapping[str, Any] | None) -> Mapping[str, Parameter]:
+        """The parameters of a call with defaults filled in, or `InvalidInput`."""
+        return checked_parameters(self.parameters, given)
 
 
 class Signatures(Mapping[str, Signature]):

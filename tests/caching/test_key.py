@@ -95,3 +95,9 @@ def test_the_padding_of_long_doubles_is_no_part_of_a_key() -> None:
     zeros[:] = [1, 2, 3]
     assert question({"x": noise}).key == question({"x": zeros}).key
     assert question({"x": noise}).key != question({"x": zeros + 1}).key
+
+
+def test_parameters_are_part_of_the_key() -> None:
+    ones: list[dict[str, Any]] = [{}, {"a": 1.0}, {"a": 2.0}, {"a": "1.0"}, {"b": 1.0}, {"a": 1.0, "b": 1.0}]
+    assert len({question(ONE, parameters=parameters).key for parameters in ones}) == len(ones)
+    assert question(ONE, parameters={"a": 1.0}).key == question(ONE, parameters={"a": 1.0}).key

@@ -13,6 +13,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from knowing_runtime import Asked
 from mlbuffet import Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.cli import main
 from mlbuffet.cli.commands import app
@@ -82,6 +83,8 @@ def test_runtimes_are_listed_with_what_they_accept_and_the_broken_ones(run: Run)
     assert "ImportError: No module named 'torch'" in table.out
     listed = json.loads(run("runtimes", "--json").out)
     assert listed["runtimes"][0] == {"name": "half", "distribution": None, "version": None, "accepts": "A .half file."}
+    assert listed["contract"] == "1.0"
+    assert "Version 1.0 of the contract with plugins." in table.out
     assert listed["broken"] == [{"name": "torn", "reason": "ImportError: No module named 'torch'"}]
 
 
@@ -326,6 +329,22 @@ def test_options_of_the_runtime_are_given_by_name(run: Run, runtimes: Runtimes, 
     assert run("predict", tmp_path / "a.optional", *options, "--inputs", "-", stdin=b'{"x": [1]}').status == 0
     assert given == [{"threads": 2, "tags": ["a"], "device": "cpu"}] * 2
     assert "is not NAME=VALUE" in run("inspect", tmp_path / "a.optional", "--option", "threads").err
+
+
+def test_parameters_are_shown_and_given_by_name(run: Run, runtimes: Runtimes, tmp_path: Path) -> None:
+    runtimes.register(Asked(), name="asked")
+    (tmp_path / "a.asked").touch()
+    row = next(line.split("  ") for line in run("inspect", tmp_path / "a.asked").out.splitlines() if "offset" in line)
+    cells = [cell.strip() for cell in row if cell.strip()]
+    assert cells == ["parameter", "offset", "a float from 0", "default 2.0; What is added."]
+    described = json.loads(run("inspect", tmp_path / "a.asked", "--json").out)["signatures"]["serving_default"]
+    assert described["parameters"] == {
+        "offset": {"type": "float", "default": 2.0, "minimum": 0, "description": "What is added."}
+    }
+    arguments = ["predict", tmp_path / "a.asked", "--inputs", "-", "--parameter"]
+    assert json.loads(run(*arguments, "offset=4", stdin=b'{"x": [2]}').out) == {"y": [5], "z": [4]}
+    assert "there is no parameter 'top'" in run(*arguments, "top=1", stdin=b'{"x": [2]}').err
+    assert "--parameter 'top' is not NAME=VALUE, such as temperature=0.5" in run(*arguments, "top").err
 
 
 def test_outputs_that_are_no_text_are_refused(run: Run, tmp_path: Path) -> None:

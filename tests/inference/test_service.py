@@ -91,6 +91,18 @@ async def test_an_id_of_any_text_harms_nobody(service: LocalService) -> None:
     assert (await service.infer(asked(id="\ud800"))).version == 3
 
 
+def test_a_call_whose_event_loop_has_ended_leaves_room_for_those_of_the_next(tmp_path: Path) -> None:
+    models = {"m/m.sleep": "", "m/model.toml": "[scheduling]\nmax_concurrency = 1"}
+    repository = repository_of(write_models(tmp_path, models), small_runtimes())
+    repository.load_all()
+    service = LocalService(repository)
+    slow, quick = (asked("m", inputs={"x": np.array(seconds, np.float32)}) for seconds in (0.3, 0))
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(service.infer(slow), 0.05))
+    assert asyncio.run(asyncio.wait_for(service.infer(quick), 10)).version == 1
+    repository.close()
+
+
 class Slow(HalfPlusTwo):
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any]) -> float:

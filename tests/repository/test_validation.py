@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,8 @@ from mlbuffet import AmbiguousRuntime, LoadFailed, NoRuntime, hookimpl
 from mlbuffet.repository import Configuration
 from mlbuffet.repository.configuration import WarmUp
 from mlbuffet.repository.validation import validate
+from pipelines import pipeline_runtimes
+from small_runtimes import write_models
 from uploading import some_runtimes
 
 HANG = """
@@ -93,3 +96,27 @@ def test_the_process_ends_with_the_server(tmp_path: Path) -> None:
     server.wait()
     gone, alive = psutil.wait_procs(children, timeout=10)
     assert (len(gone), alive) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("calls", "reason"),
+    [
+        ("b", ""),
+        ("b c", ""),
+        ("lost", "it calls the model 'lost', and there is none of that name beside it"),
+        ("bad", "it calls the model 'bad', which is not ready: the model cannot be loaded"),
+        ("a", "the models call each other in a circle: a -> a"),
+        ("back", "the models call each other in a circle: a -> back -> a"),
+    ],
+)
+def test_a_model_is_tried_with_those_that_it_calls(tmp_path: Path, calls: str, reason: str) -> None:
+    models = {"a/1/a.half": "half", "b.half": "half", "c.pipe": "b", "bad.half": "corrupt", "back.pipe": "a"}
+    write_models(tmp_path, {**{f"models/{name}": text for name, text in models.items()}, "tried/a.pipe": calls})
+    with pytest.raises(LoadFailed, match=reason) if reason else nullcontext():
+        validate(
+            tmp_path / "tried/a.pipe",
+            Configuration(warmup=WarmUp(inputs={"x": [1]})),
+            pipeline_runtimes(),
+            folder=tmp_path / "models/a",
+            beside=[tmp_path / "models"],
+        )

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from mlbuffet import ModelNotReady, Runtimes
 from mlbuffet.repository import ModelRepository, StoredModel, StoredVersion
@@ -45,3 +46,10 @@ def test_an_application_may_lie_below_a_path_of_another(half: Path, runtimes: Ru
         assert client.post("/ml/v1/models/half:predict", json={"inputs": [2]}).json() == {"outputs": [3.0]}
         assert client.post("/v2/models/half/infer", json=body).status_code == 404
     repository.close()
+
+
+def test_that_all_is_loaded_is_said_however_soon_it_is(runtimes: Runtimes) -> None:
+    for _ in range(50):
+        loaded = Event()
+        with TestClient(create_app(ModelRepository(runtimes), on_loaded=loaded.set)):
+            assert loaded.wait(10)

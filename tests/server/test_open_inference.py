@@ -31,6 +31,7 @@ EXTENSIONS = [
     "model_configuration",
     "model_repository",
     "model_repository(unload_dependents)",
+    "parameters",
     "statistics",
 ]
 X = {"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 2, 5]}

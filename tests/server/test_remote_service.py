@@ -19,7 +19,7 @@ from waiting import wait_for
 RunApp = Callable[..., AbstractContextManager[httpx.Client]]
 TENSOR = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
 ADDRESSES: dict[str, dict[str, Any]] = {
-    "/v2/models/half/infer": {"inputs": [TENSOR], "parameters": {"top": 3}},
+    "/v2/models/half/infer": {"inputs": [TENSOR], "parameters": {"priority": 3}},
     "/v1/models/half:predict": {"instances": [1]},
     "/api/v1/models/half/prediction": {"values": [1]},
 }

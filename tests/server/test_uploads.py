@@ -26,6 +26,7 @@ from mlbuffet import Runtimes, UnknownRuntime
 from mlbuffet.repository import Residency, find_models
 from mlbuffet.repository.disk import Disk
 from mlbuffet.server import ServerSettings
+from pipelines import pipeline_runtimes
 from uploading import RunApp, Uploading, leftovers, some_runtimes, uploading, visible, zipped
 from waiting import wait_for
 
@@ -558,3 +559,13 @@ def test_a_model_toml_in_an_upload_is_read_by_nobody(
     (version.parent / "model.toml").write_bytes(says)
     with pytest.raises(UnknownRuntime):
         mlbuffet.load(version.parent, runtimes=some_runtimes())
+
+
+def test_a_model_that_calls_another_is_uploaded(tmp_path: Path, run_app: RunApp) -> None:
+    with uploading(tmp_path / "models", run_app, runtimes=pipeline_runtimes()) as served:
+        assert served.push("half").status_code == 201
+        assert served.push("pipe", ("x.pipe", b"half")).status_code == 201
+        assert served.predicts("pipe")
+        refused = served.push("half", ("x.pipe", b"pipe"))
+        assert (refused.status_code, "in a circle: half -> pipe -> half" in refused.text) == (422, True)
+        assert served.predicts("pipe")

@@ -1,7 +1,7 @@
 """A call of a model, and the key under which its outputs are cached."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlbuffet.parameters import Parameter
 from mlbuffet.tensors import Tensors, TensorSpec
 
 _LONG = (np.dtype(np.longdouble), np.dtype(np.clongdouble))
@@ -29,6 +30,8 @@ class Question:
     inputs: Tensors
     seconds: float
     """How long the outputs may be cached."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """In declared order, with defaults."""
 
     @cached_property
     def key(self) -> bytes:
@@ -51,6 +54,9 @@ class Question:
             yield array.dtype.str.encode() + array.dtype.name.encode()  # those of ml_dtypes share one str
             yield from _listed([size.to_bytes(8, "little") for size in array.shape])
             yield from _listed(list(array.flat)) if array.dtype.kind == "O" else [bytes_of(array)]
+        for name, value in self.parameters.items():  # of which repr is exact
+            yield name.encode()
+            yield repr(value).encode()
 
 
 def bytes_of(array: NDArray[Any]) -> memoryview:

@@ -44,13 +44,13 @@ def parse_root_path(text: str) -> str:
     return path
 
 
-def parse_options(texts: Iterable[str]) -> dict[str, Any]:
+def parse_options(texts: Iterable[str], flag: str = "--option", example: str = "intra_op_threads=2") -> dict[str, Any]:
     """``threads=2`` and ``tags=["serve"]`` by name, with values read as JSON, else as text."""
     options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise typer.BadParameter(f"--option {text!r} is not NAME=VALUE, such as intra_op_threads=2")
+            raise typer.BadParameter(f"{flag} {text!r} is not NAME=VALUE, such as {example}")
         try:
             options[name] = decode(value)
         except DecodeError:

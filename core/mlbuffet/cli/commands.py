@@ -172,7 +172,7 @@ def serve(
     max_loaded: Annotated[
         int | None, Option(metavar="N", help="So many versions in memory; implies --lazy.", min=1)
     ] = None,
-    max_memory: Annotated[int | None, _Size(help="Files of that size in memory; implies --lazy.")] = None,
+    max_memory: Annotated[int | None, _Size(help="Models of that size in memory; implies --lazy.")] = None,
     cache_memory: Annotated[int, _Size(help=r"Memory for the answers of models with a \[cache].")] = "128MiB",  # type: ignore[assignment]
     cache_redis: Annotated[str | None, Option(metavar="URL", help="A Redis that several servers share.")] = None,
     log_format: Annotated[
@@ -211,8 +211,7 @@ def serve(
             "Missing argument '[NAME=]PATH...'; what is to be served can also stand in the file, as 'paths'"
         )
     from mlbuffet.cli.serving import Serving, check_transport, listen_on
-    from mlbuffet.repository import Residency
-    from mlbuffet.scheduling import Limits
+    from mlbuffet.repository import RepositorySettings
     from mlbuffet.server import ServerSettings
 
     lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
@@ -242,13 +241,19 @@ def serve(
         lines=lines,
         as_json=as_json,
         places=paths,
-        preference=_preference(runtime, prefer),
-        watch=watch,
-        residency=Residency(lazy=lazy, max_loaded=max_loaded, max_memory=max_memory),
-        cache_memory=cache_memory,
-        cache_redis=cache_redis,
-        batching=batching,
-        limits=Limits(max_concurrency, max_queue),
+        models=RepositorySettings(
+            runtime=runtime,
+            prefer=names_of(prefer),
+            watch=watch,
+            lazy=lazy,
+            max_loaded=max_loaded,
+            max_memory=max_memory,
+            cache_memory=cache_memory,
+            cache_redis=cache_redis,
+            batching=batching,
+            max_concurrency=max_concurrency,
+            max_queue=max_queue,
+        ),
     )
     check_transport(settings)
     with listen_on(host, port, uds) as listener:
@@ -261,6 +266,9 @@ def predict(
     *,
     inputs: Annotated[typer.FileBinaryRead, Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin.")],
     signature: SignatureName = None,
+    parameter: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="A parameter of the signature; may be given several times.")
+    ] = None,
     runtime: RuntimeName = None,
     prefer: Preferred = None,
     option: Options = None,
@@ -269,9 +277,10 @@ def predict(
     """Run a model once and print its outputs by name, as JSON."""
     from mlbuffet.cli.files import outputs_as_json, read_inputs
 
+    parameters = parse_options(parameter or (), "--parameter", "temperature=0.5")
     arrays = read_inputs(inputs.read())
     with load(path, installed_runtimes(), runtime or prefer, parse_options(option or ())) as model:
-        print(outputs_as_json(model.predict(arrays, signature=signature)))
+        print(outputs_as_json(model.predict(arrays, signature=signature, parameters=parameters)))
 
 
 @app.command()
@@ -339,13 +348,6 @@ def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     found = Runtimes()
     found.discover()
     show_runtimes(found, as_json=as_json)
-
-
-def _preference(runtime: str | None, prefer: Preference | None) -> Preference | None:
-    """What both options say of many models: the runtime goes first, and is the last resort."""
-    if runtime is None:
-        return prefer
-    return Preference((runtime, *names_of(prefer)), last_resort=runtime)
 
 
 for command in (changes.models, changes.push, changes.default, changes.remove):

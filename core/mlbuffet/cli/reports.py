@@ -16,10 +16,11 @@ from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.description import described
 from mlbuffet.errors import reason_of
+from mlbuffet.hookspecs import CONTRACT
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.tensors import TensorSpec, shape_text
+from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
 NOTABLE = 0.1  # seconds that an import takes at least to be shown
 SHOWN_LABELS = 5
@@ -32,8 +33,9 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         for one in runtimes
     ]
     broken = [{"name": name, "reason": reason_of(error)} for name, error in runtimes.broken.items()]
+    contract = ".".join(map(str, CONTRACT))
     if as_json:
-        print_json({"runtimes": working, "broken": broken})
+        print_json({"contract": contract, "runtimes": working, "broken": broken})
         return
     table = _table("runtime", "distribution", "version", "accepts")
     for row in working:
@@ -42,6 +44,7 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
         table.add_row(f"[red]{escape(one['name'])}", "[red]broken", "", f"[red]{escape(one['reason'])}")
     console = _console()
     console.print(table)
+    console.print(f"Version {contract} of the contract with plugins.")
     if not working:
         console.print(
             "There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx, which is "
@@ -71,6 +74,7 @@ def show_model(model: Model, *, as_json: bool) -> None:
                     table.add_row(title, kind, escape(spec.name), dtype_name(spec.dtype), shape, escape(_remarks(spec)))
                     title = ""
             title = "or"
+        _add_parameters(table, signature)
         table.add_section()
     console = _console()
     console.print(f"[bold]{escape(str(model.path))}[/] on the runtime [bold]{escape(model.runtime.name)}[/]")
@@ -167,6 +171,13 @@ def show_settings(settings: Iterable[Setting], *, as_json: bool) -> None:
 def print_json(value: Any) -> None:
     """``value`` on stdout, as one JSON document."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
+
+
+def _add_parameters(table: Table, signature: Signature) -> None:
+    for name, spec in signature.parameters.items():
+        remarks = [] if spec.default is None else [f"default {spec.default!r}"]
+        remarks += [spec.description] if spec.description else []
+        table.add_row("", "parameter", escape(name), escape(str(spec)), "", escape("; ".join(remarks)))
 
 
 def _remarks(spec: TensorSpec) -> str:

@@ -17,30 +17,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.cli.setting_sources import WrongSetting
-from mlbuffet.errors import MLBuffetError, NoModelLoaded, reason_of
-from mlbuffet.repository import (
-    Catalog,
-    ModelRepository,
-    ModelVersion,
-    NamedPlace,
-    Publisher,
-    RemoteFolder,
-    Residency,
-    Sources,
-    State,
-    Watcher,
-    source_of,
-    split_name,
-)
+from mlbuffet.errors import MLBuffetError, reason_of
+from mlbuffet.repository import ModelVersion, RepositorySettings, ServedPlaces, State
 from mlbuffet.running_calls import RunningCalls
 from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes
-from mlbuffet.scheduling import Limits, Scheduling
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.processes.server_process import Server, address_of, is_loopback, listen
 from mlbuffet.server.processes.supervisor import Supervisor
@@ -125,34 +110,13 @@ class Serving:
     """Whether the models that have loaded are shown as JSON."""
     places: list[str]
     """Paths and URLs."""
-    preference: Preference | None
-    watch: bool
-    residency: Residency
-    cache_memory: int
-    """In bytes."""
-    cache_redis: str | None
-    """A URL."""
-    batching: bool
-    """Whether every model is batched that can be."""
-    limits: Limits
-    """The defaults for models whose ``model.toml`` sets none."""
+    models: RepositorySettings
 
     def __post_init__(self) -> None:
-        self.make_cache()  # an invalid URL is a wrong use of the command line
-
-    def make_cache(self) -> PredictionCache:
-        """A cache for one process."""
-        redis = self.cache_redis
         try:
-            return PredictionCache(MemoryCache(self.cache_memory), None if redis is None else RedisCache(redis))
+            self.models.make_cache()  # an invalid URL is a wrong use of the command line
         except ValueError as error:
             raise typer.BadParameter(f"--cache-redis: {error}") from None
-
-    @property
-    def may_be_empty(self) -> bool:
-        """Whether the server is of use without a loaded model: models may be added, or loaded on demand."""
-        changeable = self.settings.admin_token is not None and not self.settings.read_only
-        return self.watch or self.residency.on_demand or changeable
 
     def run(self, listener: socket.socket) -> int:
         """Serve until a signal; the exit status. Raises `NoModelLoaded` where no model could be loaded."""
@@ -203,54 +167,36 @@ class Serving:
                 self.settings, allow_changes=is_loopback(listener), worker_slot=slot, load_first=on_loaded is None
             )
             stdout = self.lines.take_what_libraries_print()
-            runtimes = _runtimes(self.preference)
-            sources = Sources(list(map(_place, self.places)), runtimes, self.preference)
-            models = sources.find(may_be_empty=self.may_be_empty)
-            scheduling = Scheduling(batching=self.batching, limits=self.limits, running=running)
-            repository = ModelRepository(runtimes, self.preference, self.residency, scheduling, self.make_cache())
-            repository.update(models)
-            catalog = Catalog(sources, models, repository.update)
-            watcher = Watcher(catalog) if self.watch else None
-            versions = list(repository)
-            total = 0 if self.residency.on_demand else len(versions)
+            changeable = settings.admin_token is not None and not settings.read_only
+            runtimes = _runtimes(self.models.preference)
+            served = ServedPlaces(self.places, runtimes, self.models, may_be_empty=changeable, running=running)
+            total = 0 if self.models.residency.on_demand else len(served.versions)
             progress = _Progress(total, hidden=on_loaded is None, as_json=self.lines.as_json)
 
             def loaded() -> None:
                 progress.stop()
-                if not self.may_be_empty and not any(version.state is State.READY for version in versions):
+                if served.is_useless:
                     server.stop()
                 elif on_loaded is not None:
                     scheme = "http" if settings.ssl_certfile is None else "https"
-                    show_versions(versions, address_of(listener, scheme), stdout, as_json=self.as_json)
+                    show_versions(served.versions, address_of(listener, scheme), stdout, as_json=self.as_json)
                     on_loaded()
-                if watcher is not None:
-                    watcher.start()
+                served.follow()
 
             def clean_up() -> None:
                 running.note_good_end()
                 remove_files()
                 remove_socket()
 
-            writable = None if settings.read_only else sources.writable
-            publisher = Publisher(writable, catalog, repository) if writable else None
-            app = create_app(repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
+            publisher = None if settings.read_only else served.publisher()
+            app = create_app(served.repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
             server = Server(app, settings, clean_up)
             sys.setswitchinterval(SWITCH_SECONDS)
             keep_memory()
             with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
                 server.run(sockets=[listener])
-            if watcher is not None:
-                watcher.stop()
-            failures = [version.error for version in versions if version.error]
-            if len(failures) == len(versions) and not self.may_be_empty:
-                raise failures[0] if len(failures) == 1 else NoModelLoaded(failures)
-
-
-def _place(text: str) -> Path | RemoteFolder | NamedPlace:
-    """What a PATH, a URL or NAME=PATH means. Raises `InvalidPlace`."""
-    name, path = split_name(text)
-    place = source_of(path)
-    return place if name is None else NamedPlace(name, place)
+            served.unfollow()
+            served.check_loaded()
 
 
 def _runtimes(preference: Preference | None) -> Runtimes:

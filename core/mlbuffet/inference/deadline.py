@@ -1,28 +1,14 @@
-"""Deadlines, and how they are enforced."""
+"""How deadlines are enforced."""
 
 import asyncio
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import msgspec
-
 from mlbuffet.errors import DeadlineExceeded
+from mlbuffet.scheduling import Deadline
 
 T = TypeVar("T")
-
-
-class Deadline(msgspec.Struct, frozen=True, gc=False):
-    """Until when a call may take, and how long that was when it began."""
-
-    at: float
-    """In seconds, by `time.monotonic`."""
-    seconds: float
-
-    @classmethod
-    def after(cls, seconds: float) -> "Deadline":
-        """The deadline of a call that begins now."""
-        return cls(time.monotonic() + seconds, seconds)
 
 
 async def within(deadline: Deadline | None, work: Coroutine[Any, Any, T]) -> T:

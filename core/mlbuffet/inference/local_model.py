@@ -93,4 +93,5 @@ class LocalModel(msgspec.Struct, gc=False):
             outputs={output: declared.outputs[output] for output in wanted},
             inputs=declared.check_inputs(call.inputs, any_shape=call.any_shape and model.runtime.takes_any_shape),
             seconds=version.configuration.cache.seconds if version.configuration.cache else 0.0,
+            parameters=declared.check_parameters(call.parameters),
         )

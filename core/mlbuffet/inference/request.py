@@ -1,13 +1,11 @@
 """The request of a prediction, and its result, as values."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.inference.deadline import Deadline
 from mlbuffet.scheduling import Call
 from mlbuffet.tensors import Tensors
 
@@ -25,15 +23,11 @@ class ModelSelector(msgspec.Struct, frozen=True, gc=False):
 
 
 class InferenceRequest(Call, frozen=True, kw_only=True, gc=False):
-    """A call of a model, with which model it is for, and until when."""
+    """A call of a model, with which model it is for."""
 
     model: ModelSelector
-    parameters: Mapping[str, Any] = {}
-    """What a client sent beside the inputs."""
     id: str = ""
     """For the log; where it is empty, the id that the context has (`mlbuffet.running_calls.REQUEST_IDS`)."""
-    deadline: Deadline | None = None
-    """``None``: as long as the model needs."""
 
 
 def check_request(request: InferenceRequest) -> None:

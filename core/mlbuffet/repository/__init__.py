@@ -10,6 +10,8 @@ from mlbuffet.repository.reading import Files
 from mlbuffet.repository.received_upload import Provenance, Upload
 from mlbuffet.repository.remote import RemoteFolder, default_cache, source_of
 from mlbuffet.repository.repository import ModelRepository
+from mlbuffet.repository.served_places import ServedPlaces
+from mlbuffet.repository.settings import RepositoryOptions, RepositorySettings
 from mlbuffet.repository.sources import Sources
 from mlbuffet.repository.version_lifecycle import Handle, ModelVersion, ReportedState, State
 from mlbuffet.repository.watcher import Watcher
@@ -26,7 +28,10 @@ __all__ = [
     "Publisher",
     "RemoteFolder",
     "ReportedState",
+    "RepositoryOptions",
+    "RepositorySettings",
     "Residency",
+    "ServedPlaces",
     "Sources",
     "State",
     "StoredModel",

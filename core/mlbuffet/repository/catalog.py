@@ -45,6 +45,14 @@ class Catalog:
             if settled is not None:
                 self._update(settled)
 
+    def take_all(self) -> None:
+        """Count all that is on disk now as at rest. Raises as `Sources.find` does."""
+        with self._lock:
+            self._changes += 1
+            models = self.sources.find(may_be_empty=True)
+            self._stability = StabilityCheck(models)
+            self._update(models)
+
     @contextmanager
     def changing(self, folder: Path, version: int | None = None) -> Iterator[None]:
         """While files of the model in ``folder`` are renamed: then that version, and the default, are at rest."""

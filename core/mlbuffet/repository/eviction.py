@@ -18,7 +18,7 @@ class Residency:
     max_loaded: int | None = None
     """How many versions are loaded at most; more while all of them are in use."""
     max_memory: int | None = None
-    """How many bytes the files of all loaded versions have at most; likewise."""
+    """How many bytes all loaded versions take at most, as their runtimes say, or as their files have; likewise."""
 
     @property
     def on_demand(self) -> bool:

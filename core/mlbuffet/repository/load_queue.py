@@ -1,12 +1,14 @@
 """Loads in the background: the versions of a model one after the other, each once for all callers, and again later."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from queue import SimpleQueue
-from threading import Thread, Timer
+from threading import Thread, Timer, current_thread
 
+from mlbuffet.load_context import NoOtherModels, OtherModels
+from mlbuffet.load_turn import load_turns_given_up
 from mlbuffet.repository.gc_pause import GcPause
 from mlbuffet.repository.version_lifecycle import ModelVersion
 from mlbuffet.runtime_choice import Preference
@@ -19,8 +21,9 @@ LOADERS = 4
 class LoadQueue:
     """The loads of one repository, which changes under ``lock``.
 
-    ``begins`` is called with a version before it is loaded, ``ended`` after that, under the lock. The threads are
-    daemons: an import of TensorFlow cannot be interrupted, and Ctrl-C must not wait for it.
+    ``begins`` is called with a version before it is loaded, ``ended`` after that, under the lock; ``others`` gives the
+    models that it may call. The threads are daemons: an import of TensorFlow cannot be interrupted, and Ctrl-C must not
+    wait for it.
     """
 
     def __init__(
@@ -31,13 +34,17 @@ class LoadQueue:
         *,
         begins: Callable[[ModelVersion], None],
         ended: Callable[[ModelVersion], None],
+        others: Callable[[ModelVersion], AbstractContextManager[OtherModels]] = lambda _: nullcontext(NoOtherModels()),
     ) -> None:
         self._lock = lock
         self._runtimes = runtimes
         self._preference = preference
         self._begins = begins
         self._ended = ended
+        self._others = others
         self._threads: list[Thread] = []
+        self._blocked = 0
+        """How many threads wait in a load for another load."""
         self._waiting: dict[str, deque[tuple[ModelVersion, Future[None]]]] = {}
         """By model; the first is under way, or will be in the model's turn."""
         self._turns = SimpleQueue[str | None]()
@@ -65,6 +72,20 @@ class LoadQueue:
                 timer.start()
                 self._timers = [*filter(Timer.is_alive, self._timers), timer]
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the load in this thread, if there is one, waits for another: a thread takes its place."""
+        is_load = current_thread() in self._threads
+        with self._lock:
+            self._blocked += is_load
+            self._add_thread()
+        try:
+            with load_turns_given_up():
+                yield
+        finally:
+            with self._lock:
+                self._blocked -= is_load
+
     def close(self) -> None:
         """Begin nothing more, and let the threads end."""
         with self._lock:
@@ -83,7 +104,10 @@ class LoadQueue:
         if version.name not in self._waiting:
             self._turns.put(version.name)
         self._waiting.setdefault(version.name, deque()).append((version, request))
-        if len(self._threads) < min(LOADERS, len(self._waiting)):
+        self._add_thread()
+
+    def _add_thread(self) -> None:
+        if not self._closed and len(self._threads) < min(LOADERS + self._blocked, len(self._waiting)):
             self._threads.append(Thread(target=self._run, name="mlbuffet-load", daemon=True))
             self._threads[-1].start()
 
@@ -99,12 +123,15 @@ class LoadQueue:
                     self._turns.put(model)
                 else:
                     del self._waiting[model]
+                if len(self._threads) > LOADERS + self._blocked:
+                    self._threads.remove(current_thread())
+                    return
 
     def _load(self, version: ModelVersion, request: Future[None]) -> None:
         try:
             self._begins(version)
-            with self._gc_pause.during_load():
-                version.load(self._runtimes, self._preference)
+            with self._gc_pause.during_load(), self._others(version) as others:
+                version.load(self._runtimes, self._preference, others)
             with self._lock:
                 version.loading = None
                 self._ended(version)

@@ -207,9 +207,16 @@ class Publisher:
     def _validate(self, place: Path, folder: Path, configuration: Configuration) -> None:
         sources = self._catalog.sources
         artifact = sources.finder.artifact(place, configuration.runtime) if place.is_dir() else place
-        preference, patience = sources.preference, self._patience
         with self._trials:
-            validate(artifact, configuration, sources.runtimes, preference, folder=folder, patience=patience)
+            validate(
+                artifact,
+                configuration,
+                sources.runtimes,
+                sources.preference,
+                folder=folder,
+                beside=sources.on_disk,
+                patience=self._patience,
+            )
 
     def _wait_until_loaded(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

@@ -29,7 +29,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlbuffet"
 
 
-def source_of(place: str) -> "Path | RemoteFolder":
+def source_of(place: str | os.PathLike[str]) -> "Path | RemoteFolder":
     """The path, or the folder at the URL, whose models are to be served."""
     found = place_of(place)
     return found if isinstance(found, Path) else RemoteFolder(found, default_cache())

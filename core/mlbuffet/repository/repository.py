@@ -4,11 +4,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import groupby
 from threading import RLock
 
 from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import ModelNotFound, reason_of
+from mlbuffet.load_context import OtherModels
+from mlbuffet.repository.callable_models import CallableModels
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.load_queue import LoadQueue, end_request
@@ -48,7 +52,16 @@ class ModelRepository:
         self._models: dict[str, ModelVersions] = {}
         self._lock = RLock()
         preference = Preference.of(runtime)
-        self._loading = LoadQueue(self._lock, runtimes, preference, begins=self._make_room, ended=self._loaded)
+        self._new_load_queue = partial(
+            LoadQueue,
+            self._lock,
+            runtimes,
+            preference,
+            begins=self._make_room,
+            ended=self._loaded,
+            others=self._others,
+        )
+        self._loading = self._new_load_queue()
         self._retiring: set[Future[None]] = set()
         self._listeners: list[Callable[[ModelVersion], None]] = []
         self._started = False
@@ -93,6 +106,13 @@ class ModelRepository:
             wait(under_way)
         finally:
             self._listeners.remove(on_change)
+
+    def wait_for_loads(self) -> None:
+        """Wait until each load that was requested by now has ended, well or not."""
+        with self._lock:
+            versions = [version for model in self._models.values() for version in model.all_versions]
+            requests = [version.loading for version in versions if version.loading is not None]
+        wait(requests)
 
     def load(self, name: str) -> None:
         """Load every version of a model that is not ready. Raises `ModelNotFound`, or why the latest one failed."""
@@ -173,6 +193,26 @@ class ModelRepository:
             failed = current.loading is None and current.state is State.FAILED
             return None if failed and time.monotonic() < current.retry_at else self._loading.request(current)
 
+    def needed(self, version: ModelVersion) -> Future[None] | None:
+        """The load of a version that one which is being loaded calls; ``None`` where waiting is of no use."""
+        with self._lock:
+            if version.state is State.READY or version.retired or self._closed:
+                return None
+            if self._residency.on_demand:
+                return self.demand(version)
+            is_due = version.loading is not None or version.state is State.UNAVAILABLE
+            return self._loading.request(version) if is_due else None
+
+    def called(self, name: str) -> set[str]:
+        """The names of the models that those called ``name`` call."""
+        with self._lock:
+            model = self._models.get(name)
+            return {other for version in model.all_versions for other in version.called} if model else set()
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """While a model waits for another that it calls to be loaded, be it in a load itself."""
+        return self._loading.waiting()
+
     def is_dormant(self, version: ModelVersion) -> bool:
         """Whether the version is not loaded, and would be on demand."""
         on_demand = self._residency.on_demand and not version.retired
@@ -213,6 +253,14 @@ class ModelRepository:
         for version in idle:
             if version.loading is not None:
                 end_request(version.loading)
+
+    def reopen(self) -> None:
+        """Serve the same models again after `close`; `load_all` loads them."""
+        with self._lock:
+            self._closed = self._started = self._attempted = False
+            self._loading = self._new_load_queue()
+            self._scheduling.reopen()
+            self.update([model.stored for model in self._models.values()])
 
     def __iter__(self) -> Iterator[ModelVersion]:
         with self._lock:
@@ -287,6 +335,8 @@ class ModelRepository:
                 what = f"version {number} of the model {version.name!r} stays as it was"
                 logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
             current.error = version.error
+        if version.state is State.READY and version.memory is not None:
+            self._make_room(version)  # it may take more than its files let expect
         self._settle(model)
 
     def _make_room(self, version: ModelVersion) -> None:
@@ -294,8 +344,12 @@ class ModelRepository:
             for one in to_evict(self._residency, version, self):
                 fresh = ModelVersion(one.stored, self._scheduling, one.configuration, None, self._notify)
                 fresh.idle_reason = "it is loaded when it is used again"
+                fresh.memory = one.memory
                 self._models[one.name].versions[one.version] = fresh
                 self._drop([one], fresh.idle_reason)
+
+    def _others(self, version: ModelVersion) -> AbstractContextManager[OtherModels]:
+        return CallableModels(self, version)
 
     def _notify(self, version: ModelVersion) -> None:
         for listener in list(self._listeners):

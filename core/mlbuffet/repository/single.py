@@ -7,6 +7,7 @@ from typing import Any
 
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
+from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
 from mlbuffet.repository.layout import Finder, StoredModel
@@ -22,6 +23,8 @@ class FoundArtifact:
     path: Path
     runtime: Wanted
     configuration: Configuration
+    name: str
+    version: int | None
 
 
 def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any]) -> Model:
@@ -34,8 +37,8 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mappi
     configuration = found.configuration
     from_file = configuration.options.keys() - options.keys()
     all_options = {**configuration.options, **options}
-    confined = folder if from_file else None
-    model = load_artifact(found.path, runtimes, found.runtime, all_options, confined=confined)
+    confined, context = folder if from_file else None, LoadContext(name=found.name, version=found.version)
+    model = load_artifact(found.path, runtimes, found.runtime, all_options, confined=confined, context=context)
     try:
         return with_default_signature(model, configuration)
     except MLBuffetError:
@@ -48,19 +51,20 @@ def find_artifact(folder: Path, runtimes: Runtimes, runtime: Wanted) -> FoundArt
     stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
-    place = _default(folder, stored)
+    version, place = _default(folder, stored)
     if place == folder:
         check_artifact(folder)
     configuration = stored.configuration
     configured = configuration.runtime
     if configured is None or isinstance(runtime, Preference):
         wanted = configured or runtime
-        return FoundArtifact(Finder(runtimes, wanted).artifact(place), wanted, configuration)
+        artifact = Finder(runtimes, wanted).artifact(place)
+        return FoundArtifact(artifact, wanted, configuration, stored.name, version)
     wanted = runtime or configured
     artifact = Finder(runtimes, wanted).artifact(place)
     if wanted is runtime and _chosen(artifact, runtimes, runtime) not in names_of(configured):
         configuration = Configuration()  # what it says is meant for another runtime
-    return FoundArtifact(artifact, wanted, configuration)
+    return FoundArtifact(artifact, wanted, configuration, stored.name, version)
 
 
 def _chosen(artifact: Path, runtimes: Runtimes, runtime: Wanted) -> str | None:
@@ -70,13 +74,13 @@ def _chosen(artifact: Path, runtimes: Runtimes, runtime: Wanted) -> str | None:
         return None
 
 
-def _default(folder: Path, stored: StoredModel) -> Path:
-    """The folder of the default version."""
+def _default(folder: Path, stored: StoredModel) -> tuple[int | None, Path]:
+    """The default version, and its folder."""
     if not stored.versions:
-        return folder
+        return None, folder
     served = stored.wanted
     if not served:
         numbers = ", ".join(str(one.version) for one in stored.versions)
         raise InvalidConfiguration(folder / FILE_NAME, f"versions: none of those there are is selected: {numbers}")
     number = stored.default if stored.default in served else max(served)
-    return served[number].place or folder
+    return number, served[number].place or folder

@@ -61,6 +61,12 @@ class Sources:
         return models
 
     @property
+    def on_disk(self) -> list[Path | NamedPlace]:
+        """The places for another process of this machine, with the copies of those that are remote."""
+        pairs = [(path.absolute(), name) for path, name in zip(self.paths, self._names, strict=True)]
+        return [path if name is None else NamedPlace(name, path) for path, name in pairs]
+
+    @property
     def writable(self) -> Path | None:
         """The first path of this machine that is a folder of models, to which models can be added; ``None`` without.
 

@@ -6,9 +6,10 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +17,20 @@ from threading import Thread
 from typing import Any
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
+from mlbuffet.load_context import LoadContext, OtherModel
 from mlbuffet.model import load_artifact
+from mlbuffet.repository.callable_models import CallableModels
 from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.eviction import Residency
+from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.named_place import NamedPlace
+from mlbuffet.repository.repository import ModelRepository
+from mlbuffet.repository.sources import Sources
+from mlbuffet.repository.version_lifecycle import ModelVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes, address_of
+from mlbuffet.scheduling import Scheduling
 
 PATIENCE = 600.0
 """How many seconds loading and warming may take."""
@@ -45,6 +55,9 @@ class _Task:
     folder: Path
     """Of the model whose version it is to be."""
     runtime: str
+    beside: Sequence[Path | NamedPlace]
+    """Where the models are that it may call."""
+    preference: Preference | None
     plugins: dict[str, str]
     """The addresses of the plugins that no package brought, by the names of their runtimes."""
     report: Path
@@ -59,11 +72,12 @@ def validate(
     preference: Preference | None = None,
     *,
     folder: Path | None = None,
+    beside: Sequence[Path | NamedPlace] = (),
     patience: float = PATIENCE,
 ) -> None:
     """Load the artifact at ``path`` and warm it as ``configuration`` says, in a process that ends then.
 
-    ``folder`` is that of the model whose version it is to be.
+    ``folder`` is that of the model whose version it is to be, which may call the models at the paths ``beside``.
 
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
@@ -72,10 +86,41 @@ def validate(
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
     with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
         report = Path(scratch, "report")
-        task = _Task(path, configuration, folder or path.parent, chosen.name, plugins, report, lifeline)
+        task = _Task(
+            path=path,
+            configuration=configuration,
+            folder=folder or path.parent,
+            runtime=chosen.name,
+            beside=beside,
+            preference=preference,
+            plugins=plugins,
+            report=report,
+            lifeline=lifeline,
+        )
         failure = _failure_of(task, patience)
     if failure:
         raise LoadFailed(failure["reason"], path=path, runtime=chosen.name, detail=failure["detail"])
+
+
+class _Beside:
+    """The models beside the one that is tried, each loaded in this process when it is asked for."""
+
+    def __init__(self, task: _Task, runtimes: Runtimes) -> None:
+        self._task = task
+        self._runtimes = runtimes
+
+    def __getitem__(self, name: str) -> OtherModel:
+        return self._models[name]
+
+    @cached_property
+    def _models(self) -> CallableModels:
+        task, runtimes = self._task, self._runtimes
+        runtimes.discover()
+        repository = ModelRepository(runtimes, task.preference, Residency(lazy=True))
+        repository.update(Sources(task.beside, runtimes, task.preference).find(may_be_empty=True))
+        stored = StoredVersion(task.folder.name, 0, task.path)
+        tried = ModelVersion(stored, Scheduling(), task.configuration, None, lambda _: None)
+        return CallableModels(repository, tried)
 
 
 def run_child() -> None:
@@ -95,7 +140,8 @@ def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
         options = task.configuration.options
-        model = load_artifact(task.path, runtimes, task.runtime, options, confined=task.folder)
+        context = LoadContext(name=task.folder.name, models=_Beside(task, runtimes))
+        model = load_artifact(task.path, runtimes, task.runtime, options, confined=task.folder, context=context)
         prepared(model, task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}

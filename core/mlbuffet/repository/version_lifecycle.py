@@ -13,6 +13,7 @@ import msgspec
 
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
+from mlbuffet.load_context import LoadContext, NoOtherModels, OtherModels
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
@@ -115,6 +116,10 @@ class ModelVersion:
         self.loaded_at = 0.0
         self.content = b""
         """A digest of all that its responses depend on but for the inputs, where they are cached."""
+        self.called: tuple[str, ...] = ()
+        """The names of the models that it calls, in the order in which it asked for them."""
+        self.memory: int | None = None
+        """How many bytes its runtime says that it takes, or that the life before it took."""
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
@@ -170,7 +175,9 @@ class ModelVersion:
 
     @property
     def size(self) -> int:
-        """The bytes of its files."""
+        """The bytes that it takes in memory: what its runtime says, else the bytes of its files."""
+        if self.memory is not None:
+            return self.memory
         return self.stored.fingerprint.size if self.stored.fingerprint else 0
 
     def is_same(self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None) -> bool:
@@ -188,18 +195,20 @@ class ModelVersion:
             self.last_used = time.monotonic()
         return Handle(self, scheduler)
 
-    def load(self, runtimes: Runtimes, preference: Preference | None) -> None:
-        """Load and warm the model, or note why it cannot be."""
+    def load(self, runtimes: Runtimes, preference: Preference | None, others: OtherModels | None = None) -> None:
+        """Load and warm the model, which may call ``others``, or note why it cannot be."""
         with self._lock:
             if self.state not in (State.UNAVAILABLE, State.FAILED) or self.retired:
                 return
             self.state = State.LOADING
+            self.called = ()
         self._on_change(self)
         started = time.perf_counter()
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")
         try:
             with import_seconds() as self.imports:
-                loaded = self._calls.run("load", lambda: self._load(runtimes, preference))
+                others = others or NoOtherModels()
+                loaded = self._calls.run("load", lambda: self._load(runtimes, preference, others))
         except MLBuffetError as error:
             loaded = error
         except OSError as error:
@@ -229,23 +238,28 @@ class ModelVersion:
             self._close()
         return self._unloaded
 
-    def _load(self, runtimes: Runtimes, preference: Preference | None) -> Scheduler:
+    def _load(self, runtimes: Runtimes, preference: Preference | None, others: OtherModels) -> Scheduler:
         if self._fault is not None:
             raise self._fault
         configuration = self.configuration
-        wanted = configuration.runtime or preference
-        load = partial(load_artifact, self.path, runtimes, wanted, configuration.options, confined=self.stored.folder)
+        wanted, options, confined = configuration.runtime or preference, configuration.options, self.stored.folder
+        context = LoadContext(name=self.name, version=self.version, models=others)
+        load = partial(load_artifact, self.path, runtimes, wanted, options, confined=confined, context=context)
         if configuration.cache is None:
             model = load()
         else:
             model, self.content = load_with_content(load, self.stored, configuration)
         try:
+            if configuration.cache is not None and self.called:
+                raise LoadFailed(f"[cache]: its answers follow from other models too: {', '.join(self.called)}")
             prepared(model, configuration)
             samples = {}
             if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
                 samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
             limits, batching = configuration.scheduling, configuration.batching
-            return self._scheduling.scheduler(model, limits, batching, samples, self._calls)
+            # a call of another model may wait for its load, which would hold up the event loop
+            in_threads = bool(self.called)
+            return self._scheduling.scheduler(model, limits, batching, samples, self._calls, in_threads=in_threads)
         except MLBuffetError:
             model.close()
             raise
@@ -257,6 +271,7 @@ class ModelVersion:
                 if self.error is not None:
                     logger.warning("version %d of the model %r can be loaded again", self.version, self.name)
                 self.scheduler, self.error, self.failures = loaded, None, 0
+                self.memory = loaded.model.memory
                 self.loaded_at = time.monotonic()
                 self.state = State.UNLOADING if ended else State.READY
             else:

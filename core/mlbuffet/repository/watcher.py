@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 
 from watchfiles import watch
 
@@ -39,7 +39,8 @@ class Watcher:
     def stop(self) -> None:
         """Watch no more, and wait for the thread."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread is not current_thread():  # in which garbage may be collected that is watched
+            self._thread.join()
 
     def _run(self) -> None:
         self._look()  # at what changed since the models were found

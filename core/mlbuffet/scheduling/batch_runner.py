@@ -35,13 +35,13 @@ class BatchRunner(Runner):
 
     @override
     def kind(self, call: Call) -> Hashable | None:
-        """A signature with the dtypes and the shapes of its inputs but for their rows."""
+        """A signature with the dtypes and the shapes of its inputs but for their rows, and with its parameters."""
         signature = self.model.signatures.resolve(call.signature)
         for declared in self._fit.get(signature, ()):
             if takes(declared, call.inputs) and row_count(call.inputs):
                 declared.check_outputs(call.outputs)
                 inner = tuple((call.inputs[name].dtype, call.inputs[name].shape[1:]) for name in declared.inputs)
-                return signature, inner
+                return signature, inner, tuple(declared.check_parameters(call.parameters).items())
         return None
 
     @override
@@ -98,7 +98,13 @@ class BatchRunner(Runner):
         begun = perf_counter_ns()
         inputs = joined([call.inputs for call in calls], size)
         called = perf_counter_ns()
-        outputs = self._predict(inputs, signature=name)
+        outputs = self._predict(
+            inputs,
+            signature=name,
+            outputs=_all_wanted(calls),
+            parameters=calls[0].parameters,
+            deadline=_latest_deadline(calls),
+        )
         answered = perf_counter_ns()
         if not has_rows(outputs, size):
             raise PredictFailed(self.model.runtime.name, name, f"of a batch of {size} rows, it gave not as many")
@@ -112,3 +118,19 @@ class BatchRunner(Runner):
 
     def _alone(self, call: Call, rows: int = 1) -> Prediction:
         return super().predict(call, max(rows, row_count(call.inputs)))
+
+
+def _all_wanted(calls: Sequence[Call]) -> list[str] | None:
+    """The outputs that any of ``calls`` wants; ``None``: all."""
+    wanted: dict[str, None] = {}
+    for call in calls:
+        if call.outputs is None:
+            return None
+        wanted.update(dict.fromkeys(call.outputs))
+    return list(wanted)
+
+
+def _latest_deadline(calls: Sequence[Call]) -> float | None:
+    """When nobody waits for the batch any more; ``None`` where that is not known."""
+    deadlines = [call.deadline.at for call in calls if call.deadline is not None]
+    return max(deadlines) if len(deadlines) == len(calls) else None

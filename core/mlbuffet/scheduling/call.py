@@ -1,6 +1,7 @@
 """One call of a model and its result, as data."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,6 +9,19 @@ import msgspec
 from numpy.typing import NDArray
 
 from mlbuffet.tensors import Tensors
+
+
+class Deadline(msgspec.Struct, frozen=True, gc=False):
+    """Until when a call may take, and how long that was when it began."""
+
+    at: float
+    """In seconds, by `time.monotonic`."""
+    seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """The deadline of a call that begins now."""
+        return cls(time.monotonic() + seconds, seconds)
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +35,10 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """The outputs that are wanted, in order; ``None``: all."""
     any_shape: bool = False
     """Whether shapes go to the runtime unchecked, where that checks them itself."""
+    parameters: Mapping[str, Any] = {}
+    """What a client sent beside the inputs."""
+    deadline: Deadline | None = None
+    """``None``: as long as the model needs."""
 
 
 @dataclass(slots=True)

@@ -39,8 +39,8 @@ class Scheduling:
         """By model and version: by rows, how many batches all its schedulers have taken from their queues."""
         self._batching = batching
         self._limits = limits or Limits()
-        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
         self._loop_budget = LoopBudget()
+        self.reopen()
 
     def scheduler(
         self,
@@ -49,11 +49,14 @@ class Scheduling:
         batching: Batching | None = None,
         samples: Samples | None = None,
         calls: VersionCalls | None = None,
+        *,
+        in_threads: bool = False,
     ) -> Scheduler:
         """A scheduler for the calls of ``model``, batched if there is a ``batching``.
 
         Whether that is possible is tried with ``samples``, inputs by signature, else with random ones. The calls are
-        noted in ``calls``. Raises `LoadFailed` where there is a ``batching`` and no signature can be batched.
+        noted in ``calls``, and with ``in_threads`` never run on the event loop. Raises `LoadFailed` where there is a
+        ``batching`` and no signature can be batched.
         """
         predict: Predict = model.predict
         if calls is not None:
@@ -61,7 +64,12 @@ class Scheduling:
         runner = self._runner(model, predict, batching, samples or {})
         version = ("", 0) if calls is None else (calls.model, calls.version)
         batches = Counter[int]() if calls is None else self.batches[version]
-        return Scheduler(runner, limits.completed(self._limits), self._threads, self._loop_budget, batches, version)
+        completed = limits.completed(self._limits).within(model.concurrency)
+        return Scheduler(runner, completed, self._threads, self._loop_budget, batches, version, in_threads=in_threads)
+
+    def reopen(self) -> None:
+        """Have threads for the calls of the schedulers that are made from now on."""
+        self._threads = ThreadPoolExecutor(_THREADS, "mlbuffet-predict")
 
     def close(self) -> None:
         """Let the threads end."""

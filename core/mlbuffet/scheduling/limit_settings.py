@@ -36,6 +36,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         set_here = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
         return msgspec.structs.replace(defaults, **set_here)
 
+    def within(self, concurrency: int | None) -> "Limits":
+        """These, with so many calls at once at most: what a runtime says that a model can take."""
+        if concurrency is None:
+            return self
+        fewest = min(concurrency, self.max_concurrency or concurrency)
+        return msgspec.structs.replace(self, max_concurrency=fewest)
+
 
 def available_cores() -> int:
     """The cores that this process may use."""

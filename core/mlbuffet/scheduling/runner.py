@@ -24,7 +24,8 @@ class Runner:
 
     def __init__(self, model: Model, predict: Predict) -> None:
         self.model = model
-        self._predict = predict
+        self.direct = self._predict = predict
+        """For a call that neither waits nor is counted."""
 
     def batching(self, signature: str | None) -> Batching | None:  # noqa: ARG002
         """How calls of ``signature`` are batched, if they are."""
@@ -41,7 +42,15 @@ class Runner:
     def predict(self, call: Call, rows: int = 1) -> Prediction:
         """Run one call, which counts as so many rows."""
         begun = perf_counter_ns()
-        outputs = self._predict(call.inputs, signature=call.signature, outputs=call.outputs, any_shape=call.any_shape)
+        deadline = call.deadline
+        outputs = self._predict(
+            call.inputs,
+            signature=call.signature,
+            outputs=call.outputs,
+            any_shape=call.any_shape,
+            parameters=call.parameters,
+            deadline=None if deadline is None else deadline.at,
+        )
         return Prediction(outputs, Execution(rows, begun, 0, perf_counter_ns() - begun, 0), rows)
 
     def run(self, batch: Sequence[PendingCall]) -> None:

@@ -28,7 +28,8 @@ class Scheduler:
     """Its methods are called on one event loop.
 
     A call that is known to be quick runs there (`run_now`), for the way to a thread and back takes longer than many
-    models. Others are submitted: ``limits`` say how many run in threads and how many wait; more are refused.
+    models. Others are submitted: ``limits`` say how many run in threads and how many wait; more are refused. With
+    ``in_threads`` all are submitted, however quick.
     """
 
     def __init__(
@@ -39,10 +40,14 @@ class Scheduler:
         loop_budget: LoopBudget,
         batches: Counter[int],
         version: tuple[str, int],
+        *,
+        in_threads: bool = False,
     ) -> None:
         self._runner = runner
+        self._never_now = in_threads or runner.delay > 0
         self.model = runner.model
         self.batching = runner.batching
+        self.direct = runner.direct
         self._concurrency = limits.concurrency
         self._max_queue = limits.queue
         self._threads = threads
@@ -68,7 +73,7 @@ class Scheduler:
     @property
     def may_run_now(self) -> bool:
         """Whether `run_now` is worth trying, for which a call has to be made first."""
-        if not (self.running or self._waiting or self._runner.delay) and self._loop_budget.spent < TURN:
+        if not (self.running or self._waiting or self._never_now) and self._loop_budget.spent < TURN:
             for estimate in self._estimates.values():  # any() of a generator takes twice the time
                 if estimate.quick:
                     return True
@@ -76,7 +81,7 @@ class Scheduler:
 
     def run_now(self, call: Call) -> Prediction | None:
         """The result of a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
-        if self.running or self._waiting or self._runner.delay:
+        if self.running or self._waiting or self._never_now:
             return None
         estimate = self._estimate_of(call)
         if not (estimate.quick and self._loop_budget.spent < TURN) or self._is_batch_better(call, estimate):
@@ -129,8 +134,18 @@ class Scheduler:
             seconds = perf_counter() - begun
             for pending in batch:
                 pending.release()
-            with suppress(RuntimeError):  # the loop was closed, and with it the callers
+            try:
                 loop.call_soon_threadsafe(self._ended, batch, seconds)
+            except RuntimeError:  # the loop was closed, and with it the callers
+                self._end_without_loop()
+
+    def _end_without_loop(self) -> None:
+        """Make room for the calls that wait on another event loop, such as that of the next test of a program."""
+        self.running -= 1
+        for pending in self._waiting.copy():
+            with suppress(RuntimeError):
+                pending.result.get_loop().call_soon_threadsafe(self._start)
+                return
 
     def _ended(self, batch: Sequence[PendingCall], seconds: float) -> None:
         self.running -= 1

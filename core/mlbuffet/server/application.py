@@ -1,18 +1,19 @@
 """The HTTP application: every protocol on one port."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
-from threading import Thread
 from typing import Any
 
-from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
 
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.inference import InferenceService
@@ -31,6 +32,7 @@ from mlbuffet.server.http.errors import (
 )
 from mlbuffet.server.http.model_guard import ModelGuard, ModelTokens
 from mlbuffet.server.http.prediction import PredictionCodec
+from mlbuffet.server.lifecycle import Lifecycle
 from mlbuffet.server.protocols import management, metrics, open_inference, tensorflow_serving
 from mlbuffet.server.protocols.metrics import Metrics
 from mlbuffet.server.settings import ServerSettings
@@ -45,13 +47,16 @@ def create_app(
     *,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """An ASGI application that answers for ``models``: those of a repository, or of a service that has them elsewhere.
 
     The models of a repository are loaded in a thread when the application starts, so that it is live at once and ready
-    when each was tried (with ``load_first`` it is live only then), and the repository is closed when it stops. Through
-    ``publisher`` clients add and remove models. ``on_change`` is called with each version when its loading begins and
-    ends, in the thread that loads it; ``on_loaded`` after the last.
+    when each was tried (with ``load_first`` it is live only then), and the repository is closed when it stops. An
+    application whose lifespan is not run, as below a path of another, starts at its first request, and stops when the
+    process ends or it is garbage. Through ``publisher`` clients add and remove models. ``on_change`` is called with
+    each version when its loading begins and ends, in the thread that loads it; ``on_loaded`` after the last;
+    ``on_stop`` before they are unloaded.
     """
     chosen = settings or ServerSettings()
     repository = models if isinstance(models, ModelRepository) else None
@@ -63,25 +68,18 @@ def create_app(
         service = models
         telemetry = WorkerTelemetry(partial(measure_service, models), chosen.worker_slot)
 
+    lifecycle = Lifecycle(telemetry, repository, publisher, on_change=on_change, on_loaded=on_loaded, on_stop=on_stop)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
-        current_default_thread_limiter()  # anyio imports its backend at its first use, which is not to be a prediction
-        telemetry.start()
-        if repository is not None:
-            loaded = _load_in_thread(repository, on_change, on_loaded)
-            if chosen.load_first:
-                await loaded.wait()
-            repository.cache.start()
+        loaded = lifecycle.start()
+        if chosen.load_first:
+            await asyncio.wrap_future(loaded)
         state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
             state["fast_path"] = _fast_path(service, codecs, predictions, telemetry.requests, chosen, tokens)
         yield state
-        await telemetry.close()
-        if repository is not None:
-            await repository.cache.close()
-            await asyncio.to_thread(repository.close)  # it waits for calls, and the loop has yet to send their answers
-        if publisher is not None:
-            publisher.close()
+        await lifecycle.stop()
 
     tokens = ModelTokens(chosen) if chosen.predict_token is not None else None
     infer = open_inference.OpenInference(service, chosen)
@@ -107,7 +105,8 @@ def create_app(
     if chosen.cors_origins:  # responses that are sent outside of its middleware
         handlers[Exception] = readable_across_origins(handlers[Exception], chosen.cors_origins)
         answer_cut = readable_across_origins(answer_cut, chosen.cors_origins)
-    app = Starlette(
+    app = _Application(
+        lifecycle,
         routes=[*v2, *v1, *own, *operations.routes, *documentation.routes(described)],
         exception_handlers=handlers,
         middleware=[
@@ -128,21 +127,26 @@ def create_app(
     return app
 
 
-def _load_in_thread(
-    repository: ModelRepository, on_change: Callable[[ModelVersion], None], on_loaded: Callable[[], None]
-) -> asyncio.Event:
-    """Set once the loading of each model was attempted."""
-    loop, loaded = asyncio.get_running_loop(), asyncio.Event()
+class _Application(Starlette):
+    """Starts at its first request, if it was not started before."""
 
-    def load_all() -> None:
-        repository.load_all(on_change)
-        on_loaded()
-        with suppress(RuntimeError):  # the loop may have ended before
-            loop.call_soon_threadsafe(loaded.set)
+    def __init__(self, lifecycle: Lifecycle, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._lifecycle = lifecycle
+        weakref.finalize(self, lifecycle.stop_models)
 
-    # a daemon, because an import of TensorFlow under way cannot be interrupted, and Ctrl-C must not wait for it
-    Thread(target=load_all, name="mlbuffet-load", daemon=True).start()
-    return loaded
+    @override
+    def build_middleware_stack(self) -> ASGIApp:
+        """What Starlette calls for each request; the first goes another way, so that the others cost nothing."""
+        stack = super().build_middleware_stack()
+
+        async def begin(scope: Scope, receive: Receive, send: Send) -> None:
+            self.middleware_stack = stack
+            if scope["type"] != "lifespan":
+                self._lifecycle.start()
+            await stack(scope, receive, send)
+
+        return begin
 
 
 def _fast_path(

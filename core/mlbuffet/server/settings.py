@@ -1,5 +1,6 @@
 """The settings of a server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class ServerSettings:
     """The token (``Authorization: Bearer``) that a client needs to change what is served; it opens the models too."""
     predict_token: Token | None = None
     """The token that a client needs for whatever has to do with models; ``None``: it needs none."""
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: Sequence[str] = ()
     """Sites whose pages may read what the server answers, such as ``https://example.com``; ``*`` is every site."""
     read_only: bool = False
     """Whether clients may change nothing, not even with a token."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidOptions, MLBuffetError
 from mlbuffet.hookspecs import RuntimePlugin
+from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.runtimes import Runtime, Runtimes, address_of
 from mlbuffet.tensors import Tensors
@@ -249,7 +250,8 @@ class RuntimeConformance:
 
     def test_unload_lets_the_model_go(self, runtime: Runtime, artifact: Artifact) -> None:
         """``unload``, where there is one, does not raise, and afterwards nothing refers to what ``load`` returned."""
-        handle = runtime.hook("load")(path=artifact.path, options=artifact.options, confined=None)
+        context = LoadContext(name="model")
+        handle = runtime.hook("load")(path=artifact.path, options=artifact.options, confined=None, context=context)
         runtime.hook("signature")(model=handle)
         runtime.hook("unload")(model=handle)
         try:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from mlbuffet.description import SignatureDescription
 from mlbuffet.server.http.errors import Handler, json_response
+from mlbuffet.server.http.route_path import route_path
 
 
 class Status(TypedDict):
@@ -87,7 +88,7 @@ def with_status(handler: Handler) -> Handler:
 
     async def handle(request: Request, error: Exception) -> Response:
         plain = await handler(request, error)
-        if not request.url.path.startswith("/api/"):
+        if not route_path(request.scope).startswith("/api/"):
             return plain
         members: dict[str, Any] = orjson.loads(plain.body)
         with_code = response(members["error"], plain.status_code, **members)

@@ -23,7 +23,11 @@ _FORM: Schema = {
     "required": ["path"],
     "properties": {"path": _FILE, "model_description": {"type": "string"}, "library_version": {"type": "string"}},
 }
-_IMAGE: Schema = {"type": "object", "required": ["path"], "properties": {"path": _FILE}}
+_IMAGE: Schema = {
+    "type": "object",
+    "required": ["path"],
+    "properties": {"path": _FILE, "parameters": {"type": "string", "description": "A JSON object."}},
+}
 
 OPERATIONS = {
     Management.welcome: Operation(answers.Welcome),

@@ -1,9 +1,10 @@
 """The encoding of predictions under /api."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
+from msgspec import Meta
 from starlette.requests import Request
 from typing_extensions import override
 
@@ -25,6 +26,7 @@ class PredictionRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What is predicted from."""
 
     values: Any
+    parameters: Annotated[dict[str, Any] | None, Meta(description="Those that the signature declares, by name.")] = None
 
 
 class Head(PredictionHead, frozen=True, gc=False):
@@ -61,10 +63,12 @@ class ValuesCodec(PredictionCodec[Head]):
             form.feed(body)
             form.end()
             inputs = image_inputs(bytes(image), signature)
+            parameters = decode(form.text("parameters").encode() or b"{}", dict[str, Any])
         else:
-            values = decode(body, PredictionRequest).values
+            asked = decode(body, PredictionRequest)
+            values, parameters = asked.values, asked.parameters or {}
             _, inputs = signature.first_that(lambda variant: variant.check_inputs(_by_name(values, variant)))
-        decoded = InferenceRequest(model=head.selector, inputs=inputs)
+        decoded = InferenceRequest(model=head.selector, inputs=inputs, parameters=parameters)
         return decoded, lambda result: Answer(_encode_values(result.outputs))
 
 

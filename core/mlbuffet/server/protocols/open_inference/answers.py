@@ -71,6 +71,9 @@ class Properties(TypedDict):
 
     signatures: Annotated[str, Meta(description="JSON: every signature by name, with method, inputs and outputs.")]
     default_signature: NotRequired[str]
+    parameters: NotRequired[
+        Annotated[str, Meta(description="JSON: what a request may set of the default signature, by name.")]
+    ]
     description: NotRequired[Annotated[str, Meta(description="Of the default signature.")]]
     unsupported: NotRequired[
         Annotated[str, Meta(description="Which tensors have a dtype that cannot be sent, such as complex64.")]

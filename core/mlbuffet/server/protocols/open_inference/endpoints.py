@@ -29,6 +29,7 @@ EXTENSIONS = [
     "model_configuration",
     "model_repository",
     f"model_repository({_CHANGE_PARAMETER})",
+    "parameters",
     "statistics",
 ]
 """The extensions of the protocol that are implemented, as server metadata lists them."""

@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 
 from mlbuffet.inference import ModelDescription
+from mlbuffet.parameters import described_parameters
 from mlbuffet.server.protocols.open_inference import answers
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES, datatype_of
 from mlbuffet.tensors import Signature, Signatures, Sizes, TensorSpec
@@ -19,6 +20,8 @@ def model_metadata(model: ModelDescription) -> answers.ModelMetadata:
     properties = answers.Properties(signatures=orjson.dumps(signatures).decode())
     if model.signatures.default is not None:
         properties["default_signature"] = model.signatures.default
+    if shown.parameters:
+        properties["parameters"] = orjson.dumps(described_parameters(shown.parameters)).decode()
     if shown.description:
         properties["description"] = shown.description
     if unsupported := _unsupported(model.signatures):
@@ -96,7 +99,8 @@ def _default_signature(model: ModelDescription) -> Signature:
 def _signature(signature: Signature) -> dict[str, object]:
     variants = {"variants": [_sides(variant) for variant in signature.variants]} if signature.variants else {}
     about = {"description": signature.description} if signature.description else {}
-    return {"method": signature.method, **about, **_sides(signature), **variants}
+    parameters = {"parameters": described_parameters(signature.parameters)} if signature.parameters else {}
+    return {"method": signature.method, **about, **_sides(signature), **variants, **parameters}
 
 
 def _sides(signature: Signature) -> dict[str, object]:

@@ -60,7 +60,11 @@ class InferRequest(msgspec.Struct):
     inputs: list[RequestInput]
     id: str | None = None
     parameters: Annotated[
-        Parameters, Meta(description="`signature_name`: which signature. `binary_data_output`: all as raw buffers.")
+        Parameters,
+        Meta(
+            description="`signature_name`: which signature. `binary_data_output`: all as raw buffers. "
+            "Others: those that the signature declares."
+        ),
     ] = None
     outputs: list[RequestOutput] | None = None
 

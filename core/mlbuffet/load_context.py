@@ -1,0 +1,69 @@
+"""What a runtime may know about a model that it loads: its name, its version, and the models beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.tensors import Signatures
+
+
+class OtherModel(Protocol):
+    """A model that another model calls, under its name: whichever version is its default at that moment."""
+
+    name: str
+
+    @property
+    def signatures(self) -> Signatures:
+        """What it takes and gives now. Raises `ModelNotReady`."""
+        ...
+
+    def predict(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """As `mlbuffet.Model.predict`, in the thread of the caller; the model is not unloaded meanwhile.
+
+        Raises `ModelNotReady` where it cannot be called.
+        """
+        ...
+
+
+class OtherModels(Protocol):
+    """The models of a repository, for a model that calls some of them."""
+
+    def __getitem__(self, name: str) -> OtherModel:
+        """The model called ``name``, once it is loaded; only while the model that asks is being loaded.
+
+        Raises `LoadFailed` where there is no such model, where it cannot be loaded, or where it calls the one that
+        asks, itself or through others.
+        """
+        ...
+
+
+class NoOtherModels:
+    """Of a model that a program loaded by itself."""
+
+    def __getitem__(self, name: str) -> OtherModel:
+        raise LoadFailed(
+            f"it calls the model {name!r}, and was loaded by itself: a model can call others of its repository, so "
+            "serve the folder that holds both"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadContext:
+    """Which model is loaded, and the models that it may call."""
+
+    name: str
+    """The name of the model, as clients know it; of one that a program loads by itself, that of its file or folder."""
+    version: int | None = None
+    """``None`` for an artifact that a program loads by itself, and for one that is tried before it gets a number."""
+    models: OtherModels = field(default_factory=NoOtherModels)
