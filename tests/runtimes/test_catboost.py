@@ -185,7 +185,7 @@ def test_features_have_names_in_the_description(tmp_path: Path) -> None:
 def test_embeddings_are_refused(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"x": X[:, 0], "e": list(FULL[:, 1:])})
     trained("Regressor", frame, X[:, 2], embedding_features=["e"]).save_model(str(tmp_path / "m.cbm"))
-    with pytest.raises(LoadFailed, match="embeddings among its features.*a column for each number"):
+    with pytest.raises(LoadFailed, match=r"embeddings among its features.*a column for each number"):
         mlbuffet.load(tmp_path / "m.cbm")
 
 
@@ -258,7 +258,15 @@ def test_one_file_is_served_over_http_and_by_the_command_line(
         answer = client.post("/v1/models/towns:predict", json={"instances": [row]}).json()
         assert answer["predictions"] == [{"label": own.classes_[first], "probabilities": expected[0].tolist()}]
     (tmp_path / "in.json").write_text(json.dumps({name: [value] for name, value in row.items()}))
-    command = [sys.executable, "-m", "mlbuffet", "predict", tmp_path / "towns.cbm", "--inputs", tmp_path / "in.json"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mlbuffet",
+        "predict",
+        tmp_path / "towns.cbm",
+        "--inputs",
+        tmp_path / "in.json",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert json.loads(ran.stdout) == {"label": [own.classes_[first]], "probabilities": expected.tolist()}

@@ -280,7 +280,15 @@ def test_one_file_is_served_over_http_and_by_the_command_line(
         asked = {"signature_name": "leaves", "instances": [row]}
         assert len(client.post("/v1/models/towns:predict", json=asked).json()["predictions"][0]) == 4
     (tmp_path / "in.json").write_text(json.dumps({name: [value] for name, value in row.items()}))
-    command = [sys.executable, "-m", "mlbuffet", "predict", tmp_path / "towns.txt", "--inputs", tmp_path / "in.json"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mlbuffet",
+        "predict",
+        tmp_path / "towns.txt",
+        "--inputs",
+        tmp_path / "in.json",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert json.loads(ran.stdout) == {"prediction": answer["predictions"][:1]}

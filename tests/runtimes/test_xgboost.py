@@ -273,7 +273,15 @@ def test_one_file_is_served_over_http_and_by_the_command_line(
         assert [one["name"] for one in metadata["inputs"]] == ["town", "größe", "x"]
         answer = client.post("/v1/models/towns:predict", json={"instances": [row, row]}).json()
     (tmp_path / "in.json").write_text('{"town": ["Oslo"], "größe": [10], "x": [0.5]}')
-    command = [sys.executable, "-m", "mlbuffet", "predict", tmp_path / "towns.ubj", "--inputs", tmp_path / "in.json"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mlbuffet",
+        "predict",
+        tmp_path / "towns.ubj",
+        "--inputs",
+        tmp_path / "in.json",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert json.loads(ran.stdout) == {"prediction": answer["predictions"][:1]}

@@ -36,7 +36,7 @@ def unservable(path: Path) -> str | None:
 def check(path: Path, form: str) -> None:
     """Raises `LoadFailed` for JSON that is not whole: CatBoost would crash, or load a part."""
     try:
-        whole = form != "json" or _KEYS <= json.loads(path.read_bytes()).keys()
+        whole = form != "json" or _KEYS.issubset(json.loads(path.read_bytes()).keys())
     except (ValueError, AttributeError):
         whole = False
     if not whole:

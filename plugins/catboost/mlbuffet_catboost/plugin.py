@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlbuffet import Request
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
@@ -51,6 +52,6 @@ class CatBoostRuntime:
         return model.signatures
 
     @hookimpl
-    def predict(self, model: "CatBoostModel", signature: str, inputs: Tensors) -> Tensors:
-        """What CatBoost says."""
-        return model.predict(signature, inputs)
+    def predict(self, model: "CatBoostModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """What CatBoost says, which is asked anew for each output that is wanted."""
+        return model.predict(signature, inputs, request.outputs)

@@ -46,7 +46,7 @@ def read_model(path: Path) -> str:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether the trees have the sizes that the header gives, and all that LightGBM looks up. Raises for what is not."""
+    """Whether the trees have the sizes in the header, and all that LightGBM looks up. Raises for what is no model."""
     begin, end = text.index("\nTree=0\n") + 1, text.index("\nend of trees\n") + 1
     bounds = [0, *accumulate(map(int, _fields(text[:begin])["tree_sizes"].split()))]
     trees = text[begin:end]

@@ -47,7 +47,7 @@ class LightGBMModel:
         values = self._compute(signature, matrix) if len(matrix) else self._empty[signature].copy()
         return self._outputs(signature, values)
 
-    def _compute(self, signature: str, matrix: NDArray[np.float64]) -> NDArray[Any]:
+    def _compute(self, signature: str, matrix: NDArray[np.float64]) -> Any:
         arguments = _KINDS[signature][0]
         return self._booster.predict(matrix, num_threads=self._options.num_threads, verbosity=-1, **arguments)
 

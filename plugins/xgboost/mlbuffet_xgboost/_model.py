@@ -54,7 +54,7 @@ class XGBoostModel:
         values = self._compute(signature, matrix) if len(matrix) else np.empty(0, np.float32)
         return self._outputs(signature, values.reshape(len(matrix), *tail))
 
-    def _compute(self, signature: str, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _compute(self, signature: str, matrix: NDArray[np.float32]) -> Any:
         missing, rounds = self._options.missing, self._rounds
         if signature in ("leaves", "contributions") or self._is_linear:
             types, threads = self._features.types, self._options.nthread
