@@ -49,7 +49,7 @@ class LightGBMModel:
 
     def _compute(self, signature: str, matrix: NDArray[np.float64]) -> Any:
         arguments = _KINDS[signature][0]
-        return self._booster.predict(matrix, num_threads=self._options.num_threads, verbosity=-1, **arguments)
+        return self._booster.predict(matrix, num_threads=self._options.num_threads, **arguments)
 
     def _outputs(self, signature: str, values: NDArray[Any]) -> Tensors:
         if signature != DEFAULT_SIGNATURE:
