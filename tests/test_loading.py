@@ -17,6 +17,7 @@ from mlbuffet import (
     hookimpl,
 )
 from mlbuffet.version_numbers import LARGEST
+from runtimes_with_options import runtimes_with_options
 from small_runtimes import HalfPlusTwo, write_models
 
 
@@ -148,3 +149,12 @@ def test_a_runtime_that_is_named_gets_a_folder_that_it_does_not_accept(tmp_path:
     write_models(tmp_path, {"data.bin": "half"})
     with pytest.raises(LoadFailed, match=f"'{tmp_path}' cannot be loaded by the runtime 'half'"):
         loaded(tmp_path, runtimes, runtime="half")
+
+
+def test_the_defaults_of_a_runtime_are_for_models_that_give_no_such_option(tmp_path: Path) -> None:
+    runtimes = runtimes_with_options()
+    runtimes["scale"].default_options = {"factor": 3, "library": "operators.so"}
+    write_models(tmp_path, {"a.scale": "", "a.shift": ""})
+    for name, options, expected in (("a.scale", {}, 6), ("a.scale", {"factor": 4}, 8), ("a.shift", {"offset": 1}, 3)):
+        with mlbuffet.load(tmp_path / name, runtimes=runtimes, options=options) as model:
+            assert model.predict({"x": [2.0]})["y"].tolist() == [expected]

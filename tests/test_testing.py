@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 from mlbuffet.testing.samples import LAYOUTS, damaged_copies
 
 RIGHT = '''
+import ctypes
 import json
+import locale
 import os
+import random
+import signal
+import sys
 import threading
 import time
 
 import numpy as np
-from mlbuffet import InvalidOptions, LoadFailed, Signature, Signatures, TensorSpec, hookimpl
+from mlbuffet import InvalidInput, InvalidOptions, LoadFailed, Signature, Signatures, TensorSpec, hookimpl
 from mlbuffet.hookspecs import RuntimePlugin
 
 KEPT = []
@@ -165,6 +170,11 @@ WRONG = {
     ),
     "another static dimension": (
         "test_the_signature_is_true "
+        "test_every_signature_answers "
+        "test_shapes_follow_the_number_of_rows "
+        "test_no_rows_give_no_rows "
+        "test_loads_may_run_side_by_side "
+        "test_the_files_are_not_needed_after_load "
         "test_the_values_are_right "
         "test_rows_are_independent "
         "test_inputs_are_not_changed "
@@ -174,6 +184,19 @@ WRONG = {
         "test_memory_layout_does_not_matter "
         "test_two_models_live_side_by_side",
         """
+        @hookimpl
+        def signature(self, model):
+            outputs = [TensorSpec("y", float, (None, 3)), TensorSpec("kind", object, (None,))]
+            return Signatures({"serving_default": Signature([TensorSpec("x", float, (None, 2))], outputs)})
+        """,
+    ),
+    "another static dimension that the core does not hold": (
+        "test_the_signature_is_true "
+        "test_every_signature_answers "
+        "test_shapes_follow_the_number_of_rows "
+        "test_no_rows_give_no_rows",
+        """
+        output_shapes_may_differ = True
         @hookimpl
         def signature(self, model):
             outputs = [TensorSpec("y", float, (None, 3)), TensorSpec("kind", object, (None,))]
@@ -192,6 +215,10 @@ WRONG = {
     ),
     "text that is not bytes": (
         "test_the_signature_is_true "
+        "test_every_signature_answers "
+        "test_shapes_follow_the_number_of_rows "
+        "test_loads_may_run_side_by_side "
+        "test_the_files_are_not_needed_after_load "
         "test_the_values_are_right "
         "test_rows_are_independent "
         "test_inputs_are_not_changed "
@@ -220,7 +247,7 @@ WRONG = {
         """,
     ),
     "a squeezed dimension": (
-        "test_rows_are_independent",
+        "test_rows_are_independent test_shapes_follow_the_number_of_rows",
         """
         @hookimpl
         def predict(self, model, signature, inputs):
@@ -228,8 +255,75 @@ WRONG = {
             return {**outputs, "y": outputs["y"].squeeze()}
         """,
     ),
+    "a second signature that fails": (
+        "test_every_signature_answers",
+        """
+        @hookimpl
+        def signature(self, model):
+            signatures = super().signature(model)
+            return Signatures({**signatures, "twice": signatures["serving_default"]})
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            return self.answers[signature](model, inputs)
+        answers = {"serving_default": lambda model, inputs: Right.predict(None, model, None, inputs)}
+        """,
+    ),
+    "a second signature with another shape than it declares": (
+        "test_every_signature_answers",
+        """
+        @hookimpl
+        def signature(self, model):
+            first = super().signature(model)["serving_default"]
+            second = Signature(first.inputs.values(), [TensorSpec("sum", float, (None, 2))])
+            return Signatures({"serving_default": first, "sum": second})
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            outputs = super().predict(model, signature, inputs)
+            return {"sum": outputs["y"].sum(axis=1)} if signature == "sum" else outputs
+        """,
+    ),
+    "five rows that become four": (
+        "test_shapes_follow_the_number_of_rows",
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            outputs = super().predict(model, signature, inputs)
+            return {name: array[:4] if len(array) == 5 else array for name, array in outputs.items()}
+        """,
+    ),
+    "a failure at no rows": (
+        "test_no_rows_give_no_rows",
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            inputs["x"].max()
+            return super().predict(model, signature, inputs)
+        """,
+    ),
+    "another shape at no rows": (
+        "test_no_rows_give_no_rows",
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            outputs = super().predict(model, signature, inputs)
+            return {name: array if len(array) else array.ravel() for name, array in outputs.items()}
+        """,
+    ),
+    "a row where there is none": (
+        "test_no_rows_give_no_rows",
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            x = inputs["x"] if len(inputs["x"]) else np.zeros((1, 2))
+            return super().predict(model, signature, {"x": x})
+        """,
+    ),
     "computing in the caller's memory": (
-        "test_inputs_are_not_changed test_memory_layout_does_not_matter test_threads_agree",
+        "test_inputs_are_not_changed "
+        "test_memory_layout_does_not_matter "
+        "test_threads_agree "
+        "test_loads_may_run_side_by_side "
+        "test_the_files_are_not_needed_after_load",
         """
         @hookimpl
         def predict(self, model, signature, inputs):
@@ -239,7 +333,7 @@ WRONG = {
         """,
     ),
     "plain memory demanded": (
-        "test_memory_layout_does_not_matter",
+        "test_memory_layout_does_not_matter test_no_rows_give_no_rows",
         """
         @hookimpl
         def predict(self, model, signature, inputs):
@@ -287,6 +381,18 @@ WRONG = {
             return super().load(path, {"offset": options.get("offset", 0.0)})
         """,
     ),
+    "options that it does not say": (
+        "test_unknown_options_are_refused",
+        """
+        load_options = frozenset({"offset", "factor"})
+        """,
+    ),
+    "options for clients that there are not": (
+        "test_unknown_options_are_refused",
+        """
+        client_options = "offset"
+        """,
+    ),
     "options refused without their names": (
         "test_unknown_options_are_refused",
         """
@@ -315,6 +421,48 @@ WRONG = {
             if "no_such_option" in options:
                 raise TypeError("no_such_option")
             return super().load(path, options)
+        """,
+    ),
+    "concurrent loads that break each other": (
+        "test_loads_may_run_side_by_side",
+        """
+        concurrent_loads = True
+        @hookimpl
+        def load(self, path, options):
+            if KEPT:
+                raise RuntimeError("another file is being read")
+            KEPT.append(path)
+            time.sleep(0.01)
+            KEPT.clear()
+            return super().load(path, options)
+        """,
+    ),
+    "an unload that breaks other loads": (
+        "test_loads_may_run_side_by_side",
+        """
+        @hookimpl
+        def load(self, path, options):
+            KEPT.append(path)
+            if threading.current_thread() is not threading.main_thread():
+                time.sleep(0.01)
+            return super().load(KEPT.pop(), options)
+        @hookimpl
+        def unload(self, model):
+            KEPT.clear()
+        """,
+    ),
+    "files read when they are asked": (
+        "test_the_files_are_not_needed_after_load",
+        """
+        @hookimpl
+        def load(self, path, options):
+            model = super().load(path, options)
+            model.path = path
+            return model
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            json.loads(model.path.read_bytes())
+            return super().predict(model, signature, inputs)
         """,
     ),
     "a crash on a damaged file": (
@@ -353,6 +501,96 @@ WRONG = {
             raise LoadFailed(f"bad: {path}")
         """,
     ),
+    "a line on stdout": (
+        "test_nothing_is_printed",
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            print("predicting")
+            return super().predict(model, signature, inputs)
+        """,
+    ),
+    "a line on stderr": (
+        "test_nothing_is_printed",
+        """
+        @hookimpl
+        def load(self, path, options):
+            sys.stderr.write("loading")
+            return super().load(path, options)
+        """,
+    ),
+    "a line of native code": (
+        "test_nothing_is_printed",
+        """
+        @hookimpl
+        def unload(self, model):
+            ctypes.CDLL(None).puts(b"unloading")
+        """,
+    ),
+    "another working folder": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def load(self, path, options):
+            os.chdir(path.parent)
+            return super().load(path, options)
+        """,
+    ),
+    "a variable of the environment": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def load(self, path, options):
+            os.environ["OMP_NUM_THREADS"] = "1"
+            return super().load(path, options)
+        """,
+    ),
+    "the seed of numpy": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            np.random.seed(0)
+            return super().predict(model, signature, inputs)
+        """,
+    ),
+    "the seed of random": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def signature(self, model):
+            random.seed(0)
+            return super().signature(model)
+        """,
+    ),
+    "numpy's errors": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def load(self, path, options):
+            np.seterr(all="ignore")
+            return super().load(path, options)
+        """,
+    ),
+    "a signal handler": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def load(self, path, options):
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            return super().load(path, options)
+        """,
+    ),
+    "another locale": (
+        "test_the_process_stays_as_it_is",
+        """
+        @hookimpl
+        def load(self, path, options):
+            locale.setlocale(locale.LC_ALL, "C")
+            return super().load(path, options)
+        """,
+    ),
     "models that share what unload frees": (
         "test_two_models_live_side_by_side",
         """
@@ -363,7 +601,8 @@ WRONG = {
             return model
         @hookimpl
         def predict(self, model, signature, inputs):
-            KEPT.index("model.scale")
+            if threading.current_thread() is threading.main_thread():
+                KEPT.index("model.scale")
             return super().predict(model, signature, inputs)
         @hookimpl
         def unload(self, model):
@@ -435,7 +674,7 @@ def failures(result: pytest.RunResult) -> set[str]:
 
 def test_a_right_runtime_passes_every_test(pytester: pytest.Pytester) -> None:
     write_plugin(pytester, "pass")
-    run(pytester).assert_outcomes(passed=23)
+    run(pytester).assert_outcomes(passed=30)
 
 
 KNOWING = """
@@ -479,8 +718,8 @@ def test_a_wrong_runtime_fails_the_rule_it_breaks_and_no_other(
 ) -> None:
     write_plugin(pytester, body)
     unneeded = " or ".join(test for test in SLOW if test not in rules)
-    leaks = rules == "test_loading_again_and_again_does_not_grow"
-    result = run(pytester, "-k", f"not ({unneeded})", own_process=leaks)
+    harms_its_process = rules in ("test_loading_again_and_again_does_not_grow", "test_the_process_stays_as_it_is")
+    result = run(pytester, "-k", f"not ({unneeded})", own_process=harms_its_process)
     assert failures(result) == set(rules.split())
 
 
@@ -499,7 +738,95 @@ def test_a_module_may_be_the_plugin_and_light_imports_may_be_allowed(pytester: p
         .replace("return Wrong()", "return plug")
         .replace('patience = getattr(Wrong, "patience", 120.0)', "may_import = frozenset({'heavy'})"),
     )
-    run(pytester).assert_outcomes(passed=23)
+    run(pytester).assert_outcomes(passed=30)
+
+
+@pytest.mark.parametrize("folder", ["", "tests"])
+def test_a_plugin_may_be_defined_in_a_file_of_tests(pytester: pytest.Pytester, folder: str) -> None:
+    tests = SUITE.replace("from plug import Wrong", "").replace(
+        "class TestWrong", "class Wrong(Right): pass\n\nclass TestWrong"
+    )
+    pytester.makepyfile(heavy="")
+    (pytester.path / folder).mkdir(exist_ok=True)
+    (pytester.path / folder / "test_plug.py").write_text(f"import heavy\n{RIGHT}\n{tests}")
+    run(pytester).assert_outcomes(passed=30)
+
+
+def test_what_accepts_imports_counts_in_a_file_of_tests_too(pytester: pytest.Pytester) -> None:
+    accepts = indent(dedent(WRONG["a framework imported by accepts"][1]), "    ")
+    tests = SUITE.replace("from plug import Wrong", "").replace(
+        "class TestWrong", f"class Wrong(Right):\n{accepts}\n\nclass TestWrong"
+    )
+    pytester.makepyfile(heavy="", test_plug=f"{RIGHT}\n{tests}")
+    assert failures(run(pytester, "-k", "test_accepts_needs_no_framework")) == {"test_accepts_needs_no_framework"}
+
+
+def test_random_numbers_may_be_drawn_and_no_rows_may_be_refused(pytester: pytest.Pytester) -> None:
+    write_plugin(
+        pytester,
+        """
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            random.random()
+            np.random.random()
+            if not len(inputs["x"]):
+                raise InvalidInput("there are no rows")
+            return super().predict(model, signature, inputs)
+        """,
+    )
+    run(pytester).assert_outcomes(passed=30)
+
+
+def test_a_signature_that_takes_no_random_inputs_gets_a_sample(pytester: pytest.Pytester) -> None:
+    write_plugin(
+        pytester,
+        """
+        @hookimpl
+        def signature(self, model):
+            signatures = super().signature(model)
+            return Signatures({**signatures, "ones": signatures["serving_default"]})
+        @hookimpl
+        def predict(self, model, signature, inputs):
+            if signature == "ones" and not (inputs["x"] == 1).all():
+                raise InvalidInput("only ones are taken")
+            return super().predict(model, signature, inputs)
+        """,
+    )
+    result = run(pytester, "-k", "test_every_signature_answers")
+    assert failures(result) == {"test_every_signature_answers"}
+    result.stdout.fnmatch_lines(["*'ones' with random inputs: only ones are taken; *samples={'ones': ...})*"])
+    samples = 'options={"offset": 0.5}, samples={"ones": {"x": np.ones((3, 2))}})'
+    pytester.makepyfile(test_plug=SUITE.replace('options={"offset": 0.5})', samples))
+    run(pytester, "-k", "test_every_signature_answers").assert_outcomes(passed=1)
+    pytester.makepyfile(test_plug=SUITE.replace('options={"offset": 0.5})', samples.replace('"ones"', '"one"')))
+    result = run(pytester, "-k", "test_every_signature_answers")
+    result.stdout.fnmatch_lines(["*names ?'one'?; the signatures are ?'ones', 'serving_default'?*"])
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("a line on stdout", "*`predict` wrote to stdout: 'predicting\\n'. Use the module logging*"),
+        ("a line of native code", "*`unload` wrote to stdout: 'unloading\\n'*"),
+        ("another working folder", "*`load` changed the working folder (*): use absolute paths*"),
+        ("a variable of the environment", "*`load` changed the environment (?'OMP_NUM_THREADS'?): set it once*"),
+        ("a signal handler", "*`load` changed a signal handler (?'Terminated'?): leave signals to the program*"),
+        ("the seed of numpy", "*`predict` changed the seed of numpy.random (the same in each call): use a `numpy.*"),
+        ("a failure at no rows", "*`predict` failed for no rows: *or raise InvalidInput*"),
+        (
+            "concurrent loads that break each other",
+            "*another file is being read*_loads = True`: leave that out*",
+        ),
+        (
+            "files read when they are asked",
+            "*`predict` needs the files after `load`: *read what*in `load`*",
+        ),
+    ],
+)
+def test_a_failure_says_which_hook_did_what_and_what_to_do(pytester: pytest.Pytester, what: str, message: str) -> None:
+    rule, body = WRONG[what]
+    write_plugin(pytester, body)
+    run(pytester, "-k", rule, own_process=rule == "test_the_process_stays_as_it_is").stdout.fnmatch_lines([message])
 
 
 def test_what_cannot_be_judged_is_skipped(pytester: pytest.Pytester) -> None:
@@ -520,7 +847,7 @@ def test_what_cannot_be_judged_is_skipped(pytester: pytest.Pytester) -> None:
     artifact = 'Artifact(path, {"x": np.array(3, ml_dtypes.bfloat16)}, {"y": np.array(6, ml_dtypes.bfloat16)})'
     pytester.makepyfile(test_plug=re.sub(r"Artifact\(path, .*", artifact, suite))
     result = run(pytester, "-rs")
-    result.assert_outcomes(passed=21, skipped=2)
+    result.assert_outcomes(passed=26, skipped=4)
     result.stdout.fnmatch_lines_random(["*no free first axis*", "*a dict cannot be watched*"])
 
 

@@ -109,6 +109,6 @@ def test_every_hook_is_explained(specification: type) -> None:
 
 
 def test_every_setting_of_the_conformance_suite_is_explained() -> None:
-    settings = inspect.get_annotations(RuntimeConformance)
+    settings = {name for kind in RuntimeConformance.__mro__ for name in inspect.get_annotations(kind)}
     assert settings
     assert [name for name in settings if f"`{name}" not in TUTORIAL] == []

@@ -17,6 +17,7 @@ from dangerous_runtimes import Dangerous
 from mlbuffet import Runtimes
 from mlbuffet.repository import Catalog, ModelRepository, Publisher, Residency, Sources, Watcher
 from mlbuffet.repository.staging import FOLDER_NAME
+from mlbuffet.runtime_choice import Wanted
 from mlbuffet.server import ServerSettings, create_app
 from small_runtimes import small_runtimes
 
@@ -58,12 +59,12 @@ def some_runtimes() -> Runtimes:
 
 
 def repository_of(
-    root: Path, runtimes: Runtimes, residency: Residency | None = None
+    root: Path, runtimes: Runtimes, residency: Residency | None = None, wanted: Wanted = None
 ) -> tuple[Catalog, ModelRepository]:
     """The models of a folder, and what is known of it."""
-    sources = Sources([root], runtimes)
+    sources = Sources([root], runtimes, wanted)
     models = sources.find(may_be_empty=True)
-    repository = ModelRepository(runtimes, residency=residency)
+    repository = ModelRepository(runtimes, wanted, residency)
     repository.update(models)
     return Catalog(sources, models, repository.update), repository
 
@@ -76,12 +77,13 @@ def uploading(
     *,
     residency: Residency | None = None,
     runtimes: Runtimes | None = None,
+    wanted: Wanted = None,
     watch: bool = False,
     **publishing: Any,
 ) -> Iterator[Uploading]:
     """A server of the folder ``root``, which is made."""
     root.mkdir(exist_ok=True)
-    catalog, repository = repository_of(root, runtimes or some_runtimes(), residency)
+    catalog, repository = repository_of(root, runtimes or some_runtimes(), residency, wanted)
     publisher = Publisher(root, catalog, repository, **publishing)
     loaded = Event()
     app = create_app(repository, settings or ServerSettings(allow_changes=True), publisher, on_loaded=loaded.set)

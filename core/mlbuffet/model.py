@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,6 +24,7 @@ from mlbuffet.runtime_choice import Wanted
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Signatures, Tensors, TensorSpec
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _REFUSED = "the runtime refused it"
 
 logger = logging.getLogger(__name__)
@@ -36,16 +38,20 @@ def load_artifact(
     *,
     confined: Path | None = None,
     context: LoadContext | None = None,
+    client_options: Mapping[str, Any] = _NONE,
 ) -> "Model":
     """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
     ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
     ``context`` says which model it is; without it the model is called after its path, and can call no others.
+    ``client_options`` came with an upload; ``options`` go before them.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     check_artifact(path)
     try:
-        return Model.load(runtimes.select(path, runtime), path, options, confined=confined, context=context)
+        chosen = runtimes.select(path, runtime)
+        combined = chosen.combined_options(options, client_options)
+        return Model.load(chosen, path, combined, confined=confined, context=context)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
         if isinstance(error, LoadFailed) and (reason := failed_download(path)):

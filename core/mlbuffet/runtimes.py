@@ -20,6 +20,7 @@ from mlbuffet.errors import (
     DuplicateRuntime,
     IncompleteRuntime,
     InvalidHook,
+    InvalidOptions,
     LoadFailed,
     MLBuffetError,
     NoRuntime,
@@ -60,6 +61,12 @@ class Runtime:
         concurrent: bool = getattr(plugin, "concurrent_loads", False)
         self.load_turn: Callable[[], AbstractContextManager[object]] = nullcontext if concurrent else LoadTurn().taken
         """Around the load of a model."""
+        self.load_options: frozenset[str] = frozenset(getattr(plugin, "load_options", ()))
+        """The names of its options, where it says them."""
+        self.client_options: frozenset[str] = frozenset(getattr(plugin, "client_options", ()))
+        """The names of the options that whoever uploads a model may give."""
+        self.default_options: Mapping[str, Any] = {}
+        """Options of every model that gives none of these names; a program may set them before it loads models."""
         self.hook = hook
         """Gives a hook by its name, as this plugin implements it, with the wrappers of others.
 
@@ -82,6 +89,12 @@ class Runtime:
         """What it raises where it is asked whether it accepts ``path``, empty for a plain no; ``None`` for a yes."""
         accepted, failure = self._call("accepts", path)
         return None if accepted else failure
+
+    def combined_options(self, options: Mapping[str, Any], client_options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a load. Raises `InvalidOptions` for those of a client that a client may not give."""
+        if refused := [name for name in client_options if name not in self.client_options]:
+            raise InvalidOptions(f"an upload may not set {', '.join(map(repr, refused))}", sorted(self.client_options))
+        return {**self.default_options, **client_options, **options}
 
     def explain(self, path: Path) -> str | None:
         """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""

@@ -23,6 +23,8 @@ class LinearModel:
 class LinearRuntime:
     """The runtime; the entry point of the package names it."""
 
+    load_options = client_options = frozenset({"softmax"})
+
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A linear model: an .npz file with the arrays 'weights' and 'bias'"""

@@ -90,6 +90,15 @@ def test_a_model_is_pushed_chosen_and_removed(run: Run, served: Uploading, half:
     assert visible(served.root) == []
 
 
+def test_a_model_is_pushed_with_its_runtime_and_options(run: Run, half: Path) -> None:
+    assert run("push", "iris", half, "--runtime", "half")[0] == 0
+    status, out, err = run("push", "iris", half, "--runtime", "half", "--option", "factor=2", "--option", 'tags=["a"]')
+    assert (status, out) == (1, "")
+    assert "an upload may not set 'factor', 'tags'; the valid options are: none (status 422)" in err
+    status, _, err = run("push", "iris", half, "--runtime", "lost")
+    assert (status, "the runtime 'lost' is not installed" in err) == (1, True)
+
+
 def test_a_folder_is_sent_as_a_zip_without_what_is_hidden(run: Run, served: Uploading, tmp_path: Path) -> None:
     folder = tmp_path / "iris"
     for name in ("model.half", "assets/words.txt", ".git/config", "assets/.DS_Store"):

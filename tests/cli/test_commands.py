@@ -327,7 +327,12 @@ def test_options_of_the_runtime_are_given_by_name(run: Run, runtimes: Runtimes, 
     options = ["--option", "threads=2", "--option", 'tags=["a"]', "--option", "device=cpu"]
     assert run("inspect", tmp_path / "a.optional", *options).status == 0
     assert run("predict", tmp_path / "a.optional", *options, "--inputs", "-", stdin=b'{"x": [1]}').status == 0
-    assert given == [{"threads": 2, "tags": ["a"], "device": "cpu"}] * 2
+    expected = {"threads": 2, "tags": ["a"], "device": "cpu"}
+    assert given == [expected] * 2
+    (tmp_path / "b.optional").touch()
+    pair = [tmp_path / "a.optional", "--against", tmp_path / "b.optional"]
+    assert run("verify", *pair, *options, "--against-option", "threads=1").status == 0
+    assert given[2:] == [expected, {"threads": 1}]
     assert "is not NAME=VALUE" in run("inspect", tmp_path / "a.optional", "--option", "threads").err
 
 

@@ -9,15 +9,18 @@ import pytest
 from mlbuffet import Model, Runtimes, load
 from mlbuffet.repository import Configuration, find_models
 from mlbuffet.repository.content import load_with_content
+from mlbuffet.repository.load_settings import load_settings
 
 PLAIN = Configuration()
+SETTINGS = load_settings(Path(), PLAIN, None, {}, None)
 
 
 def content(root: Path, runtimes: Runtimes, configuration: Configuration = PLAIN) -> bytes:
     """That of the model ``m``."""
     (model,) = [one for one in find_models(root, runtimes) if one.name == "m"]
     (stored,) = model.versions
-    return load_with_content(lambda: load(stored.path, runtimes=runtimes), stored, configuration)[1]
+    settings = load_settings(stored.folder, configuration, None, {}, None)
+    return load_with_content(lambda: load(stored.path, runtimes=runtimes), stored, settings)[1]
 
 
 def copies(tmp_path: Path, layout: str, text: str = "half") -> tuple[Path, Path]:
@@ -74,7 +77,7 @@ def test_what_changes_while_it_is_loaded_has_a_digest_of_its_own(tmp_path: Path,
         os.utime(stored.path)
         return loaded
 
-    digests = {load_with_content(load_and_change, stored, PLAIN)[1] for _ in range(2)}
+    digests = {load_with_content(load_and_change, stored, SETTINGS)[1] for _ in range(2)}
     assert len(digests | {content(tmp_path / "b", runtimes)}) == 3
 
 
@@ -82,5 +85,5 @@ def test_a_version_without_a_fingerprint_has_a_digest_too(tmp_path: Path, runtim
     root, _ = copies(tmp_path, "m.half")
     (model,) = find_models(root, runtimes)
     stored = replace(model.versions[0], fingerprint=None)
-    found = load_with_content(lambda: load(stored.path, runtimes=runtimes), stored, PLAIN)[1]
+    found = load_with_content(lambda: load(stored.path, runtimes=runtimes), stored, SETTINGS)[1]
     assert found == content(root, runtimes)

@@ -1,13 +1,15 @@
 """Where several runtimes accept a model that is served, the preference decides, and hides no other model."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlbuffet import AmbiguousRuntime, Runtimes, hookimpl
+from mlbuffet import AmbiguousRuntime, DuplicateModel, Runtimes, hookimpl
 from mlbuffet.repository import Catalog, ModelRepository, Provenance, Publisher, Sources, State
+from mlbuffet.repository.layout import find_models
 from mlbuffet.runtime_choice import Preference, Wanted
 from small_runtimes import Both, write_models
 
@@ -72,6 +74,74 @@ def test_a_folder_with_models_of_several_runtimes_is_served_whole(
         "told": "half",
         "two": of_two,
     }
+
+
+TWINS = {
+    "flat files": ["wine.half", "wine.sleep", "wine.echo"],
+    "a file and a folder": ["wine.half", "wine/x.sleep"],
+    "a file and a folder of versions": ["wine.half", "wine/1/x.sleep"],
+    "two folders of one number": ["wine/1/x.half", "wine/01/x.sleep"],
+}
+
+
+@pytest.mark.parametrize("files", TWINS.values(), ids=TWINS)
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        (None, "DuplicateModel"),
+        ("half", "half"),
+        ("sleep", "sleep"),
+        (["sleep", "half"], "sleep"),
+        (["nope", "half", "sleep"], "half"),
+        (["nope"], "DuplicateModel"),
+    ],
+)
+def test_of_artifacts_that_are_one_version_that_is_served_whose_runtime_goes_first(
+    runtimes: Runtimes,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    files: list[str],
+    wanted: Wanted,
+    taken: str,
+) -> None:
+    root = write_models(tmp_path / "models", {**dict.fromkeys(files, "half"), "other.half": "half"})
+    assert chosen(root, runtimes, wanted) == {"other": "half", "wine": taken}
+    ignored = [text for text in caplog.messages if text.startswith("ignored")]
+    left_out = [] if taken == "DuplicateModel" else sorted(file for file in files if not file.endswith(taken))
+    assert len(ignored) == len(left_out)
+    for file, text in zip(left_out, ignored, strict=True):
+        assert f"'{root / file}" in text
+        assert "is version 1 of the model 'wine', and its runtime goes first" in text
+
+
+def test_of_two_artifacts_of_one_runtime_none_goes_first(runtimes: Runtimes, tmp_path: Path) -> None:
+    root = write_models(tmp_path / "models", {"wine.half": "half", "wine/x.half": "half"})
+    assert chosen(root, runtimes, "half") == {"wine": "DuplicateModel"}
+
+
+def test_the_configuration_of_what_is_left_out_does_not_count(runtimes: Runtimes, tmp_path: Path) -> None:
+    files = {"wine.half": "half", "wine/1/x.sleep": "", "wine/2/x.sleep": "", "wine/model.toml": "description = 'old'"}
+    root = write_models(tmp_path / "models", files)
+    [model] = find_models(root, runtimes, ["half", "sleep"])
+    assert [one.path.name for one in model.versions] == ["wine.half", "x.sleep"]
+    assert model.configuration.description == "old"  # of version 2
+    shutil.rmtree(root / "wine" / "2")
+    [model] = find_models(root, runtimes, ["half", "sleep"])
+    assert ([one.path.name for one in model.versions], model.configuration.description) == (["wine.half"], "")
+
+
+def test_a_configuration_decides_between_the_files_that_it_lies_beside(runtimes: Runtimes, tmp_path: Path) -> None:
+    files = {"wine.half": "half", "wine.sleep": "", "wine.toml": "runtime = 'sleep'"}
+    root = write_models(tmp_path / "models", files)
+    assert chosen(root, runtimes, None) == chosen(root, runtimes, "half") == {"wine": "sleep"}
+
+
+def test_artifacts_in_several_places_are_decided_like_those_in_one(runtimes: Runtimes, tmp_path: Path) -> None:
+    one, other = (write_models(tmp_path / kind, {f"wine.{kind}": "half"}) for kind in ("half", "sleep"))
+    with pytest.raises(DuplicateModel):
+        Sources([one, other], runtimes).find()
+    [model] = Sources([one, other], runtimes, "sleep").find()
+    assert (model.error, [stored.path.name for stored in model.versions]) == (None, ["wine.sleep"])
 
 
 class OfFolders(Both):

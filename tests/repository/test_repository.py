@@ -24,7 +24,7 @@ from mlbuffet import (
 from mlbuffet.hookspecs import import_seconds, importing
 from mlbuffet.repository import ModelRepository, ModelVersion, State, StoredModel, StoredVersion
 from mlbuffet.repository import repository as repository_module
-from mlbuffet.repository.layout import merged
+from mlbuffet.repository.layout import Finder
 from small_runtimes import HalfPlusTwo, repository_of
 
 
@@ -143,7 +143,7 @@ def test_two_models_are_loaded_at_once_at_the_start_where_there_are_two_cores(
 
 def test_two_artifacts_for_one_version_are_refused(repository: ModelRepository, tmp_path: Path) -> None:
     again = StoredModel("m", (StoredVersion("m", 1, tmp_path / "again.half"),))
-    [model] = merged([repository.stored("m"), again])
+    [model] = Finder(Runtimes(), None).merged([repository.stored("m"), again])
     repository.update([model])
     with pytest.raises(DuplicateModel, match=r"m-1\.half' and '.*again\.half"):
         repository.load("m")

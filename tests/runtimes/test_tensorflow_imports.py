@@ -112,8 +112,14 @@ def test_a_server_and_the_trial_of_an_upload_import_what_model_toml_names(site: 
             assert pushed.status_code == 201, pushed.text
             assert answer("echo/versions/2") == {"predictions": [1.5]}
             own = ("own.zip", zipped({"saved_model.pb": content, "model.toml": b'[options]\nimports = ["lost"]'}))
-            pushed = client.post("/api/v1/models/other", files={"path": own}, data={"imports": "echo_operations"})
-            assert (pushed.status_code, "needs the operation 'MlbuffetEcho'" in pushed.text) == (422, True), pushed.text
+            refusals = {
+                "needs the operation 'MlbuffetEcho'": {},
+                "an upload has no field 'imports'": {"imports": "echo_operations"},
+                "an upload may not set 'imports'": {"options": '{"imports": ["echo_operations"]}'},
+            }
+            for refusal, fields in refusals.items():
+                pushed = client.post("/api/v1/models/other", files={"path": own}, data=fields)
+                assert (pushed.status_code, refusal in pushed.text) == (422, True), pushed.text
     finally:
         process.terminate()
         process.communicate(timeout=30)

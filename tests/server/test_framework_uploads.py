@@ -115,7 +115,9 @@ OPTIONS = b'runtime = "onnx"\n[options]\ncustom_op_libraries = ["own.so"]\n'
 def test_an_upload_gives_no_options(served: Uploading, files: dict[str, bytes]) -> None:
     library = Path(get_library_path()).read_bytes()
     archive = zipped({name: content or library for name, content in files.items()})
-    answer = served.push("upper", ("m.zip", archive), options='{"custom_op_libraries": ["own.so"]}', imports="os")
+    answer = served.push("upper", ("m.zip", archive), options='{"custom_op_libraries": ["own.so"]}')
+    assert (answer.status_code, "upload may not set 'custom_op_libraries'" in answer.text) == (422, True), answer.text
+    answer = served.push("upper", ("m.zip", archive))
     assert (answer.status_code, "custom_op_libraries[" in answer.text) == (422, False), answer.text
     assert served.client.get("/api/v1/models/upper/information").status_code == 404
     body = {"parameters": {"config": '{"options": {"custom_op_libraries": ["own.so"]}}'}}

@@ -299,14 +299,14 @@ def test_an_upload_may_hold_archives_that_are_part_of_the_model(served: Uploadin
         ),
         (
             {"content-type": "multipart/form-data; boundary=b"},
-            b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + bytes(2**17) + b"\r\n--b--\r\n",
+            b'--b\r\nContent-Disposition: form-data; name="runtime"\r\n\r\n' + bytes(2**17) + b"\r\n--b--\r\n",
             400,
         ),
         (
             {"content-type": "multipart/form-data; boundary=b"},
             b"".join(b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\na\r\n' % number for number in range(20))
             + b"--b--\r\n",
-            400,
+            422,
         ),
         ({"content-type": "multipart/form-data; boundary=b"}, b"--b\r\n" + b"a: b\r\n" * 99 + b"\r\n--b--\r\n", 400),
         ({"content-encoding": "gzip", "content-type": "multipart/form-data; boundary=b"}, b"", 415),

@@ -1,14 +1,10 @@
-"""The values of a command line's arguments: sizes, networks, tokens, runtimes and their options."""
+"""The values of a command line's arguments: sizes, networks, sites, tokens and preferred runtimes."""
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import typer
-from msgspec import DecodeError
-from msgspec.json import decode
 
 from mlbuffet import token_file
 from mlbuffet.runtime_choice import Preference
@@ -42,20 +38,6 @@ def parse_root_path(text: str) -> str:
     if not path.startswith("/") or not path.isascii() or set(path) & set("?#% "):
         raise typer.BadParameter(f"{text!r} is no path; write one such as /models")
     return path
-
-
-def parse_options(texts: Iterable[str], flag: str = "--option", example: str = "intra_op_threads=2") -> dict[str, Any]:
-    """``threads=2`` and ``tags=["serve"]`` by name, with values read as JSON, else as text."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise typer.BadParameter(f"{flag} {text!r} is not NAME=VALUE, such as {example}")
-        try:
-            options[name] = decode(value)
-        except DecodeError:
-            options[name] = value
-    return options
 
 
 def parse_origin(text: str) -> str:

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from typer import Argument, Option
 
 from mlbuffet.cli.arguments import read_token
+from mlbuffet.cli.options import parse_options
 from mlbuffet.version_numbers import LARGEST
 
 if TYPE_CHECKING:
@@ -33,6 +35,13 @@ def push(
     *,
     description: Annotated[str, Option(metavar="TEXT", help="What is to be known of the version.")] = "",
     library_version: Annotated[str, Option(metavar="TEXT", help="What the model was made with.")] = "",
+    runtime: Annotated[
+        str | None, Option(metavar="NAME", help="The runtime to use; else the one that accepts it.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        Option(metavar="NAME=VALUE", help="An option of the runtime that a client may give; several times."),
+    ] = None,
     url: Url = LOCAL,
     token_file: TokenFile = None,
     as_json: Json = False,
@@ -40,9 +49,11 @@ def push(
     """Upload a model to a running server, as a new version that becomes the default."""
     from mlbuffet.cli.sending import packed, with_progress
 
-    client = _client(url, token_file)
+    client, options = _client(url, token_file), parse_options(option or ())
     with packed(path) as (file, file_name), with_progress(file, f"uploading {name}") as (content, size):
         fields = {"filename": file_name, "model_description": description, "library_version": library_version}
+        fields |= {"runtime": runtime} if runtime else {}
+        fields |= {"options": msgspec.json.encode(options).decode()} if options else {}
         version = client.push(name, content, size, fields)
     _show("version {version} of the model {name!r} was added, and is the default", name, version, as_json=as_json)
 

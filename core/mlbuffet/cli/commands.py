@@ -12,7 +12,6 @@ from typer import Argument, Option
 from mlbuffet.cli import changes
 from mlbuffet.cli.arguments import (
     parse_network,
-    parse_options,
     parse_origin,
     parse_preference,
     parse_root_path,
@@ -20,6 +19,7 @@ from mlbuffet.cli.arguments import (
     watch_token,
 )
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
+from mlbuffet.cli.options import parse_options, parse_served_options
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load_from as load
@@ -193,6 +193,13 @@ def serve(
         str | None, Option(metavar="NAME", help="The runtime to take where several accept a model, or none does.")
     ] = None,
     prefer: Preferred = None,
+    option: Annotated[
+        list[str] | None,
+        Option(
+            metavar="KEY=VALUE",
+            help="An option for runtimes that have it; RUNTIME:KEY=VALUE for one, MODEL.KEY=VALUE for a model.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -254,6 +261,7 @@ def serve(
             max_concurrency=max_concurrency,
             max_queue=max_queue,
         ),
+        options=parse_served_options(option or ()),
     )
     check_transport(settings)
     with listen_on(host, port, uds) as listener:
@@ -302,6 +310,10 @@ def verify(
     runtime: RuntimeName = None,
     against_runtime: Annotated[str | None, Option(metavar="NAME", help="The runtime for OTHER.")] = None,
     prefer: Preferred = None,
+    option: Options = None,
+    against_option: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="An option of the runtime for OTHER.")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -311,7 +323,11 @@ def verify(
     from mlbuffet.comparison import Tolerance, compare, random_inputs
 
     found = installed_runtimes()
-    with load(path, found, runtime or prefer) as model, load(against, found, against_runtime or prefer) as other:
+    options, other_options = parse_options(option or ()), parse_options(against_option or ())
+    with (
+        load(path, found, runtime or prefer, options) as model,
+        load(against, found, against_runtime or prefer, other_options) as other,
+    ):
         declared = model.signatures[model.signatures.resolve(signature)]
         values = random_inputs(declared, seed) if inputs is None else read_inputs(inputs.read())
         tolerance = Tolerance(absolute=atol, relative=rtol)

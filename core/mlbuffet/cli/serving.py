@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from mlbuffet.cli.allocator import keep_memory
 from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
+from mlbuffet.cli.options import ServedOptions
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.cli.setting_sources import WrongSetting
 from mlbuffet.errors import MLBuffetError, reason_of
@@ -111,6 +112,7 @@ class Serving:
     places: list[str]
     """Paths and URLs."""
     models: RepositorySettings
+    options: ServedOptions
 
     def __post_init__(self) -> None:
         try:
@@ -169,7 +171,19 @@ class Serving:
             stdout = self.lines.take_what_libraries_print()
             changeable = settings.admin_token is not None and not settings.read_only
             runtimes = _runtimes(self.models.preference)
-            served = ServedPlaces(self.places, runtimes, self.models, may_be_empty=changeable, running=running)
+            self.options.set_defaults(runtimes, self.models.runtime)
+            served = ServedPlaces(
+                self.places,
+                runtimes,
+                self.models,
+                options=self.options.of_models,
+                may_be_empty=changeable,
+                running=running,
+            )
+            if unknown := self.options.unknown_models(served.names, runtimes):
+                if not served.may_be_empty:
+                    raise unknown
+                logger.warning("%s", unknown)  # it may come
             total = 0 if self.models.residency.on_demand else len(served.versions)
             progress = _Progress(total, hidden=on_loaded is None, as_json=self.lines.as_json)
 

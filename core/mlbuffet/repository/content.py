@@ -8,14 +8,12 @@ from pathlib import Path
 import msgspec
 
 from mlbuffet.model import Model
-from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.fingerprint import fingerprint
 from mlbuffet.repository.layout import StoredVersion, configuration_beside
+from mlbuffet.repository.load_settings import LoadSettings
 
 
-def load_with_content(
-    load: Callable[[], Model], stored: StoredVersion, configuration: Configuration
-) -> tuple[Model, bytes]:
+def load_with_content(load: Callable[[], Model], stored: StoredVersion, settings: LoadSettings) -> tuple[Model, bytes]:
     """The model that ``load`` loads, and the digest of its files, its runtime and its options.
 
     Where files changed meanwhile it is unknown what was loaded, and the digest is a random one.
@@ -29,7 +27,8 @@ def load_with_content(
             return model, secrets.token_bytes(32)
     except OSError:  # a file was removed
         return model, secrets.token_bytes(32)
-    parts = [files, runtime.name, runtime.distribution, runtime.version, configuration.options]
+    options = runtime.combined_options(settings.options, settings.client_options)
+    parts = [files, runtime.name, runtime.distribution, runtime.version, options]
     return model, sha256(msgspec.json.encode(parts, order="deterministic")).digest()
 
 

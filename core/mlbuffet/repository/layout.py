@@ -16,7 +16,7 @@ which may lie in the only folder in it: that is version 1.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
@@ -35,7 +35,7 @@ from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_con
 from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.received_upload import is_uploaded
+from mlbuffet.repository.received_upload import Provenance, is_uploaded, read_provenance
 from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders, version_number
@@ -59,6 +59,8 @@ class StoredVersion:
     fingerprint: Fingerprint | None = None
     place: Path | None = None
     """The folder that holds all its files, where the artifact is not all there is."""
+    upload: Provenance | None = field(default=None, hash=False)
+    """What the client said that sent it, if one did."""
 
     @property
     def folder(self) -> Path:
@@ -115,27 +117,6 @@ def _came_with_an_upload(folder: Path) -> bool:
     return any(is_uploaded(one) for place in places for one in (place, *place.parents))
 
 
-def merged(models: Iterable[StoredModel]) -> list[StoredModel]:
-    """Models of one name as one; where they have a version in common, that is its error."""
-    by_name: dict[str, StoredModel] = {}
-    for model in models:
-        by_name[model.name] = _united(by_name[model.name], model) if model.name in by_name else model
-    return [by_name[name] for name in sorted(by_name)]
-
-
-def _united(one: StoredModel, other: StoredModel) -> StoredModel:
-    versions = {stored.version: stored for stored in one.versions}
-    error = one.error or other.error
-    for stored in other.versions:
-        twin = versions.setdefault(stored.version, stored)
-        if twin is not stored:
-            error = DuplicateModel(one.name, stored.version, [twin.path, stored.path])
-    default = other.default if one.default is None else one.default
-    configured = one if one.configuration != DEFAULTS else other
-    found = tuple(versions[number] for number in sorted(versions))
-    return replace(configured, versions=found, error=error, default=default)
-
-
 class Finder:
     """The search for models that the runtimes can load which ``wanted`` allows."""
 
@@ -155,13 +136,20 @@ class Finder:
         with readable(path):
             if self._is_one_model(path):
                 return self._models_of(path, name or name_of(path))
-            found = merged(self._models_in(path))
+            found = self.merged(self._models_in(path))
             known = [model for model in found if self._explains(model)]
             if known:
                 return found if name is None else [_only(known, name, path)]
             if last_resort is not None:
                 return self._models_of(path, name or name_of(path))
         raise NoModels(path, [one.name for one in self._runtimes], self._runtimes.broken)
+
+    def merged(self, models: Iterable[StoredModel]) -> list[StoredModel]:
+        """Models of one name as one, in which each version is there once, or has an error."""
+        by_name: dict[str, list[StoredModel]] = {}
+        for model in models:
+            by_name.setdefault(model.name, []).append(model)
+        return [self._united(by_name[name]) for name in sorted(by_name)]
 
     def model(self, folder: Path) -> StoredModel | None:
         """The model that lies in ``folder``, if there is one."""
@@ -207,6 +195,40 @@ class Finder:
                 case [_, *_]:
                     return None
         return None
+
+    def _united(self, models: list[StoredModel]) -> StoredModel:
+        if len(models) == 1:
+            return models[0]
+        found = [stored for model in models for stored in model.versions]
+        versions, error = self._unique(found, _configured(models).configuration.runtime)
+        kept = [model for model in models if not model.versions or any(one in versions for one in model.versions)]
+        cause = error or next((model.error for model in kept if model.error), None)
+        default = next((model.default for model in kept if model.default is not None), None)
+        return replace(_configured(kept), versions=versions, error=cause, default=default)
+
+    def _unique(
+        self, found: Iterable[StoredVersion], wanted: Wanted
+    ) -> tuple[tuple[StoredVersion, ...], DuplicateModel | None]:
+        """Each version of a model once, by number: where several artifacts are one version, that which goes first.
+
+        With an error where nothing says which one that is.
+        """
+        by_number: dict[int, list[StoredVersion]] = {}
+        for stored in found:
+            by_number.setdefault(stored.version, []).append(stored)
+        error = None
+        for number, several in by_number.items():
+            if len(several) == 1:
+                continue
+            first = self._first([one.path for one in several], wanted)
+            if first is None:
+                error = DuplicateModel(several[0].name, number, [several[0].path, several[-1].path])
+                continue
+            several.sort(key=lambda one: one.path != first)
+            for other in several[1:]:
+                what = f"version {number} of the model {other.name!r}"
+                self._ignore(other.path, f"'{first}' is {what}, and its runtime goes first")
+        return tuple(by_number[number][0] for number in sorted(by_number)), error
 
     def _explains(self, model: StoredModel) -> bool:
         """Whether loading it gives another reason than that no runtime accepts it."""
@@ -262,19 +284,21 @@ class Finder:
                 error = wrong
         elif (folder / FILE_NAME).exists():
             self._ignore(folder / FILE_NAME, "it came with an upload, which can say nothing of how it is run")
-        versions: dict[int, StoredVersion] = {}
+        found: list[StoredVersion] = []
         for version, child in numbered or [(1, folder)]:
             seen = fingerprint(child, folder if numbered else None)
-            stored = StoredVersion(name, version, self.artifact(child, configuration.runtime), seen, child)
-            if seen.entries and (twin := versions.setdefault(version, stored)) is not stored:
-                error = DuplicateModel(name, version, [twin.path, stored.path])
+            upload = read_provenance(child)
+            artifact = self.artifact(child, configuration.runtime or (upload.runtime if upload else None))
+            if seen.entries:
+                found.append(StoredVersion(name, version, artifact, seen, child, upload))
+        versions, duplicate = self._unique(found, configuration.runtime)
         if numbered:
             self._warn_of_strays(folder, {child for _, child in numbered})
         elif versions:
-            self._warn_of_others(folder, versions[1])
+            self._warn_of_others(folder, versions[0])
         if not versions:
             return []
-        return [StoredModel(name, tuple(versions.values()), configuration, error, read_default_version(folder))]
+        return [StoredModel(name, versions, configuration, duplicate or error, read_default_version(folder))]
 
     def artifact(self, folder: Path, wanted: Wanted = None, depth: int = _DEPTH) -> Path:
         """The folder of a version, or the only artifact in it: a runtime need not know that it may come in a folder."""
@@ -313,6 +337,11 @@ class Finder:
 
     def _ignore(self, path: Path, problem: str) -> None:
         self._warn(f"ignored {str(path)!r}: {problem}")  # whatever its name is made of
+
+
+def _configured(models: list[StoredModel]) -> StoredModel:
+    """The first with a configuration, else the last."""
+    return next((one for one in models if one.configuration != DEFAULTS), models[-1])
 
 
 def configuration_beside(artifact: Path) -> Path | None:

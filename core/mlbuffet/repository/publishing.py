@@ -6,12 +6,21 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Semaphore, Thread
 
-from mlbuffet.errors import InvalidInput, MLBuffetError, ModelNotFound, NotChangeable, StorageFailed, reason_of
+from mlbuffet.errors import (
+    InvalidInput,
+    MLBuffetError,
+    ModelNotFound,
+    NotChangeable,
+    StorageFailed,
+    UploadRefused,
+    reason_of,
+)
 from mlbuffet.repository.catalog import Catalog
 from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_configuration
 from mlbuffet.repository.default_file import read_default_version, write_default_version
 from mlbuffet.repository.disk import Disk, discard, storing
 from mlbuffet.repository.layout import StoredModel, has_configuration
+from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.names import MODEL_NAME
 from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.received_upload import Provenance, Upload
@@ -78,7 +87,9 @@ class Publisher:
         try:
             with storing():
                 upload.unpack(provenance)
-                self._validate(upload.content, self._root / name, self._configuration(name))
+                configuration = self._configuration(name)
+                self._check_settings(name, upload.content, configuration, provenance)
+                self._validate(upload.content, self._root / name, configuration, provenance)
                 self._disk.sync_all(upload.content)
                 with self._lock(name):
                     return self._add(name, upload.content)
@@ -98,7 +109,7 @@ class Publisher:
             if self._own(name) is None or (self._root / name).is_symlink():
                 raise _elsewhere(name)
             if not any(one.version == version and one.state is State.READY for one in self._repository.versions(name)):
-                self._validate(stored.place or stored.path, stored.folder, self._configuration(name))
+                self._validate(stored.place or stored.path, stored.folder, self._configuration(name), stored.upload)
             self._point(name, version)
             try:
                 self._wait_until_loaded(name, version)
@@ -204,15 +215,29 @@ class Publisher:
                     write_default_version(folder, before, self._staging.new(), self._disk)
                 raise
 
-    def _validate(self, place: Path, folder: Path, configuration: Configuration) -> None:
+    def _check_settings(self, name: str, place: Path, configuration: Configuration, upload: Provenance) -> None:
+        """Refuse what would be ignored, because the owner of the models says otherwise."""
+        sources, owners = self._catalog.sources, configuration.runtime
+        if owners and upload.runtime is not None:
+            chosen = sources.runtimes.select(sources.finder.artifact(place, owners), owners).name
+            if upload.runtime != chosen:
+                raise UploadRefused(f"this server runs the model {name!r} with {chosen!r}, not with {upload.runtime!r}")
+        owned = {**configuration.options, **self._repository.options.get(name, {})}
+        if taken := [option for option, value in upload.options.items() if owned.get(option, value) != value]:
+            raise UploadRefused(f"this server sets {', '.join(map(repr, taken))} for the model {name!r}: leave it out")
+
+    def _validate(self, place: Path, folder: Path, configuration: Configuration, upload: Provenance | None) -> None:
         sources = self._catalog.sources
-        artifact = sources.finder.artifact(place, configuration.runtime) if place.is_dir() else place
+        given = self._repository.options.get(folder.name, {})
+        settings = load_settings(folder, configuration, upload, given, sources.preference)
+        artifact = sources.finder.artifact(place, settings.runtime) if place.is_dir() else place
         with self._trials:
             validate(
                 artifact,
                 configuration,
                 sources.runtimes,
                 sources.preference,
+                settings=settings,
                 folder=folder,
                 beside=sources.on_disk,
                 patience=self._patience,

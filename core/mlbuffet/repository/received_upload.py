@@ -4,7 +4,7 @@ import re
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -29,6 +29,10 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """When, in UTC as ISO 8601 has it."""
     description: str = ""
     library_version: str = ""
+    runtime: str | None = None
+    """The runtime that the client named."""
+    options: dict[str, Any] = {}
+    """The options that the client gave."""
 
 
 def is_uploaded(version_folder: Path) -> bool:

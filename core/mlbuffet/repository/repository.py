@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
 from threading import RLock
+from typing import Any
 
 from mlbuffet.caching import MemoryCache, PredictionCache
-from mlbuffet.errors import ModelNotFound, reason_of
+from mlbuffet.errors import MLBuffetError, ModelNotFound, reason_of
 from mlbuffet.load_context import OtherModels
 from mlbuffet.repository.callable_models import CallableModels
+from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
 from mlbuffet.repository.load_queue import LoadQueue, end_request
@@ -44,9 +46,12 @@ class ModelRepository:
         residency: Residency | None = None,
         scheduling: Scheduling | None = None,
         cache: PredictionCache | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.cache = cache or PredictionCache(MemoryCache())
         """The responses of the models whose ``model.toml`` has them cached."""
+        self.options = options or {}
+        """By model, the options that go before those of its ``model.toml``."""
         self._residency = residency or Residency()
         self._scheduling = scheduling or Scheduling()
         self._models: dict[str, ModelVersions] = {}
@@ -295,7 +300,7 @@ class ModelRepository:
         same = current is not None and current.is_same(stored, configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
             return
-        version = ModelVersion(stored, self._scheduling, configuration, fault, self._notify)
+        version = self._version(stored, configuration, fault)
         if self._residency.on_demand:
             version.idle_reason = "it is loaded when it is first used"
         if model.unloaded:
@@ -304,6 +309,12 @@ class ModelRepository:
             self._drop([replaced], "it was replaced")
         if self._started and not model.unloaded and (active or not self._residency.on_demand):
             self._loading.request(version)
+
+    def _version(
+        self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None
+    ) -> ModelVersion:
+        options = self.options.get(stored.name)
+        return ModelVersion(stored, self._scheduling, configuration, fault, self._notify, options)
 
     def _settle(self, model: ModelVersions) -> None:
         """Choose its default, and retire what that or a newer version has replaced."""
@@ -342,7 +353,7 @@ class ModelRepository:
     def _make_room(self, version: ModelVersion) -> None:
         with self._lock:
             for one in to_evict(self._residency, version, self):
-                fresh = ModelVersion(one.stored, self._scheduling, one.configuration, None, self._notify)
+                fresh = self._version(one.stored, one.configuration, None)
                 fresh.idle_reason = "it is loaded when it is used again"
                 fresh.memory = one.memory
                 self._models[one.name].versions[one.version] = fresh

@@ -1,8 +1,9 @@
 """The models at paths and URLs, as settings have them served."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mlbuffet.errors import NoModelLoaded
 from mlbuffet.repository.catalog import Catalog
@@ -23,8 +24,9 @@ class ServedPlaces:
     """A repository of the models at ``places``, not loaded yet, and what follows them on disk.
 
     With ``may_be_empty`` it is of use without a model, because some may come; it always is where ``settings`` have
-    models followed or loaded on demand. Their calls are noted in ``running``. Raises as `Sources.find` does, and
-    ``ValueError`` for the URL of a cache.
+    models followed or loaded on demand. ``options`` are those of models, by name, and go before those of their
+    ``model.toml``. Their calls are noted in ``running``. Raises as `Sources.find` does, and ``ValueError`` for the URL
+    of a cache.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class ServedPlaces:
         runtimes: Runtimes,
         settings: RepositorySettings,
         *,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         may_be_empty: bool = False,
         running: RunningCalls | None = None,
     ) -> None:
@@ -41,10 +44,12 @@ class ServedPlaces:
         self.sources = Sources([_place(one) for one in places], runtimes, settings.preference)
         models = self.sources.find(may_be_empty=self.may_be_empty)
         scheduling = Scheduling(batching=settings.batching, limits=settings.limits, running=running)
-        self.repository = ModelRepository(runtimes, settings.preference, residency, scheduling, cache)
+        self.repository = ModelRepository(runtimes, settings.preference, residency, scheduling, cache, options)
         self.repository.update(models)
+        self.names = [model.name for model in models]
+        """Those of the models that are there at the start."""
         self.versions = list(self.repository)
-        """Those that are there at the start."""
+        """Theirs."""
         self._catalog = Catalog(self.sources, models, self.repository.update)
         self._watch = settings.watch
         self._watcher: Watcher | None = None

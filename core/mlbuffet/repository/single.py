@@ -1,16 +1,18 @@
 """One model from its folder, for a program without a server."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
 from mlbuffet.load_context import LoadContext
-from mlbuffet.model import Model, load_artifact
+from mlbuffet.model import Model
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
-from mlbuffet.repository.layout import Finder, StoredModel
+from mlbuffet.repository.layout import Finder, StoredModel, StoredVersion
+from mlbuffet.repository.load_settings import load_settings
+from mlbuffet.repository.received_upload import Provenance
 from mlbuffet.repository.warmup import with_default_signature
 from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtimes
@@ -25,6 +27,8 @@ class FoundArtifact:
     configuration: Configuration
     name: str
     version: int | None
+    upload: Provenance | None
+    """What the client said that sent the version, if one did and it is meant for this runtime."""
 
 
 def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any]) -> Model:
@@ -34,13 +38,10 @@ def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mappi
     `load_artifact` does, and `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
     """
     found = find_artifact(folder, runtimes, runtime)
-    configuration = found.configuration
-    from_file = configuration.options.keys() - options.keys()
-    all_options = {**configuration.options, **options}
-    confined, context = folder if from_file else None, LoadContext(name=found.name, version=found.version)
-    model = load_artifact(found.path, runtimes, found.runtime, all_options, confined=confined, context=context)
+    settings = replace(load_settings(folder, found.configuration, found.upload, options, None), runtime=found.runtime)
+    model = settings.load(found.path, runtimes, LoadContext(name=found.name, version=found.version))
     try:
-        return with_default_signature(model, configuration)
+        return with_default_signature(model, found.configuration)
     except MLBuffetError:
         model.close()
         raise
@@ -51,20 +52,24 @@ def find_artifact(folder: Path, runtimes: Runtimes, runtime: Wanted) -> FoundArt
     stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
     if stored.error is not None:
         raise stored.error
-    version, place = _default(folder, stored)
+    version = _default(folder, stored)
+    place = (version.place if version else None) or folder
     if place == folder:
         check_artifact(folder)
     configuration = stored.configuration
-    configured = configuration.runtime
-    if configured is None or isinstance(runtime, Preference):
-        wanted = configured or runtime
+    upload, number = (version.upload, version.version) if version else (None, None)
+    stated = configuration.runtime or (upload.runtime if upload else None)
+    if not runtime or not stated or isinstance(runtime, Preference):
+        wanted = stated or runtime
         artifact = Finder(runtimes, wanted).artifact(place)
-        return FoundArtifact(artifact, wanted, configuration, stored.name, version)
-    wanted = runtime or configured
-    artifact = Finder(runtimes, wanted).artifact(place)
-    if wanted is runtime and _chosen(artifact, runtimes, runtime) not in names_of(configured):
-        configuration = Configuration()  # what it says is meant for another runtime
-    return FoundArtifact(artifact, wanted, configuration, stored.name, version)
+        return FoundArtifact(artifact, wanted, configuration, stored.name, number, upload)
+    artifact = Finder(runtimes, runtime).artifact(place)
+    chosen = _chosen(artifact, runtimes, runtime)  # what was said for another runtime is not meant for this one
+    if configuration.runtime and chosen not in names_of(configuration.runtime):
+        configuration = Configuration()
+    if upload is not None and upload.runtime not in (None, chosen):
+        upload = None
+    return FoundArtifact(artifact, runtime, configuration, stored.name, number, upload)
 
 
 def _chosen(artifact: Path, runtimes: Runtimes, runtime: Wanted) -> str | None:
@@ -74,13 +79,13 @@ def _chosen(artifact: Path, runtimes: Runtimes, runtime: Wanted) -> str | None:
         return None
 
 
-def _default(folder: Path, stored: StoredModel) -> tuple[int | None, Path]:
-    """The default version, and its folder."""
+def _default(folder: Path, stored: StoredModel) -> StoredVersion | None:
+    """The default version; ``None`` where the folder has none."""
     if not stored.versions:
-        return None, folder
+        return None
     served = stored.wanted
     if not served:
         numbers = ", ".join(str(one.version) for one in stored.versions)
         raise InvalidConfiguration(folder / FILE_NAME, f"versions: none of those there are is selected: {numbers}")
     number = stored.default if stored.default in served else max(served)
-    return number, served[number].place or folder
+    return served[number]

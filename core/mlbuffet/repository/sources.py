@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from mlbuffet.errors import DuplicateModel, InvalidPlace, NoModels
-from mlbuffet.repository.layout import Finder, StoredModel, find_models, merged
+from mlbuffet.repository.layout import Finder, StoredModel, find_models
 from mlbuffet.repository.named_place import NamedPlace
 from mlbuffet.repository.remote import RemoteFolder
 from mlbuffet.runtime_choice import Preference, Wanted
@@ -42,8 +42,8 @@ class Sources:
     def find(self, *, may_be_empty: bool = False) -> list[StoredModel]:
         """The models at all paths, by name.
 
-        Raises as `find_models` does, `RemoteFailed`, and `DuplicateModel` where two paths have one version; where one
-        path has it twice, that is the error of the model alone.
+        Raises as `find_models` does, `RemoteFailed`, and `DuplicateModel` where two paths have one version and no
+        preference decides; where one path has it twice, that is the error of the model alone.
 
         With ``may_be_empty`` a folder without models is no error: they may come.
         """
@@ -53,7 +53,7 @@ class Sources:
         for path, name in zip(self.paths, self._names, strict=True):
             with suppress(NoModels) if may_be_empty else nullcontext():
                 found += self._in(path, name)
-        models = merged(found)
+        models = Finder(self.runtimes, self.preference, self._warn).merged(found)
         known = [model.error for model in found]
         for model in models:
             if isinstance(model.error, DuplicateModel) and model.error not in known and not may_be_empty:

@@ -6,9 +6,9 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -18,11 +18,11 @@ from typing import Any
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
 from mlbuffet.load_context import LoadContext, OtherModel
-from mlbuffet.model import load_artifact
 from mlbuffet.repository.callable_models import CallableModels
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency
 from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.load_settings import LoadSettings, load_settings
 from mlbuffet.repository.named_place import NamedPlace
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.sources import Sources
@@ -54,7 +54,9 @@ class _Task:
     configuration: Configuration
     folder: Path
     """Of the model whose version it is to be."""
-    runtime: str
+    settings: LoadSettings
+    default_options: Mapping[str, Any]
+    """Those of the runtime."""
     beside: Sequence[Path | NamedPlace]
     """Where the models are that it may call."""
     preference: Preference | None
@@ -71,6 +73,7 @@ def validate(
     runtimes: Runtimes,
     preference: Preference | None = None,
     *,
+    settings: LoadSettings | None = None,
     folder: Path | None = None,
     beside: Sequence[Path | NamedPlace] = (),
     patience: float = PATIENCE,
@@ -82,7 +85,10 @@ def validate(
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
     """
-    chosen = runtimes.select(path, configuration.runtime or preference)
+    settings = settings or load_settings(folder or path.parent, configuration, None, {}, preference)
+    chosen = runtimes.select(path, settings.runtime)
+    chosen.combined_options(settings.options, settings.client_options)  # what is refused need not be tried
+    settings = replace(settings, runtime=chosen.name)
     plugins = {one.name: address_of(one.plugin) for one in runtimes if one.distribution is None}
     with TemporaryDirectory(prefix="mlbuffet-", ignore_cleanup_errors=True) as scratch, _lifeline() as lifeline:
         report = Path(scratch, "report")
@@ -90,7 +96,8 @@ def validate(
             path=path,
             configuration=configuration,
             folder=folder or path.parent,
-            runtime=chosen.name,
+            settings=settings,
+            default_options=chosen.default_options,
             beside=beside,
             preference=preference,
             plugins=plugins,
@@ -130,7 +137,7 @@ def run_child() -> None:
     runtimes = Runtimes()
     for name, address in task.plugins.items():
         runtimes.register(EntryPoint(name, address, "mlbuffet").load(), name=name)
-    if task.runtime not in runtimes:
+    if task.settings.runtime not in runtimes:
         runtimes.discover()
     task.report.write_text(json.dumps(_tried(task, runtimes)))
     os._exit(0)  # how a framework ends is of no interest
@@ -139,10 +146,9 @@ def run_child() -> None:
 def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
-        options = task.configuration.options
+        runtimes.select(task.path, task.settings.runtime).default_options = task.default_options
         context = LoadContext(name=task.folder.name, models=_Beside(task, runtimes))
-        model = load_artifact(task.path, runtimes, task.runtime, options, confined=task.folder, context=context)
-        prepared(model, task.configuration)
+        prepared(task.settings.load(task.path, runtimes, context), task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}
     except MLBuffetError as error:

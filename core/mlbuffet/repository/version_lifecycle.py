@@ -7,17 +7,18 @@ from concurrent.futures import Future
 from enum import Enum
 from functools import partial
 from threading import RLock, Thread
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
 from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
 from mlbuffet.load_context import LoadContext, NoOtherModels, OtherModels
-from mlbuffet.model import Model, load_artifact
+from mlbuffet.model import Model
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.content import load_with_content
 from mlbuffet.repository.layout import StoredVersion
+from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.running_calls import VersionCalls
 from mlbuffet.runtime_choice import Preference
@@ -94,12 +95,15 @@ class ModelVersion:
         configuration: Configuration,
         fault: MLBuffetError | None,
         on_change: Callable[["ModelVersion"], None],
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = stored.name
         self.version = stored.version
         self.path = stored.path
         self.stored = stored
         self.configuration = configuration
+        self.options = options or {}
+        """Those of the command line for this model."""
         self.state = State.UNAVAILABLE
         self.error: MLBuffetError | None = None
         """Why it failed; of one that is ready, why its new content does not replace it."""
@@ -241,14 +245,14 @@ class ModelVersion:
     def _load(self, runtimes: Runtimes, preference: Preference | None, others: OtherModels) -> Scheduler:
         if self._fault is not None:
             raise self._fault
-        configuration = self.configuration
-        wanted, options, confined = configuration.runtime or preference, configuration.options, self.stored.folder
+        configuration, stored = self.configuration, self.stored
+        settings = load_settings(stored.folder, configuration, stored.upload, self.options, preference)
         context = LoadContext(name=self.name, version=self.version, models=others)
-        load = partial(load_artifact, self.path, runtimes, wanted, options, confined=confined, context=context)
+        load = partial(settings.load, self.path, runtimes, context)
         if configuration.cache is None:
             model = load()
         else:
-            model, self.content = load_with_content(load, self.stored, configuration)
+            model, self.content = load_with_content(load, stored, settings)
         try:
             if configuration.cache is not None and self.called:
                 raise LoadFailed(f"[cache]: its answers follow from other models too: {', '.join(self.called)}")

@@ -19,7 +19,10 @@ def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, 
 
     Facts go to the file ``report``, because frameworks write to the standard streams.
     """
-    given = b"".join(map(pickle.dumps, (sys.path, {**task, "plugin": address_of(plugin), "report": report})))
+    address = address_of(plugin)
+    file = getattr(sys.modules.get(address.partition(":")[0]), "__file__", None)
+    task = {**task, "plugin": address, "file": file, "report": report}
+    given = b"".join(map(pickle.dumps, (sys.path, task)))
     command = [sys.executable, "-X", "faulthandler", "-c", _START + program]
     end, stderr = f"did not end within {patience:g} s", b""
     with suppress(subprocess.TimeoutExpired):
@@ -28,13 +31,13 @@ def run(program: str, plugin: object, task: Mapping[str, Any], *, report: Path, 
         stderr = child.stderr[-2000:]
     facts = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     if end:
-        doing = f"at: {facts[-1][0]}" if facts else f"while it imported {address_of(plugin)}, as an entry point would"
+        doing = f"at: {facts[-1][0]}" if facts else f"while it imported {address}, as an entry point would"
         pytest.fail(f"a fresh interpreter {end} {doing}\n{stderr.decode(errors='replace')}".rstrip())
     return facts
 
 
 _START = """
-import json, pickle, sys
+import importlib.util, json, pickle, sys
 from importlib.metadata import EntryPoint
 
 sys.path[:] = pickle.load(sys.stdin.buffer)
@@ -47,11 +50,32 @@ def report(*fact):
     with task["report"].open("a") as file:
         print(json.dumps(fact), file=file)
 
+def is_importable(name, file):
+    try:
+        spec = importlib.util.find_spec(name)
+    except ImportError:
+        return False
+    return spec is not None and (file is None or spec.origin == file)
+
+def import_file(name, file):
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
 brought = packages() | sys.stdlib_module_names
 task = pickle.load(sys.stdin.buffer)
+name, file = task["plugin"].partition(":")[0], task["file"]
+in_tests = file == task["tests"]
+if not is_importable(name, file):
+    in_tests = True
+    import_file(name, file)
+plugin = EntryPoint("plugin", task["plugin"], "mlbuffet").load()
+if in_tests:
+    brought |= packages()
 runtimes = mlbuffet.Runtimes()
-runtimes.register(EntryPoint("plugin", task["plugin"], "mlbuffet").load(), name="plugin")
+runtimes.register(plugin, name="plugin")
 """
+"""A plugin in a file of tests is imported from that file, which pytest imports without the help of ``sys.path``."""
 
 ASK = """
 for path in task["paths"]:

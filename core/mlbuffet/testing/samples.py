@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.tensors import Tensors
+from mlbuffet.comparison import random_inputs
+from mlbuffet.tensors import Signatures, Tensors
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,27 @@ class Artifact:
     outputs: Tensors
     signature: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    samples: Mapping[str, Tensors] = field(default_factory=dict)
+    """Inputs of other signatures by their names, where they cannot take random ones."""
+
+
+class Call(NamedTuple):
+    """A call of one signature, perhaps with inputs that are made up."""
+
+    signature: str
+    inputs: Tensors
+    is_made_up: bool = False
+
+
+def calls_of(artifact: Artifact, signatures: Signatures) -> Iterator[Call]:
+    """A call of each signature and of each of its variants; random inputs where there is no sample."""
+    samples = {**artifact.samples, signatures.resolve(artifact.signature): artifact.inputs}
+    for name, signature in signatures.items():
+        if name in samples:
+            yield Call(name, samples[name])
+            continue
+        for variant in signature.variants or (signature,):
+            yield Call(name, random_inputs(variant, seed=0), is_made_up=True)
 
 
 def flipped(array: NDArray[Any]) -> NDArray[Any]:

@@ -20,6 +20,8 @@ class OnnxRuntime:
     platform = "onnx_onnxv1"
     concurrent_loads = True
     output_shapes_may_differ = True  # onnxruntime itself warns where they do, and files are often imprecise
+    client_options = frozenset({"intra_op_threads", "inter_op_threads", "spinning", "graph_optimization"})
+    load_options = client_options | {"providers", "custom_op_libraries"}
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

@@ -19,6 +19,8 @@ class TensorFlowRuntime:
 
     platform = "tensorflow_savedmodel"
     concurrent_loads = True
+    client_options = frozenset({"signature", "tags", "inter_op_threads", "xla"})
+    load_options = client_options | {"intra_op_threads", "device", "gpu_memory_growth", "imports"}
     takes_any_shape = True
     output_shapes_may_differ = True  # what a graph says of them may come of set_shape, which nothing checks
 

@@ -54,6 +54,7 @@ class VersionInformation(TypedDict):
     description: str
     ml_library: str
     library_version: str
+    options: dict[str, Any]
     signatures: NotRequired[
         Annotated[dict[str, SignatureDescription], Meta(description="By name, of a version that is ready.")]
     ]

@@ -37,6 +37,7 @@ def _version_information(stored: StoredVersion, description: str) -> VersionInfo
         description=uploaded.description or description,
         ml_library="",
         library_version=uploaded.library_version,
+        options=uploaded.options,
     )
 
 

@@ -1,6 +1,6 @@
 """Forms (multipart/form-data, RFC 7578): their fields, and one file, which is passed on piece by piece."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 
 from python_multipart.exceptions import FormParserError
@@ -21,10 +21,19 @@ def is_form(content_type: str) -> bool:
 class Form:
     """A form; ``take`` is called with each piece of the file that lies in one of ``file_fields``.
 
-    Raises `InvalidInput` for a body that is not a form or holds another file, besides what ``take`` raises.
+    ``check_field`` is called with the name of each other field when it begins, and with those before it.
+
+    Raises `InvalidInput` for a body that is not a form or holds another file, besides what ``take`` and ``check_field``
+    raise.
     """
 
-    def __init__(self, content_type: str, file_fields: Sequence[str], take: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        content_type: str,
+        file_fields: Sequence[str],
+        take: Callable[[bytes], None],
+        check_field: Callable[[str, Container[str]], None] = lambda _name, _before: None,
+    ) -> None:
         _, options = parse_options_header(content_type)
         if b"boundary" not in options:
             raise InvalidInput(f"the content type {CONTENT_TYPE} has no boundary")
@@ -32,6 +41,7 @@ class Form:
         """The name of the file, as the client sent it; ``None`` until it has arrived."""
         self._file_fields = file_fields
         self._take = take
+        self._check_field = check_field
         self._fields: dict[str, bytes] = {}
         self._field: str | None = None
         self._header, self._value = bytearray(), bytearray()
@@ -62,9 +72,14 @@ class Form:
         if self.file_name is None:
             raise InvalidInput(f"the form has no file in its field {self._file_fields[0]!r}")
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The values of all fields but the file."""
+        return {name: value.decode(errors="replace") for name, value in self._fields.items()}
+
     def text(self, field: str) -> str:
         """The value of a field; empty where it is missing."""
-        return self._fields.get(field, b"").decode(errors="replace")
+        return self.texts.get(field, "")
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -82,6 +97,7 @@ class Form:
             self.file_name = options[b"filename"].decode(errors="replace")
             self._field = None
             return
+        self._check_field(name, self._fields)
         self._field = name
         self._fields[name] = b""
         if len(self._fields) > MAX_FIELDS:

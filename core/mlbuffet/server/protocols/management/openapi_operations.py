@@ -12,6 +12,7 @@ from mlbuffet.server.protocols.management import answers
 from mlbuffet.server.protocols.management.endpoints import DefaultRequest, Management
 from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE
 from mlbuffet.server.protocols.management.prediction import DEFAULT, PredictionRequest
+from mlbuffet.server.protocols.management.uploads import FIELDS, FILE_NAME
 from mlbuffet.version_numbers import PATTERN
 
 _CHANGES = (401, 403, 409, 500, 507)
@@ -21,7 +22,8 @@ _BINARY = Annotated[str, Meta(extra_json_schema={"format": "binary"})]
 _FORM: Schema = {
     "type": "object",
     "required": ["path"],
-    "properties": {"path": _FILE, "model_description": {"type": "string"}, "library_version": {"type": "string"}},
+    "properties": {"path": _FILE, **{field: {"type": "string"} for field in FIELDS}},
+    "additionalProperties": False,
 }
 _IMAGE: Schema = {
     "type": "object",
@@ -52,7 +54,7 @@ OPERATIONS = {
         answers.Changed,
         status=201,
         other_bodies={"application/octet-stream": _FILE},
-        query={"filename": True, "model_description": False, "library_version": False},
+        query={FILE_NAME: True, **dict.fromkeys(FIELDS, False)},
         errors=_UPLOADS,
     ),
     Management.remove: Operation(answers.Changed, errors=(400, 404, *_CHANGES)),

@@ -1,0 +1,57 @@
+"""The runtime and the options of a version: its owner, the client that sent it and the command line each give some."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlbuffet.load_context import LoadContext
+from mlbuffet.model import Model, load_artifact
+from mlbuffet.repository.configuration import Configuration
+from mlbuffet.repository.received_upload import Provenance
+from mlbuffet.runtime_choice import Preference, Wanted
+from mlbuffet.runtimes import Runtimes
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """What counts: for options the command line, then ``model.toml``, then the client, then the runtime's defaults."""
+
+    runtime: Wanted
+    options: Mapping[str, Any]
+    client_options: Mapping[str, Any]
+    confined: Path | None
+    """The folder of the ``model.toml`` that gives some of ``options``."""
+
+    def load(self, path: Path, runtimes: Runtimes, context: LoadContext) -> Model:
+        """The artifact at ``path``. Raises as `load_artifact` does."""
+        return load_artifact(
+            path,
+            runtimes,
+            self.runtime,
+            self.options,
+            confined=self.confined,
+            client_options=self.client_options,
+            context=context,
+        )
+
+
+def load_settings(
+    folder: Path,
+    configuration: Configuration,
+    upload: Provenance | None,
+    given: Mapping[str, Any],
+    preference: Preference | None,
+) -> LoadSettings:
+    """How to load a version of the model in ``folder``.
+
+    ``upload`` is what a client said, if one sent it; ``given`` are the options of the command line for this model, and
+    ``preference`` is for models that name no runtime.
+    """
+    from_file = configuration.options.keys() - given.keys()
+    return LoadSettings(
+        runtime=configuration.runtime or (upload.runtime if upload else None) or preference,
+        options={**configuration.options, **given},
+        client_options=upload.options if upload else {},
+        confined=folder if from_file else None,
+    )
