@@ -6,10 +6,17 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 # one more than there are cores: many tests wait for a process that they have started
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 4)')
 MESSAGES := core/mlbuffet/grpc/messages
+# these come with the tests' environment; the others' frameworks by `make runtimes`
+PLUGINS := plugins/onnx plugins/tensorflow
+OTHERS := $(filter-out $(PLUGINS),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+# of those whose framework is missing no test runs
+FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(notdir $(1)))
+WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))
+comma := ,
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
+.PHONY: help env runtimes demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +26,14 @@ $(VENV)/made: $(MANIFESTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
 	@test -x "$(UV)" || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
-		--group dev --editable '.[grpc,testing]' $(patsubst %,--editable %,$(wildcard plugins/*)) pip hatchling
+		--group dev --editable '.[grpc,testing]' $(patsubst %,--editable %,$(PLUGINS)) pip hatchling
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(patsubst %,--editable %,$(OTHERS))
 	@touch $@
+
+runtimes: env ## install the frameworks of all runtimes, and run the runtimes' tests
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
+		$(patsubst %,--editable %,$(OTHERS))
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/runtimes $(ARGS)
 
 demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
@@ -32,7 +45,7 @@ coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
 	$(BIN)/python -m coverage erase
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --include='core/*' --fail-under=98
-	$(BIN)/coverage report --include='plugins/*' --fail-under=95
+	$(BIN)/coverage report --include='plugins/*' $(if $(WITHOUT),--omit='$(WITHOUT)') --fail-under=95
 
 soak: env ## send 10 000 malformed requests to a server, and print what became of it
 	MLBUFFET_SOAK=10000 $(BIN)/pytest -q -s tests/server/test_soak.py

@@ -679,7 +679,7 @@ def test_a_right_runtime_passes_every_test(pytester: pytest.Pytester) -> None:
 
 KNOWING = """
 @hookimpl
-def load(self, path, options, confined, context):
+def load(self, path, options, context):
     assert context.name
     return super().load(path, options)
 

@@ -12,23 +12,25 @@ import pytest
 import mlbuffet
 
 ROOT = Path(__file__).parents[1]
+RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost")
 
 
 def test_no_folder_shadows_a_framework() -> None:
-    for folder in ("core", "plugins", "plugins/tensorflow", "plugins/onnx"):
+    for folder in ("core", "plugins", *(f"plugins/{name}" for name in RUNTIMES)):
         assert not (ROOT / folder / "__init__.py").exists()
-    assert not (ROOT / "tests" / "tensorflow").exists()
-    assert not (ROOT / "tests" / "onnx").exists()
+    assert not any((ROOT / "tests" / name).exists() for name in RUNTIMES)
 
 
 def test_the_runtimes_arrive_by_their_entry_points_alone() -> None:
     names = {entry_point.name for entry_point in entry_points(group="mlbuffet")}
-    assert {"onnx", "tensorflow"} <= names
+    assert set(RUNTIMES) <= names
     for path in (ROOT / "core").rglob("*.py"):
-        assert not re.search(r"^\s*(import|from) (mlbuffet_|tensorflow|onnx)", path.read_text(), re.MULTILINE), path
+        assert not re.search(rf"^\s*(import|from) (mlbuffet_|{'|'.join(RUNTIMES)})", path.read_text(), re.MULTILINE), (
+            path
+        )
 
 
-@pytest.mark.parametrize("plugin", ["onnx", "tensorflow"])
+@pytest.mark.parametrize("plugin", RUNTIMES)
 def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
     project = tomllib.loads((ROOT / "plugins" / plugin / "pyproject.toml").read_text())["project"]
     assert "mlbuffet>=1,<2" in project["dependencies"]
@@ -40,14 +42,14 @@ def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
         "import mlbuffet",
         "import mlbuffet; mlbuffet.Runtimes().discover()",
         "import mlbuffet; r = mlbuffet.Runtimes(); r.discover(); p = __import__('pathlib').Path; "
-        "assert not any(x.accepts(path) for x in r for path in (p('.'), p('a.onnx'), p('saved_model.pb')))",
+        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt'); "
+        "assert not any(x.accepts(p(name)) for x in r for name in names)",
         "import mlbuffet.server, mlbuffet.cli.serving",
     ],
 )
 def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
-    check = (
-        "; import sys; print([m for m in ('tensorflow', 'keras', 'onnxruntime', 'onnx', 'pytest') if m in sys.modules])"
-    )
+    heavy = (*RUNTIMES, "keras", "onnxruntime", "pandas", "pytest")
+    check = f"; import sys; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 

@@ -23,8 +23,8 @@ def _onnx(plan: Plan) -> Iterator[Field]:
     with mlbuffet.load(chosen.path) as model:
         yield Field(
             {
-                Key("session.run"): _microseconds(lambda: session.run(names, chosen.inputs), 2000),
-                Key("Model.predict"): _microseconds(lambda: model.predict(chosen.inputs), 2000),
+                Key("session.run"): microseconds(lambda: session.run(names, chosen.inputs), 2000),
+                Key("Model.predict"): microseconds(lambda: model.predict(chosen.inputs), 2000),
             }
         )
 
@@ -41,8 +41,8 @@ def _tensorflow(plan: Plan) -> Iterator[Field]:
 
             signature = tf.saved_model.load(str(chosen.path)).signatures["serving_default"]
             direct = partial(_documented_call, tf, signature, chosen.inputs["x"])
-            field.measures[Key("signatures[...]", name)] = _microseconds(direct, calls)
-            field.measures[Key("Model.predict", name)] = _microseconds(partial(model.predict, chosen.inputs), calls)
+            field.measures[Key("signatures[...]", name)] = microseconds(direct, calls)
+            field.measures[Key("Model.predict", name)] = microseconds(partial(model.predict, chosen.inputs), calls)
         yield field
 
 
@@ -50,7 +50,7 @@ def _documented_call(tf: Any, signature: Any, x: Array) -> Any:
     return signature(x=tf.constant(x))["y"].numpy()
 
 
-def _microseconds(call: Callable[[], object], calls: int) -> Callable[[], Round]:
+def microseconds(call: Callable[[], object], calls: int) -> Callable[[], Round]:
     """The mean of ``calls`` calls."""
 
     def measure() -> Round:

@@ -87,13 +87,11 @@ class RuntimePlugin(Protocol):
         ...
 
     @hookspec(firstresult=True)
-    def load(self, path: Path, options: Mapping[str, Any], confined: Path | None, context: LoadContext) -> Any:
+    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> Any:
         """Load the artifact and return a handle that only this plugin uses.
 
-        ``confined`` is the folder whose ``model.toml`` gives the options: a file that they name and that is run must
-        lie in or below it, or with the artifact. ``None`` where a program or a command line gives them, which may name
-        any. A plugin that runs no such file leaves the argument out. ``context`` says which model it is, and gives
-        others of its repository, which it may call.
+        ``context`` says which model it is and who gives the options, and gives others of its repository, which it may
+        call. A plugin that needs nothing of it leaves the argument out.
 
         Raise `InvalidOptions` for an option that is not known, and `LoadFailed` with a reason for an artifact that
         cannot be served. What else is raised becomes `LoadFailed`.

@@ -1,7 +1,8 @@
-"""What a runtime may know about a model that it loads: its name, its version, and the models beside it."""
+"""What a runtime may know about a model that it loads: its name, who gives its options, and the models beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -66,4 +67,9 @@ class LoadContext:
     """The name of the model, as clients know it; of one that a program loads by itself, that of its file or folder."""
     version: int | None = None
     """``None`` for an artifact that a program loads by itself, and for one that is tried before it gets a number."""
+    options_folder: Path | None = None
+    """That of the ``model.toml`` that gives options: a file that they name and that is run must lie in or below it.
+
+    ``None`` where a program or a command line gives them, which may name any.
+    """
     models: OtherModels = field(default_factory=NoOtherModels)

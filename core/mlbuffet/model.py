@@ -36,13 +36,11 @@ def load_artifact(
     runtime: Wanted,
     options: Mapping[str, Any],
     *,
-    confined: Path | None = None,
     context: LoadContext | None = None,
     client_options: Mapping[str, Any] = _NONE,
 ) -> "Model":
     """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
-    ``confined`` is the folder of the ``model.toml`` that gives the options, if one does: what they name must lie there.
     ``context`` says which model it is; without it the model is called after its path, and can call no others.
     ``client_options`` came with an upload; ``options`` go before them.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
@@ -51,7 +49,7 @@ def load_artifact(
     try:
         chosen = runtimes.select(path, runtime)
         combined = chosen.combined_options(options, client_options)
-        return Model.load(chosen, path, combined, confined=confined, context=context)
+        return Model.load(chosen, path, combined, context)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
         if isinstance(error, LoadFailed) and (reason := failed_download(path)):
@@ -92,18 +90,12 @@ class Model:
 
     @classmethod
     def load(
-        cls,
-        runtime: Runtime,
-        path: Path,
-        options: Mapping[str, Any],
-        *,
-        confined: Path | None = None,
-        context: LoadContext | None = None,
+        cls, runtime: Runtime, path: Path, options: Mapping[str, Any], context: LoadContext | None = None
     ) -> "Model":
         """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
         context = context or LoadContext(name=_name_of(path))
         with runtime.load_turn(), _load_errors(runtime, path):
-            handle = runtime.hook("load")(path=path, options=options, confined=confined, context=context)
+            handle = runtime.hook("load")(path=path, options=options, context=context)
         try:
             with _load_errors(runtime, path):
                 signatures = runtime.hook("signature")(model=handle)

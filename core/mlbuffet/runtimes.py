@@ -34,7 +34,7 @@ from mlbuffet.runtime_choice import Preference, RuntimeChoice, Wanted, names_of
 
 _MADE_IF_TAKEN = "request"
 """The argument of ``predict`` that most plugins have no use for."""
-_MAY_BE_LEFT_OUT = (_MADE_IF_TAKEN, "context", "confined")
+_MAY_BE_LEFT_OUT = (_MADE_IF_TAKEN, "context")
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from onnxruntime_extensions import get_library_path
 
 import mlbuffet
 from mlbuffet import InvalidOptions, LoadFailed, Model
+from mlbuffet.load_context import LoadContext
 from mlbuffet.model import load_artifact
 from mlbuffet.repository import ModelRepository, find_models
 from mlbuffet.runtimes import installed_runtimes
@@ -45,7 +46,8 @@ def folder(tmp_path: Path) -> Path:
 def load(path: Path, *libraries: Any, confined: bool = True) -> Model:
     folder = path if path.is_dir() else path.parent
     options = {"custom_op_libraries": libraries}
-    return load_artifact(path, installed_runtimes(), None, options, confined=folder if confined else None)
+    context = LoadContext(name="m", options_folder=folder if confined else None)
+    return load_artifact(path, installed_runtimes(), None, options, context=context)
 
 
 def uppers(model: Model) -> bool:

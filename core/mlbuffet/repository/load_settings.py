@@ -1,7 +1,7 @@
 """The runtime and the options of a version: its owner, the client that sent it and the command line each give some."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,14 @@ class LoadSettings:
     runtime: Wanted
     options: Mapping[str, Any]
     client_options: Mapping[str, Any]
-    confined: Path | None
+    options_folder: Path | None
     """The folder of the ``model.toml`` that gives some of ``options``."""
 
     def load(self, path: Path, runtimes: Runtimes, context: LoadContext) -> Model:
         """The artifact at ``path``. Raises as `load_artifact` does."""
-        return load_artifact(
-            path,
-            runtimes,
-            self.runtime,
-            self.options,
-            confined=self.confined,
-            client_options=self.client_options,
-            context=context,
-        )
+        known = replace(context, options_folder=self.options_folder)
+        options = self.client_options
+        return load_artifact(path, runtimes, self.runtime, self.options, client_options=options, context=known)
 
 
 def load_settings(
@@ -53,5 +47,5 @@ def load_settings(
         runtime=configuration.runtime or (upload.runtime if upload else None) or preference,
         options={**configuration.options, **given},
         client_options=upload.options if upload else {},
-        confined=folder if from_file else None,
+        options_folder=folder if from_file else None,
     )

@@ -11,18 +11,18 @@ ALLOWED = "MLBUFFET_ONNX_LIBRARIES"
 """The environment variable with the files and folders of libraries that a model.toml may name besides."""
 
 
-def find_libraries(names: Sequence[str], folder: Path, confined: Path | None) -> list[Path]:
+def find_libraries(names: Sequence[str], folder: Path, options_folder: Path | None) -> list[Path]:
     """The libraries ``names``, each of which is a program that runs when it is loaded.
 
-    They are paths from ``confined``, else from ``folder``, that of the artifact. With ``confined`` they must lie in or
-    below one of the two, or where `ALLOWED` says, once links and ``..`` are resolved. Raises `InvalidOptions` or
-    `LoadFailed`, neither with a path that a client would see.
+    They are paths from ``options_folder``, else from ``folder``, that of the artifact. With ``options_folder`` they
+    must lie in or below one of the two, or where `ALLOWED` says, once links and ``..`` are resolved. Raises
+    `InvalidOptions` or `LoadFailed`, neither with a path that a client would see.
     """
     for number, name in enumerate(names):
         if not name.strip() or "\0" in name:
             raise InvalidOptions(f"custom_op_libraries[{number}] is {name!r}, which is no path", VALID_OPTIONS)
-    bases = [folder] if confined is None else [confined, folder]
-    places = None if confined is None else [place.resolve() for place in (*bases, *_allowed())]
+    bases = [folder] if options_folder is None else [options_folder, folder]
+    places = None if options_folder is None else [place.resolve() for place in (*bases, *_allowed())]
     files = [_first_file([(base / name).resolve() for base in bases]) for name in names]
     for number, file in enumerate(files):
         _check(f"custom_op_libraries[{number}]", file, places)

@@ -20,8 +20,8 @@ _SHOWN = 5
 class OnnxModel:
     """The handle of the model in ``file``. Creating it raises `InvalidOptions` or `LoadFailed`."""
 
-    def __init__(self, file: Path, options: Options, confined: Path | None) -> None:
-        libraries = find_libraries(options.custom_op_libraries, file.parent, confined)
+    def __init__(self, file: Path, options: Options, options_folder: Path | None) -> None:
+        libraries = find_libraries(options.custom_op_libraries, file.parent, options_folder)
         session = create_session(file, options, libraries)
         graph = read_graph(file)
         inputs = [input_port(node, graph) for node in session.get_inputs()]

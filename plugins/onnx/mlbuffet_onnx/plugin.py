@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import hookimpl, importing
+from mlbuffet.hookspecs import LoadContext, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_onnx._artifact import is_onnx, model_file, unservable
 from mlbuffet_onnx._stderr import stderr_to_logging
@@ -41,7 +41,7 @@ class OnnxRuntime:
             return None
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any], confined: Path | None) -> "OnnxModel":
+    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "OnnxModel":
         """A session of onnxruntime with the model."""
         file = model_file(path)
         if file is None:
@@ -52,7 +52,7 @@ class OnnxRuntime:
         ):  # onnxruntime may complain of the machine as soon as it is imported
             from mlbuffet_onnx._model import OnnxModel
             from mlbuffet_onnx._options import parse_options
-        return OnnxModel(file, parse_options(options), confined)
+        return OnnxModel(file, parse_options(options), context.options_folder)
 
     @hookimpl
     def signature(self, model: "OnnxModel") -> Signatures:

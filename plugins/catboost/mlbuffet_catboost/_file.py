@@ -1,0 +1,54 @@
+"""What the first bytes of a file say about a CatBoost model in it."""
+
+import json
+import re
+from pathlib import Path
+
+from mlbuffet.errors import LoadFailed
+
+_BINARY = b"CBM1"
+_JSON = re.compile(
+    rb'\s*\{\s*(?:"features_info"\s*:\s*\{\s*"(?:categorical_features|ctrs|embedding_features|float_features|text_features)"'
+    rb'|"ctr_data"\s*:\s*\{\s*"\{\\"identifier\\")'
+)
+_KEYS = {"features_info", "model_info", "scale_and_bias"}
+_FORMATS = {".cbm": "cbm", ".json": "json"}
+
+
+def format_of(path: Path) -> str | None:
+    """CatBoost's name of the format of the model in ``path``; ``None`` where there is no model."""
+    if not path.is_file():
+        return None
+    named = _FORMATS.get(path.suffix.lower())
+    return named if named is not None and named == _format(_head(path)) else None
+
+
+def unservable(path: Path) -> str | None:
+    """Why ``path``, which is CatBoost's, cannot be served; ``None`` for models, and for what is not CatBoost's."""
+    if not path.is_file() or format_of(path):
+        return None
+    if actual := _format(_head(path)):
+        return f"it is a CatBoost model under another name: rename it so that it ends in .{actual}"
+    damaged = "the .cbm file is empty or damaged: it does not begin as a CatBoost model does; save the model again"
+    return damaged if path.suffix.lower() == ".cbm" else None
+
+
+def check(path: Path, form: str) -> None:
+    """Raises `LoadFailed` for JSON that is not whole: CatBoost would crash, or load a part."""
+    try:
+        whole = form != "json" or _KEYS.issubset(json.loads(path.read_bytes()).keys())
+    except (ValueError, AttributeError):
+        whole = False
+    if not whole:
+        raise LoadFailed("the JSON is cut short or damaged; copy it again, or save the model again")
+
+
+def _format(head: bytes) -> str | None:
+    if head.startswith(_BINARY):
+        return "cbm"
+    return "json" if _JSON.match(head) else None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)

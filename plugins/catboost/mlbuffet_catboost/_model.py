@@ -1,0 +1,78 @@
+"""A loaded model: its signatures and its predictions."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from catboost import CatBoost, CatBoostError, Pool
+
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
+from mlbuffet_catboost._features import Features
+from mlbuffet_catboost._options import parse_options
+
+_KINDS = {
+    DEFAULT_SIGNATURE: "",
+    "raw": "scores before they become probabilities or counts",
+    "leaves": "the leaf of each tree in which a row ends",
+    "contributions": "what each feature adds to the raw score (SHAP); last comes the bias",
+}
+_RAW = "RawFormulaVal"
+_TYPES = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "RMSEWithUncertainty"}
+"""What `catboost.CatBoostRegressor` predicts by default, by the loss function; for all others it is the raw score."""
+
+
+class CatBoostModel:
+    """The handle of the model in ``path``. Creating it raises `InvalidOptions`, `LoadFailed` or `CatBoostError`."""
+
+    def __init__(self, path: Path, form: str, options: Mapping[str, Any]) -> None:
+        self._threads = parse_options(options).thread_count
+        self._model = CatBoost().load_model(str(path), format=form)
+        self._features = Features(self._model, self._threads)
+        self._classes = self._model.classes_
+        loss = str((self._model.get_all_params() or {}).get("loss_function", "")).partition(":")[0]
+        self._has_several_labels = loss in ("MultiLogloss", "MultiCrossEntropy")
+        self._types = {"raw": _RAW, "probabilities": "Probability", "prediction": _TYPES.get(loss, _RAW)}
+        self._empty: dict[str, Tensors] = {}
+        self.signatures = Signatures(dict(self._describe()))
+
+    def predict(self, signature: str, inputs: Tensors, wanted: Collection[str]) -> Tensors:
+        """The outputs of ``signature`` that are ``wanted``, or an error of CatBoost."""
+        if not len(next(iter(inputs.values()))):
+            return {name: array.copy() for name, array in self._empty[signature].items()}
+        pool = self._features.pool(inputs)
+        return {name: self._compute(name, pool) for name in self._empty[signature] if name in wanted}
+
+    def _compute(self, output: str, pool: Pool) -> Any:
+        match output:
+            case "leaves":
+                return self._model.calc_leaf_indexes(pool, thread_count=self._threads)
+            case "contributions":
+                return self._model.get_feature_importance(pool, "ShapValues", thread_count=self._threads)
+            case "label":
+                label = self._values(pool, "Class")
+                if not self._has_several_labels:
+                    label = label.reshape(-1)  # of more than two classes it is a column
+                return np.array([text.encode() for text in label], object) if label.dtype.kind == "O" else label
+        return self._values(pool, self._types[output])
+
+    def _values(self, pool: Pool, kind: str) -> Any:
+        return self._model.predict(pool, prediction_type=kind, thread_count=self._threads)
+
+    def _describe(self) -> Iterator[tuple[str, Signature]]:
+        """The signatures that CatBoost answers: without weights in its leaves a model has no contributions."""
+        specs = self._features.specs
+        row = self._features.row()
+        labels = {} if self._has_several_labels else {"probabilities": [str(name) for name in self._classes]}
+        main = ("label", "probabilities") if len(self._classes) else ("prediction",)
+        for signature, description in _KINDS.items():
+            with suppress(CatBoostError) if description else nullcontext():
+                pool = self._features.pool(row)
+                answers = {name: self._compute(name, pool) for name in ((signature,) if description else main)}
+                self._empty[signature] = {name: array[:0] for name, array in answers.items()}
+                outputs = [
+                    TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
+                    for name, array in answers.items()
+                ]
+                yield signature, Signature(specs, outputs, description=description)

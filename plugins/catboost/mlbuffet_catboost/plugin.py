@@ -1,0 +1,57 @@
+"""The runtime of CatBoost models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet import Request
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import hookimpl, importing
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_catboost._file import check, format_of, unservable
+
+if TYPE_CHECKING:
+    from mlbuffet_catboost._model import CatBoostModel
+
+
+class CatBoostRuntime:
+    """Runs CatBoost models."""
+
+    concurrent_loads = True
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """A CatBoost model: a .cbm or .json file of save_model"""
+        try:
+            return format_of(path) is not None
+        except OSError:  # what cannot be read is no model
+            return False
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """Files that are empty or damaged, and models under other names."""
+        try:
+            return unservable(path)
+        except OSError:
+            return None
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> "CatBoostModel":
+        """CatBoost with the model."""
+        if reason := unservable(path):
+            raise LoadFailed(reason)
+        form = format_of(path) or path.suffix[1:].lower()
+        check(path, form)
+        with importing("catboost"):
+            from mlbuffet_catboost._model import CatBoostModel
+        return CatBoostModel(path, form, options)
+
+    @hookimpl
+    def signature(self, model: "CatBoostModel") -> Signatures:
+        """Predictions, raw scores, and as far as CatBoost computes them leaves and contributions."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "CatBoostModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """What CatBoost says, which is asked anew for each output that is wanted."""
+        return model.predict(signature, inputs, request.outputs)

@@ -1,0 +1,54 @@
+"""The runtime of XGBoost models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import hookimpl, importing
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_xgboost._file import is_model, unservable
+
+if TYPE_CHECKING:
+    from mlbuffet_xgboost._model import XGBoostModel
+
+
+class XGBoostRuntime:
+    """Runs XGBoost models."""
+
+    concurrent_loads = True
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """An XGBoost model: a .json or .ubj file of save_model"""
+        try:
+            return is_model(path)
+        except OSError:  # what cannot be read is no model
+            return False
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """The old binary format, dumps and configurations, and models under other names."""
+        try:
+            return unservable(path)
+        except OSError:
+            return None
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> "XGBoostModel":
+        """A booster with the model."""
+        if reason := unservable(path):
+            raise LoadFailed(reason)
+        with importing("xgboost"):
+            from mlbuffet_xgboost._model import XGBoostModel
+        return XGBoostModel(path.read_bytes(), options)
+
+    @hookimpl
+    def signature(self, model: "XGBoostModel") -> Signatures:
+        """Predictions, and as far as the booster has them raw scores, leaves and contributions."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "XGBoostModel", signature: str, inputs: Tensors) -> Tensors:
+        """What the booster says."""
+        return model.predict(signature, inputs)
