@@ -164,10 +164,10 @@ class ModelRepository:
         """The version that ``model.toml`` calls ``label``. Raises `ModelNotFound`, also where no version has it."""
         with self._lock:
             model = self._known(name)
-            version = model.versions.get(model.stored.configuration.labels.get(label, -1))
-            if version is None:
-                raise ModelNotFound(name)
-            return version
+            served = {one: number for one, number in model.stored.configuration.labels.items() if number in model.versions}
+            if label not in served:
+                raise ModelNotFound(name, label=label, labels=sorted(served))
+            return model.versions[served[label]]
 
     def stored(self, name: str) -> StoredModel:
         """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""
