@@ -89,6 +89,10 @@ REFUSED = {
         {"runtime": "scale", "options": '{"fcator": 2}'},
         "an upload may not set 'fcator'; the valid options are: factor",
     ),
+    "a value that the runtime refuses": (
+        {"runtime": "scale", "options": '{"factor": "a"}'},
+        "invalid options: factor is no number; the valid options are: factor",
+    ),
     "an unknown runtime": ({"runtime": "lost"}, "the runtime 'lost' is not installed"),
     "a misspelt field": (
         {"option": "{}"},
