@@ -25,6 +25,8 @@ class Scale:
     def load(self, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         if unknown := options.keys() - self.names():
             raise InvalidOptions(f"there is no {', '.join(unknown)}", sorted(self.names()))
+        if isinstance(options.get("factor"), str):
+            raise InvalidOptions("factor is no number", sorted(self.names()))
         return dict(options)
 
     @hookimpl

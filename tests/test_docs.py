@@ -12,7 +12,7 @@ import pytest
 import typer
 
 import mlbuffet
-from mlbuffet import Runtimes, errors, hookspecs
+from mlbuffet import Runtimes, errors, hookspecs, tensors
 from mlbuffet.cli.commands import app
 from mlbuffet.cli.reference import renewed
 from mlbuffet.errors import MLBuffetError
@@ -61,6 +61,20 @@ def test_every_attribute_of_an_error_is_documented() -> None:
 def test_every_public_name_is_documented() -> None:
     text = "\n".join(page.read_text() for page in ROOT.glob("docs/*.md"))
     assert [name for name in mlbuffet.__all__ if not re.search(rf"`(mlbuffet\.)?{name}\b", text)] == []
+
+
+def test_what_a_plugin_imports_is_where_its_page_says() -> None:
+    page = document("hooks.md").partition("## What a plugin imports")[2].partition("\n## ")[0]
+    places = {
+        hookspecs: ["hookimpl", "Request", "LoadContext", "CONTRACT", "importing", "OtherModel"],
+        tensors: ["ParameterSpec", "DEFAULT_SIGNATURE"],
+    }
+    for module, names in places.items():
+        assert f"`{module.__name__}`" in page
+        for name in names:
+            assert f"`{name}`" in page
+            assert name in module.__all__
+            assert getattr(mlbuffet, name, getattr(module, name)) is getattr(module, name)
 
 
 def test_every_public_attribute_of_what_programs_hold_is_documented() -> None:

@@ -87,6 +87,10 @@ CASES = [
     (DuplicateModel("iris", 1, [PATH, PATH]), "two artifacts are version 1 of the model 'iris'"),
     (ModelNotFound("iris"), "there is no model 'iris'"),
     (ModelNotFound("iris", 3, [1, 2]), "there is no version 3 of the model 'iris'; there are: 1, 2"),
+    (
+        ModelNotFound("iris", label="stabel", labels=["old", "stable"]),
+        "no version of the model 'iris' has the label 'stabel'; there are: 'old', 'stable'",
+    ),
     (UploadRefused("the upload is empty"), "the upload is empty"),
     (UploadTooLarge(1024), "the upload is larger than 1024 bytes, which is the limit of this server (--max-upload)"),
     (NotAuthenticated("changes take a token"), "changes take a token"),

@@ -396,14 +396,33 @@ class DuplicateModel(MLBuffetError):
 
 
 class ModelNotFound(MLBuffetError):
-    """No model is called ``name``, or it has no such ``version``; ``versions`` are those there are."""
+    """No model is called ``name``, or it has no such ``version``, or none that is called ``label``.
 
-    def __init__(self, name: str, version: int | None = None, versions: Iterable[int] = ()) -> None:
+    ``versions`` are those there are, and ``labels`` the names that some of them have.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: int | None = None,
+        versions: Iterable[int] = (),
+        *,
+        label: str | None = None,
+        labels: Iterable[str] = (),
+    ) -> None:
         self.name = name
         self.version = version
         self.versions = tuple(versions)
-        sentence = f"there is no version {version} of the model {name!r}; there are: {_listed(self.versions)}"
-        super().__init__(f"there is no model {name!r}" if version is None else sentence)
+        self.label = label
+        self.labels = tuple(labels)
+        if label is not None:
+            known = _listed(map(repr, self.labels))
+            sentence = f"no version of the model {name!r} has the label {label!r}; there are: {known}"
+        elif version is not None:
+            sentence = f"there is no version {version} of the model {name!r}; there are: {_listed(self.versions)}"
+        else:
+            sentence = f"there is no model {name!r}"
+        super().__init__(sentence)
 
 
 class ModelNotReady(MLBuffetError):

@@ -12,11 +12,11 @@ _CUT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
 
 def is_remote(place: str) -> bool:
     """Whether ``place`` is a URL that does not lead to a file of this machine."""
-    return "://" in place and not place.startswith("file://")
+    return "://" in place and not _is_file_url(place)
 
 
 def place_of(given: str | os.PathLike[str]) -> Path | str:
-    """A URL as it is; everything else as a path, ``file://`` URLs too.
+    """A URL with its scheme in lower case; everything else as a path, ``file://`` URLs too.
 
     Raises `RemoteFailed` for what no longer is a URL, or no path, and ``TypeError`` for what never was one.
     """
@@ -27,13 +27,18 @@ def place_of(given: str | os.PathLike[str]) -> Path | str:
         )
     text = os.fspath(given)
     if is_remote(text):
-        return text
-    if text.startswith("file://"):
+        scheme, _, rest = text.partition("://")
+        return f"{scheme.lower()}://{rest}"
+    if _is_file_url(text):
         return _of_file_url(text)
     path = Path(text)
     if not isinstance(given, str) and _CUT_URL.match(text) and not os.path.lexists(path):
         raise RemoteFailed(text, "pathlib takes a slash from URLs; give it as text")
     return path
+
+
+def _is_file_url(place: str) -> bool:
+    return place[:7].lower() == "file://"
 
 
 def _of_file_url(url: str) -> Path:

@@ -65,6 +65,13 @@ def test_its_models_are_called_by_name_version_label_and_signature(tmp_path: Pat
         assert list(repository.predict("half", X, signature="both", outputs=["z"])) == ["z"]
 
 
+def test_a_label_that_is_lost_is_named_with_those_there_are(tmp_path: Path) -> None:
+    with opened(tmp_path) as repository, pytest.raises(ModelNotFound) as failure:
+        repository.predict("half", X, label="odl")
+    assert str(failure.value) == "no version of the model 'half' has the label 'odl'; there are: 'old'"
+    assert (failure.value.label, failure.value.labels) == ("odl", ("old",))
+
+
 def test_parameters_and_the_deadline_reach_the_runtime(tmp_path: Path) -> None:
     asked, runtimes = Asked(), Runtimes()
     runtimes.register(asked, name="asked")

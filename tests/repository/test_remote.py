@@ -11,7 +11,7 @@ import pytest
 from typing_extensions import override
 
 from mlbuffet import RemoteFailed, Runtimes
-from mlbuffet.places import is_remote
+from mlbuffet.places import is_remote, place_of
 from mlbuffet.repository import RemoteFolder, Sources, default_cache, remote
 
 
@@ -98,8 +98,30 @@ def test_what_cannot_be_copied_says_why(tmp_path: Path, url: str, reason: str) -
         RemoteFolder(url, tmp_path).refresh()
 
 
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("http://127.0.0.1:1/a.half", "ConnectionRefusedError"),
+        ("https://no-such-host.invalid/a.half", "gaierror"),
+        ("https://127.0.0.1:{port}/a.half", "SSLError"),
+        ("http://127.0.0.1:{port}/lost.half", "ClientResponseError"),
+    ],
+)
+def test_what_cannot_be_reached_says_why(tmp_path: Path, url: str, cause: str) -> None:
+    handler = partial(type("Handler", (Quiet,), {"asked": []}), directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(RemoteFailed, match=f"cannot be copied: {cause}: ") as failure:
+            RemoteFolder(url.format(port=server.server_port), tmp_path / "cache").refresh()
+        server.shutdown()
+        thread.join()
+    assert cause in [one.__name__ for one in type(failure.value.__cause__).__mro__]
+
+
 def test_a_url_is_told_from_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert [is_remote(place) for place in ("s3://b/m", "models", "/a/b", "C:\\a")] == [True, False, False, False]
+    assert [place_of(place) for place in ("S3://B/m", "FILE:///a/B")] == ["s3://B/m", Path("/a/B")]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "mlbuffet"
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -68,6 +68,7 @@ def test_a_parameter_travels_under_v2_in_every_call(client: httpx.Client, asked:
     for _ in range(20):  # the first in threads, the later ones where that is quicker
         assert y_of(infer(client)) == [3]
         assert y_of(infer(client, parameters={"offset": 4})) == [5]
+        assert y_of(infer(client, parameters={"offset": None})) == [3]
         assert y_of(infer(client, parameters={"offset": 5, **RESERVED})) == [6]
     assert {request.parameters["offset"] for request in asked.requests} == {2.0, 4.0, 5.0}
     assert {(request.model, request.version, request.ids) for request in asked.requests} == {("m", 3, ("mine",))}
@@ -107,7 +108,7 @@ def test_answers_with_other_parameters_are_kept_apart(client: httpx.Client, aske
 
 def test_a_parameter_travels_under_api(client: httpx.Client) -> None:
     address = "/api/v1/models/m/prediction"
-    for parameters, y in ({}, 3), ({"offset": 4}, 5), (None, 3):
+    for parameters, y in ({}, 3), ({"offset": 4}, 5), (None, 3), ({"offset": None}, 3):
         answer = client.post(address, json={"values": [2], "parameters": parameters})
         assert answer.json()["values"] == {"y": [y], "z": [4]}
     assert client.post(address, json={"values": [2], "parameters": {"top": 1}}).status_code == 400
@@ -115,8 +116,9 @@ def test_a_parameter_travels_under_api(client: httpx.Client) -> None:
 
 
 def test_under_v1_parameters_have_their_defaults(client: httpx.Client) -> None:
-    answer = client.post("/v1/models/m:predict", json={"instances": [2]})
-    assert answer.json() == {"predictions": [{"y": 3, "z": 4}]}
+    for ignored in ({}, {"parameters": {"offset": 4}}):
+        answer = client.post("/v1/models/m:predict", json={"instances": [2], **ignored})
+        assert answer.json() == {"predictions": [{"y": 3, "z": 4}]}
 
 
 def test_metadata_shows_parameters(client: httpx.Client) -> None:

@@ -8,9 +8,11 @@ from threading import Event
 import httpx
 import pytest
 
+from mlbuffet import Runtimes
 from mlbuffet.repository import ModelRepository, Residency, Sources
 from mlbuffet.server import ServerSettings, create_app
-from small_runtimes import small_runtimes
+from pipelines import pipeline_runtimes
+from small_runtimes import small_runtimes, write_models
 from uploading import RunApp
 from waiting import wait_for
 
@@ -33,9 +35,13 @@ def models(tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(
-    models: Path, run_app: RunApp, settings: ServerSettings = STRICT, residency: Residency | None = None
+    models: Path,
+    run_app: RunApp,
+    settings: ServerSettings = STRICT,
+    residency: Residency | None = None,
+    runtimes: Runtimes | None = None,
 ) -> Iterator[httpx.Client]:
-    runtimes, loaded = small_runtimes(), Event()
+    runtimes, loaded = runtimes or small_runtimes(), Event()
     repository = ModelRepository(runtimes, residency=residency)
     repository.update(Sources([models], runtimes).find())
     with run_app(create_app(repository, settings, on_loaded=loaded.set)) as client:
@@ -63,6 +69,21 @@ def test_strict_readiness_does_not_want_what_a_client_unloaded(models: Path, run
         assert client.get("/v2/health/ready").status_code == 200
         assert client.post("/v2/repository/models/good/unload").status_code == 200
         assert client.get("/v2/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("residency", [None, Residency(lazy=True)])
+def test_a_model_is_as_ready_as_what_it_calls(tmp_path: Path, run_app: RunApp, residency: Residency | None) -> None:
+    models = write_models(tmp_path, {"a.pipe": "b", "b.pipe": "c", "c.half": "half"})
+    with serving(models, run_app, residency=residency, runtimes=pipeline_runtimes()) as client:
+        wanted = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [2]}]}
+        for action, status in (("load", 200), ("unload", 503), ("load", 200)):
+            assert client.post(f"/v2/repository/models/c/{action}").status_code == 200
+            ready = client.get("/v2/models/a/ready")
+            assert (ready.status_code, client.post("/v2/models/a/infer", json=wanted).status_code) == (status, status)
+            assert client.get("/v2/health/ready").status_code == status
+            if status == 503:
+                assert "it calls the model 'b': it calls the model 'c': it was unloaded" in ready.json()["error"]
+                assert client.get("/v2/health/ready").json() == {"error": "models are not ready: a, b"}
 
 
 def test_strict_readiness_names_a_model_whose_configuration_is_wrong(models: Path, run_app: RunApp) -> None:

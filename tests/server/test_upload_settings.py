@@ -175,6 +175,13 @@ def test_defaults_of_a_runtime_hold_in_the_trial_and_go_after_what_a_client_says
         assert ten(server) == [70]
 
 
+def test_a_value_that_the_runtime_refuses_lists_what_a_client_may_give(served: Uploading) -> None:
+    fields = {"runtime": "scale", "options": '{"factor": "a"}'}
+    for answer in (served.push("m", FILE, **fields), put(served, **fields)):
+        assert answer.status_code == 422
+        assert answer.json()["error"].endswith("factor is no number; the valid options are: factor")
+
+
 def test_options_that_a_client_may_no_longer_give_fail_the_version_alone(run_app: RunApp, served: Uploading) -> None:
     assert served.push("m", FILE, runtime="scale", options='{"factor": 2}').status_code == 201
     assert served.push("other", FILE, runtime="scale").status_code == 201

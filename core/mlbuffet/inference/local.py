@@ -66,8 +66,7 @@ class LocalService(InferenceService):
 
     def check_ready(self, selector: ModelSelector) -> VersionStatus:
         version = self._version(selector)
-        if not self._repository.is_dormant(version):
-            version.check_ready()
+        self._repository.check_ready(version)
         return _status(version)
 
     def versions(self, model: str | None = None) -> Sequence[VersionStatus]:

@@ -12,6 +12,8 @@ from mlbuffet.errors import InvalidInput, LoadFailed, ModelNotFound, ModelNotRea
 from mlbuffet.repository.version_lifecycle import Handle, ModelVersion
 from mlbuffet.tensors import Signatures
 
+REMOVED = "there is no such model any more"
+
 
 class Repository(Protocol):
     """What is asked of the repository of both models."""
@@ -126,19 +128,20 @@ class CallableModel:
             try:
                 version = self._repository.get(self.name)
             except ModelNotFound as error:
-                raise self._not_ready("there is no such model any more") from error
+                raise calls_unready(self._caller, self.name, REMOVED) from error
             try:
                 return version.use()
             except ModelNotReady as error:
                 loading = self._repository.demand(version)
                 if loading is None:
-                    raise self._not_ready(error.reason, error.retry_after) from error
+                    raise calls_unready(self._caller, self.name, error.reason, error.retry_after) from error
             with self._repository.waiting():
                 loading.result()
 
-    def _not_ready(self, reason: str, retry_after: float | None = None) -> ModelNotReady:
-        caller = self._caller
-        return ModelNotReady(caller.name, caller.version, f"it calls the model {self.name!r}: {reason}", retry_after)
+
+def calls_unready(caller: ModelVersion, name: str, reason: str, retry_after: float | None = None) -> ModelNotReady:
+    """The error of a model that is loaded and calls the model ``name``, which is not ready."""
+    return ModelNotReady(caller.name, caller.version, f"it calls the model {name!r}: {reason}", retry_after)
 
 
 def _way(repository: Repository, start: str, end: str) -> list[str]:

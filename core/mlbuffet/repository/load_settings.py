@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mlbuffet.errors import InvalidOptions
 from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
@@ -26,8 +27,14 @@ class LoadSettings:
     def load(self, path: Path, runtimes: Runtimes, context: LoadContext) -> Model:
         """The artifact at ``path``. Raises as `load_artifact` does."""
         known = replace(context, options_folder=self.options_folder)
-        options = self.client_options
-        return load_artifact(path, runtimes, self.runtime, self.options, client_options=options, context=known)
+        given = self.client_options
+        try:
+            return load_artifact(path, runtimes, self.runtime, self.options, client_options=given, context=known)
+        except InvalidOptions as error:
+            if not given:
+                raise
+            allowed = runtimes.select(path, self.runtime).client_options  # a client hears only of what it may give
+            raise InvalidOptions(error.problem, [name for name in error.valid if name in allowed]) from error
 
 
 def load_settings(

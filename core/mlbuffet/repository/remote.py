@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -155,11 +155,27 @@ def _path_below(root: str, address: str) -> PurePosixPath | None:
 
 
 def _files_at(system: Any, root: str) -> dict[str, dict[str, Any]]:
-    """What is known of the files in a folder, or of the file that ``root`` is, by their addresses."""
-    with suppress(FileNotFoundError):  # a folder need not be there itself where the files in it are
+    """What is known of the files in a folder, or of the file that ``root`` is, by their addresses.
+
+    Raises why nothing is there where the file system knows: a connection that is refused, a status of a web server.
+    """
+    cause: BaseException | None = None
+    try:
         details = system.info(root)
+    except FileNotFoundError as error:  # a folder need not be there itself where the files in it are
+        cause = _first_cause(error)
+    else:
         # a web server has files alone, some of which list others
         if details["type"] == "file" and details.get("mimetype") != "text/html":
             return {root: details}
     found: dict[str, dict[str, Any]] = system.find(root, detail=True)
+    if not found and cause is not None:  # fsspec lists what it cannot reach as empty
+        raise cause
     return found
+
+
+def _first_cause(error: BaseException) -> BaseException | None:
+    cause = error.__cause__
+    while cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause

@@ -11,9 +11,9 @@ from threading import RLock
 from typing import Any
 
 from mlbuffet.caching import MemoryCache, PredictionCache
-from mlbuffet.errors import MLBuffetError, ModelNotFound, reason_of
+from mlbuffet.errors import MLBuffetError, ModelNotFound, ModelNotReady, reason_of
 from mlbuffet.load_context import OtherModels
-from mlbuffet.repository.callable_models import CallableModels
+from mlbuffet.repository.callable_models import REMOVED, CallableModels, calls_unready
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.eviction import Residency, to_evict
 from mlbuffet.repository.layout import StoredModel, StoredVersion
@@ -164,10 +164,11 @@ class ModelRepository:
         """The version that ``model.toml`` calls ``label``. Raises `ModelNotFound`, also where no version has it."""
         with self._lock:
             model = self._known(name)
-            version = model.versions.get(model.stored.configuration.labels.get(label, -1))
-            if version is None:
-                raise ModelNotFound(name)
-            return version
+            labels = model.stored.configuration.labels
+            served = {one: model.versions[number] for one, number in labels.items() if number in model.versions}
+            if label not in served:
+                raise ModelNotFound(name, label=label, labels=sorted(served))
+            return served[label]
 
     def stored(self, name: str) -> StoredModel:
         """What is on disk of a model, also versions that are not served. Raises `ModelNotFound`."""
@@ -223,6 +224,22 @@ class ModelRepository:
         on_demand = self._residency.on_demand and not version.retired
         return on_demand and version.state is State.UNAVAILABLE and version.loading is None
 
+    def check_ready(self, version: ModelVersion) -> None:
+        """Raises `ModelNotReady` where it, or a model that it calls, cannot answer; what is dormant can."""
+        with self._lock:
+            if self.is_dormant(version):
+                return
+            version.check_ready()
+            for name in version.called:
+                try:
+                    other = self.get(name)
+                    if not self._is_awaited(other):
+                        self.check_ready(other)
+                except ModelNotFound as error:
+                    raise calls_unready(version, name, REMOVED) from error
+                except ModelNotReady as error:
+                    raise calls_unready(version, name, error.reason, error.retry_after) from error
+
     @property
     def attempted(self) -> bool:
         """Whether the loading of every version that was there at the start has ended, well or not."""
@@ -235,12 +252,11 @@ class ModelRepository:
         """The default versions of models that are to be served and cannot answer, by the model's name.
 
         A model that a client unloaded is not to be. One with another version that is ready, until a new one is loaded,
-        and one that is loaded on demand, can answer.
+        and one that is loaded on demand, can answer; one that calls a model that cannot, cannot either.
         """
         with self._lock:
             defaults = [self.get(name) for name, model in sorted(self._models.items()) if not model.unloaded]
-        on_its_way = State.LOADING if self._residency.on_demand else State.READY
-        return [one for one in defaults if not self._answers(one) and one.state is not on_its_way]
+            return [one for one in defaults if not self._is_awaited(one) and not self._is_ready(one)]
 
     def close(self) -> None:
         """Unload every model; what is not loaded yet will not be."""
@@ -276,6 +292,17 @@ class ModelRepository:
         if name not in self._models:
             raise ModelNotFound(name)
         return self._models[name]
+
+    def _is_awaited(self, version: ModelVersion) -> bool:
+        """Whether calls wait for its load."""
+        return self._residency.on_demand and version.state is State.LOADING
+
+    def _is_ready(self, version: ModelVersion) -> bool:
+        try:
+            self.check_ready(version)
+        except ModelNotReady:
+            return False
+        return True
 
     def _answers(self, version: ModelVersion) -> bool:
         return version.state is State.READY or self.is_dormant(version)

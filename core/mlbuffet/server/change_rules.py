@@ -39,13 +39,15 @@ def check_caller(
         check_bearer(authorization, [value_of(settings.admin_token)], "changes")
     elif not settings.allow_changes:
         raise NotPermitted(
-            "this server does not let clients change what is served: it listens on more than this machine (or on a "
-            "Unix socket), and was started without --admin-token-file"
+            "this server does not let clients change what is served: create_app was given neither admin_token= nor "
+            "allow_changes=True, or 'mlbuffet serve' listens on more than this machine (or on a Unix socket), and was "
+            "started without --admin-token-file"
         )
     elif reason := why_not_local():
         raise NotPermitted(
             f"without a token, only programs on this machine may change what is served, and this request may be "
-            f"another's: {reason}; start the server with --admin-token-file, and send the token"
+            f"another's: {reason}; start the server with --admin-token-file (admin_token= of create_app), "
+            "and send the token"
         )
 
 
