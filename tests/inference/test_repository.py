@@ -25,9 +25,13 @@ from mlbuffet import (
     ModelNotReady,
     NoModelLoaded,
     Overloaded,
+    ParameterSpec,
     PredictFailed,
     RepositoryClosed,
     Runtimes,
+    Signature,
+    Signatures,
+    TensorSpec,
     UnknownSignature,
     hookimpl,
 )
@@ -78,6 +82,28 @@ def test_parameters_and_the_deadline_reach_the_runtime(tmp_path: Path) -> None:
     assert (first.model, first.version, first.parameters["offset"]) == ("m", 4, 4)
     assert first.seconds_left is not None
     assert second.seconds_left is None
+
+
+class Optional(Asked):
+    @hookimpl
+    def signature(self, model: object) -> Signatures:
+        x, y, z, w = (TensorSpec(name, np.float32, (None,), optional=name == "w") for name in "xyzw")
+        return Signatures(
+            {"serving_default": Signature([x, w], [y, z], parameters={"offset": ParameterSpec(float, default=2.0)})}
+        )
+
+
+@pytest.mark.parametrize("inputs", [X, {**X, "w": [1]}])
+@pytest.mark.parametrize(("parameters", "y"), [(None, 3), ({"offset": 4}, 5)])
+def test_parameters_reach_a_batched_runtime_whose_inputs_are_optional(
+    tmp_path: Path, inputs: Mapping[str, Any], parameters: Mapping[str, Any] | None, y: float
+) -> None:
+    runtimes = Runtimes()
+    runtimes.register(Optional(), name="optional")
+    with opened(tmp_path, {"m.asked": ""}, runtimes=runtimes, batching=True) as repository:
+        assert repository.predict("m", inputs, parameters=parameters)["y"].tolist() == [y]
+        with pytest.raises(InvalidInput, match="there is no parameter 'top'"):
+            repository.predict("m", inputs, parameters={"top": 1})
 
 
 def test_a_model_calls_another_of_the_repository(tmp_path: Path) -> None:
