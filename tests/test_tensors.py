@@ -293,8 +293,15 @@ def test_requested_outputs_keep_their_order() -> None:
     assert list(signature.check_outputs(["y", "x"])) == ["y", "x"]
 
 
-@pytest.mark.parametrize(("names", "message"), [(["z"], "there is no output 'z'"), (["y", "y"], "requested twice")])
-def test_outputs_that_cannot_be_returned_are_refused(names: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["z"], "there is no output 'z'"),
+        (["y", "y"], "requested twice"),
+        ("y", r"outputs is a list of names, such as \['y'\], not the text 'y'"),
+    ],
+)
+def test_outputs_that_cannot_be_returned_are_refused(names: list[str] | str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Signature([], [X, Y]).check_outputs(names)
 
