@@ -306,6 +306,13 @@ def test_outputs_that_cannot_be_returned_are_refused(names: list[str] | str, mes
         Signature([], [X, Y]).check_outputs(names)
 
 
+@pytest.mark.parametrize("specs", [{"x": X}, ["x"], "x"])
+def test_a_signature_is_of_specs_and_nothing_else(specs: Any) -> None:
+    for given in ((specs, [Y]), ([X], specs)):
+        with pytest.raises(TypeError, match="lists of TensorSpec, and 'x' is none"):
+            Signature(*given)
+
+
 def test_two_tensors_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two tensors of one signature are called 'x'"):
         Signature([X, X], [])

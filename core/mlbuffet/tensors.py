@@ -212,6 +212,8 @@ def rough_size(tensors: Tensors) -> int:
 def _by_name(specs: Iterable[TensorSpec]) -> Mapping[str, TensorSpec]:
     named: dict[str, TensorSpec] = {}
     for spec in specs:
+        if not isinstance(spec, TensorSpec):
+            raise TypeError(f"the inputs and outputs of a signature are lists of TensorSpec, and {spec!r} is none")
         if spec.name in named:
             raise ValueError(f"two tensors of one signature are called {spec.name!r}")
         named[spec.name] = spec
