@@ -1,9 +1,11 @@
 """A program without HTTP calls the models of a folder as a server has them."""
 
 import asyncio
+import copy
 import gc
+import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
@@ -352,6 +354,43 @@ def test_several_places_are_one_repository(tmp_path: Path) -> None:
     one, two = (write_models(tmp_path / name, {f"{name}.half": "half"}) for name in ("one", "two"))
     with mlbuffet.Repository(one, str(two / "two.half"), runtimes=small_runtimes()) as repository:
         assert repository.models().keys() == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"version": "1"}, TypeError, "version is '1'; it is the number of a version, such as 1, or None"),
+        ({"version": True}, TypeError, "version is True; it is the number"),
+        ({"version": 1.0}, TypeError, "version is 1.0; it is the number"),
+        ({"timeout": "1"}, TypeError, "timeout is '1'; it is a number of seconds, or None"),
+        ({"timeout": True}, TypeError, "timeout is True; it is a number"),
+        ({"timeout": float("nan")}, ValueError, "timeout is NaN; it is a number of seconds"),
+        ({"timeout": 0}, DeadlineExceeded, "over before it began"),
+        ({"outputs": "y"}, InvalidInput, "outputs is a list of names"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(
+    tmp_path: Path, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with opened(tmp_path) as repository:
+        with pytest.raises(error, match=message):
+            repository.predict("half", X, **arguments)
+        with pytest.raises(error, match=message):
+            asyncio.run(repository.predict_async("half", X, **arguments))
+        numbers: dict[str, Any] = {"version": np.int64(1), "timeout": np.float32(20)}
+        assert repository.predict("half", X, **numbers)["y"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("places", [[["models"]], [b"models"], ["models", None]])
+def test_what_is_no_place_is_refused(places: list[Any]) -> None:
+    with pytest.raises(TypeError, match=f"a model's place is its path .*, not {type(places[-1]).__name__}"):
+        mlbuffet.Repository(*places)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_is_neither_pickled_nor_copied(tmp_path: Path, copied: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"a repository cannot be pickled or copied, for .* open one there"):
+        copied(mlbuffet.Repository(tmp_path))
 
 
 def test_wrong_settings_are_refused_with_what_is_right(tmp_path: Path) -> None:
