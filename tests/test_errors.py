@@ -79,6 +79,7 @@ CASES = [
     (PredictFailed("onnx", "s", "at /secret/x"), "failed to compute signature 's': at /secret/x"),
     (ModelClosed(PATH), "is closed; load it again"),
     (DeadlineExceeded(0.25), "the model did not answer within 0.25 seconds"),
+    (DeadlineExceeded(0), "the time that the call had was over before it began"),
     (Overloaded(2, 512), "the model is overloaded: 2 calls run and 512 wait; ask again a little later"),
     (NoModels(PATH, ["onnx"], BROKEN), "there is no model in '/secret/iris.bin'; asked: onnx; broken: mine"),
     (NoModelLoaded([LoadFailed("a"), LoadFailed("b")]), "not one of the models could be loaded: a; b"),

@@ -151,6 +151,13 @@ def test_a_runtime_that_is_named_gets_a_folder_that_it_does_not_accept(tmp_path:
         loaded(tmp_path, runtimes, runtime="half")
 
 
+@pytest.mark.parametrize("options", [["a"], "threads", 3])
+def test_options_are_values_by_name(tmp_path: Path, runtimes: Runtimes, options: Any) -> None:
+    for path in (write_models(tmp_path, {"m/x.half": "half"}) / "m", tmp_path / "m/x.half"):
+        with pytest.raises(TypeError, match=f"options are values by name, .*, not {type(options).__name__}"):
+            mlbuffet.load(path, runtimes=runtimes, options=options)
+
+
 def test_the_defaults_of_a_runtime_are_for_models_that_give_no_such_option(tmp_path: Path) -> None:
     runtimes = runtimes_with_options()
     runtimes["scale"].default_options = {"factor": 3, "library": "operators.so"}

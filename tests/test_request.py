@@ -13,6 +13,7 @@ import mlbuffet
 from knowing_runtime import Asked
 from mlbuffet import (
     CONTRACT,
+    DeadlineExceeded,
     InvalidInput,
     LoadFailed,
     Model,
@@ -70,12 +71,23 @@ def test_a_runtime_knows_the_call_that_it_answers(half: Path) -> None:
 
 
 def test_a_coroutine_gives_the_same(half: Path) -> None:
-    plugin = Asked()
+    plugin, deadline = Asked(), time.monotonic() + 20
     with load(half, plugin) as model:
-        call = model.predict_async({"x": [2]}, outputs=["y"], parameters={"offset": 4}, deadline=7.0)
+        call = model.predict_async({"x": [2]}, outputs=["y"], parameters={"offset": 4}, deadline=deadline)
         assert asyncio.run(call)["y"].tolist() == [5]
     (request,) = plugin.requests
-    assert (request.outputs, request.parameters, request.deadline) == (("y",), {"offset": 4.0}, 7.0)
+    assert (request.outputs, request.parameters, request.deadline) == (("y",), {"offset": 4.0}, deadline)
+
+
+@pytest.mark.parametrize("deadline", [0, -1.0])
+def test_a_call_does_not_begin_after_its_deadline(half: Path, deadline: float) -> None:
+    plugin = Asked()
+    with load(half, plugin) as model:
+        with pytest.raises(DeadlineExceeded, match="over before it began"):
+            model.predict({"x": [2]}, deadline=deadline)
+        with pytest.raises(InvalidInput):  # which more time would not help
+            model.predict({}, deadline=deadline)
+    assert not plugin.requests
 
 
 def test_a_parameter_reaches_the_runtime_and_a_wrong_one_does_not(half: Path) -> None:
@@ -218,6 +230,17 @@ def test_an_answer_that_is_no_number_fails_the_load_and_names_the_hook(half: Pat
     with pytest.raises(LoadFailed, match=f"its {hook} hook returned {answer!r}, not an int from [01], or None"):
         load(half, Wrong())
     assert Wrong.unloaded == 1
+
+
+@pytest.mark.parametrize("answer", [np.int64(2), np.uint8(2), 2])
+def test_any_integer_is_an_answer(half: Path, answer: object) -> None:
+    class Plain(HalfPlusTwo):
+        memory = hookimpl(_answering(answer))
+        concurrency = hookimpl(_answering(answer))
+
+    with load(half, Plain()) as model:
+        assert (model.memory, model.concurrency) == (2, 2)
+        assert type(model.memory) is type(model.concurrency) is int
 
 
 def test_no_call_at_once_is_no_concurrency_and_no_memory_is(half: Path) -> None:

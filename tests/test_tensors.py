@@ -293,10 +293,24 @@ def test_requested_outputs_keep_their_order() -> None:
     assert list(signature.check_outputs(["y", "x"])) == ["y", "x"]
 
 
-@pytest.mark.parametrize(("names", "message"), [(["z"], "there is no output 'z'"), (["y", "y"], "requested twice")])
-def test_outputs_that_cannot_be_returned_are_refused(names: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["z"], "there is no output 'z'"),
+        (["y", "y"], "requested twice"),
+        ("y", r"outputs is a list of names, such as \['y'\], not the text 'y'"),
+    ],
+)
+def test_outputs_that_cannot_be_returned_are_refused(names: list[str] | str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Signature([], [X, Y]).check_outputs(names)
+
+
+@pytest.mark.parametrize("specs", [{"x": X}, ["x"], "x"])
+def test_a_signature_is_of_specs_and_nothing_else(specs: Any) -> None:
+    for given in ((specs, [Y]), ([X], specs)):
+        with pytest.raises(TypeError, match="lists of TensorSpec, and 'x' is none"):
+            Signature(*given)
 
 
 def test_two_tensors_of_one_name_are_refused() -> None:

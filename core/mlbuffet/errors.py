@@ -452,11 +452,12 @@ class Overloaded(MLBuffetError):
 
 
 class DeadlineExceeded(MLBuffetError):
-    """The model did not answer within the ``seconds`` that the call had."""
+    """The model did not answer within the ``seconds`` that the call had; with 0 it was not called any more."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        super().__init__(f"the model did not answer within {seconds:g} seconds")
+        within = f"the model did not answer within {seconds:g} seconds"
+        super().__init__(within if seconds > 0 else "the time that the call had was over before it began")
 
 
 class UploadRefused(MLBuffetError):

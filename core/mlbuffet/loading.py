@@ -29,8 +29,10 @@ def load(
 
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `NotOneArtifact`, `AmbiguousRuntime`,
     `InvalidConfiguration`, `InvalidOptions`, `LoadFailed`, or `RemoteFailed` where a URL cannot be copied; and
-    ``TypeError`` for what is no path and no URL.
+    ``TypeError`` for what is no path and no URL, and for options that are no mapping.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options are values by name, such as {{'threads': 2}}, not {type(options).__name__}")
     return load_from(path, installed_runtimes() if runtimes is None else runtimes, runtime, options or {})
 
 

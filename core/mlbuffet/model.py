@@ -1,7 +1,9 @@
 """A loaded model: a runtime, its handle and its signatures."""
 
 import logging
+import operator
 import signal
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from mlbuffet.artifact import check_artifact, check_files
 from mlbuffet.contents import failed_download
 from mlbuffet.dimensions import OutputShapes
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
+from mlbuffet.errors import DeadlineExceeded, LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
 from mlbuffet.load_context import LoadContext
 from mlbuffet.parameters import NO_PARAMETERS
 from mlbuffet.request import Request
@@ -123,9 +125,11 @@ class Model:
 
         ``signature`` names another than the default; ``outputs`` asks for some of the outputs, in that order. With
         ``any_shape`` a runtime that can take shapes other than those declared gets them, as TensorFlow Serving does it.
-        ``parameters`` are values for those that the signature declares. ``deadline``, by `time.monotonic`, is for a
-        runtime that knows it, which may end the call then; nothing else does.
-        Raises `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails.
+        ``parameters`` are values for those that the signature declares. ``deadline``, in the seconds of
+        `time.monotonic`, is until when the outputs are of use: a call does not begin after it. During the call only a
+        runtime that looks at it (`Request.deadline`) may end the call then; others run on.
+        Raises `InvalidInput` where the call does not fit the signature, `PredictFailed` where the runtime fails,
+        `DeadlineExceeded` where the deadline is over before the runtime is called.
         """
         name = self.signatures.resolve(signature)
         declared = self.signatures[name].variant_for(inputs)
@@ -136,6 +140,8 @@ class Model:
             parameters = declared.check_parameters(parameters)
         if not self._release.alive:
             raise ModelClosed(self.path)
+        if deadline is not None and deadline <= time.monotonic():
+            raise DeadlineExceeded(0)
         try:
             if self._wants_request:
                 request = self._request(wanted, parameters, deadline)
@@ -269,10 +275,16 @@ def _load_errors(runtime: Runtime, path: Path) -> Iterator[None]:
 
 def _answer(runtime: Runtime, hook: str, handle: Any, *, least: int) -> int | None:
     """What an optional hook says of a model. Raises `LoadFailed` for anything but a number that can be."""
-    answer: int | None = runtime.hook(hook)(model=handle)
-    if answer is not None and (type(answer) is not int or answer < least):
+    answer = runtime.hook(hook)(model=handle)
+    if answer is None:
+        return None
+    try:
+        number = operator.index(answer)  # numpy's integers, too
+    except TypeError:
+        number = least - 1
+    if isinstance(answer, bool) or number < least:
         raise LoadFailed(_REFUSED, detail=f"its {hook} hook returned {answer!r}, not an int from {least}, or None")
-    return answer
+    return number
 
 
 def _name_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The parameters that a signature declares, and the check of those that a call gives."""
 
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -72,18 +73,24 @@ class ParameterSpec:
             raise ValueError(f"a parameter is float, int, bool or str, not {kind!r}")
         if kind not in (float, int) and (minimum, maximum) != (None, None):
             raise ValueError(f"a parameter that is {_KINDS[kind]} has no minimum and no maximum")
+        if isinstance(choices, str):
+            raise TypeError(f"the choices of a parameter are a list of values, not the text {choices!r}")
+        allowed = tuple(choices)
+        if not allowed and choices != ():  # the field itself is () where there are none
+            raise ValueError("the choices of a parameter are empty, so that it could have no value; leave them out")
+        _check_bounds(minimum, maximum)
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "minimum", minimum)
         object.__setattr__(self, "maximum", maximum)
         object.__setattr__(self, "description", description)
         object.__setattr__(self, "choices", ())
-        object.__setattr__(self, "choices", tuple(self._declared("choice", choice) for choice in choices))
+        object.__setattr__(self, "choices", tuple(self._declared("choice", choice) for choice in allowed))
         object.__setattr__(self, "default", None if default is None else self._declared("default", default))
 
     def __str__(self) -> str:
         """What it takes, for a message: ``a float from 0 to 2``."""
         if self.choices:
-            return "one of " + ", ".join(map(repr, self.choices))
+            return "one of " + ", ".join(map(_shown, self.choices))
         text = _KINDS[self.kind]
         if self.minimum is not None:
             text += f" from {self.minimum:g}"
@@ -132,10 +139,16 @@ class ParameterSpec:
 
 def declared_parameters(parameters: Mapping[str, ParameterSpec]) -> Mapping[str, ParameterSpec]:
     """``parameters`` as a signature keeps them. Raises ``ValueError`` for a name that is not a parameter's."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(
+            f"parameters are ParameterSpecs by name, such as {{'top': ParameterSpec(int)}}, not {parameters!r}"
+        )
     for name, spec in parameters.items():
         if not isinstance(spec, ParameterSpec):
             raise TypeError(f"parameter {name!r} is declared as {spec!r}; declare it as a ParameterSpec")
-        if type(name) is not str or not name or is_reserved(name):
+        if type(name) is not str or not name:
+            raise ValueError(f"a parameter cannot be called {name!r}: its name is text, and not empty")
+        if is_reserved(name):
             raise ValueError(f"a parameter cannot be called {name!r}: requests use that name themselves")
     return MappingProxyType(dict(parameters)) if parameters else NO_PARAMETERS
 
@@ -172,6 +185,21 @@ def described_parameters(declared: Mapping[str, ParameterSpec]) -> dict[str, dic
     return {name: spec.described() for name, spec in declared.items()}
 
 
+def _check_bounds(minimum: float | None, maximum: float | None) -> None:
+    for what, bound in (("minimum", minimum), ("maximum", maximum)):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, numbers.Real)):
+            raise TypeError(f"the {what} of a parameter is {bound!r}, which is not a number")
+        if bound is not None and math.isnan(bound):
+            raise ValueError(f"the {what} of a parameter is NaN, which nothing can be held against; leave it out")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise ValueError(f"the minimum of a parameter, {minimum}, is above its maximum, {maximum}")
+
+
 def _shown(value: Any) -> str:
+    """As clients write it, too."""
+    if isinstance(value, bool | np.bool):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating) and math.isnan(value):
+        return "NaN"
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}..."

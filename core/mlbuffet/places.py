@@ -15,16 +15,21 @@ def is_remote(place: str) -> bool:
     return "://" in place and not _is_file_url(place)
 
 
+def check_type(place: object) -> None:
+    """Raises ``TypeError`` for what can be no place."""
+    if not isinstance(place, str | os.PathLike):
+        raise TypeError(
+            f"a model's place is its path or its URL as text, not {type(place).__name__}; write content that is in "
+            "memory to a file with the suffix of its format, such as model.onnx, and name that"
+        )
+
+
 def place_of(given: str | os.PathLike[str]) -> Path | str:
     """A URL with its scheme in lower case; everything else as a path, ``file://`` URLs too.
 
     Raises `RemoteFailed` for what no longer is a URL, or no path, and ``TypeError`` for what never was one.
     """
-    if not isinstance(given, str | os.PathLike):
-        raise TypeError(
-            f"a model's place is its path or its URL as text, not {type(given).__name__}; write content that is in "
-            "memory to a file with the suffix of its format, such as model.onnx, and name that"
-        )
+    check_type(given)
     text = os.fspath(given)
     if is_remote(text):
         scheme, _, rest = text.partition("://")

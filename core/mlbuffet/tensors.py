@@ -84,15 +84,15 @@ class Signature:
             raise ValueError("the variants of a signature have the same inputs and outputs by name, in the same order")
         if any(one.parameters != first.parameters for one in several):
             raise ValueError("the variants of a signature have the same parameters")
-        signature = cls(
-            first.inputs.values(),
-            first.outputs.values(),
-            first.method,
-            parameters=first.parameters,
-            description=first.description,
-        )
+        signature = first.with_inputs(first.inputs.values())
         object.__setattr__(signature, "variants", several)
         return signature
+
+    def with_inputs(self, inputs: Iterable[TensorSpec]) -> "Signature":
+        """The same for other inputs, without variants."""
+        return Signature(
+            inputs, self.outputs.values(), self.method, parameters=self.parameters, description=self.description
+        )
 
     def variant_for(self, values: Mapping[str, Any]) -> "Signature":
         """The variant whose dtypes ``values`` have or can be given; the signature itself where it has none.
@@ -143,6 +143,8 @@ class Signature:
         """The outputs to return: those asked for, each once and in that order, or all of them."""
         if names is None:
             return tuple(self.outputs)
+        if isinstance(names, str):
+            raise InvalidInput(f"outputs is a list of names, such as [{names!r}], not the text {names!r}")
         for position, name in enumerate(names):
             if name not in self.outputs:
                 raise InvalidInput(f"there is no output {name!r}; the model gives {specs_text(self.outputs)}")
@@ -210,6 +212,8 @@ def rough_size(tensors: Tensors) -> int:
 def _by_name(specs: Iterable[TensorSpec]) -> Mapping[str, TensorSpec]:
     named: dict[str, TensorSpec] = {}
     for spec in specs:
+        if not isinstance(spec, TensorSpec):
+            raise TypeError(f"the inputs and outputs of a signature are lists of TensorSpec, and {spec!r} is none")
         if spec.name in named:
             raise ValueError(f"two tensors of one signature are called {spec.name!r}")
         named[spec.name] = spec

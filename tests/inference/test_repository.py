@@ -1,9 +1,11 @@
 """A program without HTTP calls the models of a folder as a server has them."""
 
 import asyncio
+import copy
 import gc
+import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
@@ -25,9 +27,13 @@ from mlbuffet import (
     ModelNotReady,
     NoModelLoaded,
     Overloaded,
+    ParameterSpec,
     PredictFailed,
     RepositoryClosed,
     Runtimes,
+    Signature,
+    Signatures,
+    TensorSpec,
     UnknownSignature,
     hookimpl,
 )
@@ -85,6 +91,28 @@ def test_parameters_and_the_deadline_reach_the_runtime(tmp_path: Path) -> None:
     assert (first.model, first.version, first.parameters["offset"]) == ("m", 4, 4)
     assert first.seconds_left is not None
     assert second.seconds_left is None
+
+
+class Optional(Asked):
+    @hookimpl
+    def signature(self, model: object) -> Signatures:
+        x, y, z, w = (TensorSpec(name, np.float32, (None,), optional=name == "w") for name in "xyzw")
+        return Signatures(
+            {"serving_default": Signature([x, w], [y, z], parameters={"offset": ParameterSpec(float, default=2.0)})}
+        )
+
+
+@pytest.mark.parametrize("inputs", [X, {**X, "w": [1]}])
+@pytest.mark.parametrize(("parameters", "y"), [(None, 3), ({"offset": 4}, 5)])
+def test_parameters_reach_a_batched_runtime_whose_inputs_are_optional(
+    tmp_path: Path, inputs: Mapping[str, Any], parameters: Mapping[str, Any] | None, y: float
+) -> None:
+    runtimes = Runtimes()
+    runtimes.register(Optional(), name="optional")
+    with opened(tmp_path, {"m.asked": ""}, runtimes=runtimes, batching=True) as repository:
+        assert repository.predict("m", inputs, parameters=parameters)["y"].tolist() == [y]
+        with pytest.raises(InvalidInput, match="there is no parameter 'top'"):
+            repository.predict("m", inputs, parameters={"top": 1})
 
 
 def test_a_model_calls_another_of_the_repository(tmp_path: Path) -> None:
@@ -333,6 +361,43 @@ def test_several_places_are_one_repository(tmp_path: Path) -> None:
     one, two = (write_models(tmp_path / name, {f"{name}.half": "half"}) for name in ("one", "two"))
     with mlbuffet.Repository(one, str(two / "two.half"), runtimes=small_runtimes()) as repository:
         assert repository.models().keys() == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"version": "1"}, TypeError, "version is '1'; it is the number of a version, such as 1, or None"),
+        ({"version": True}, TypeError, "version is True; it is the number"),
+        ({"version": 1.0}, TypeError, "version is 1.0; it is the number"),
+        ({"timeout": "1"}, TypeError, "timeout is '1'; it is a number of seconds, or None"),
+        ({"timeout": True}, TypeError, "timeout is True; it is a number"),
+        ({"timeout": float("nan")}, ValueError, "timeout is NaN; it is a number of seconds"),
+        ({"timeout": 0}, DeadlineExceeded, "over before it began"),
+        ({"outputs": "y"}, InvalidInput, "outputs is a list of names"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(
+    tmp_path: Path, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with opened(tmp_path) as repository:
+        with pytest.raises(error, match=message):
+            repository.predict("half", X, **arguments)
+        with pytest.raises(error, match=message):
+            asyncio.run(repository.predict_async("half", X, **arguments))
+        numbers: dict[str, Any] = {"version": np.int64(1), "timeout": np.float32(20)}
+        assert repository.predict("half", X, **numbers)["y"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("places", [[["models"]], [b"models"], ["models", None]])
+def test_what_is_no_place_is_refused(places: list[Any]) -> None:
+    with pytest.raises(TypeError, match=f"a model's place is its path .*, not {type(places[-1]).__name__}"):
+        mlbuffet.Repository(*places)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_is_neither_pickled_nor_copied(tmp_path: Path, copied: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"a repository cannot be pickled or copied, for .* open one there"):
+        copied(mlbuffet.Repository(tmp_path))
 
 
 def test_wrong_settings_are_refused_with_what_is_right(tmp_path: Path) -> None:

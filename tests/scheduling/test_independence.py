@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from mlbuffet import LoadFailed, Model, Signature, Signatures, Tensors, TensorSpec
+from mlbuffet import LoadFailed, Model, ParameterSpec, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet.scheduling import Batching, Limits, Scheduling
 from mlbuffet.scheduling.independence import check_rows_independent, forms
 
@@ -178,6 +178,14 @@ def test_optional_inputs_that_have_rows_make_batches_of_their_own(
     inputs: list[TensorSpec], sets: list[list[str]]
 ) -> None:
     assert [list(form.inputs) for form in forms(Signature(inputs, [Y]))] == sets
+
+
+def test_a_set_of_inputs_has_the_parameters_of_its_signature() -> None:
+    signature = Signature(
+        [NAMED, SHIFT], [Y], "regress", parameters={"factor": ParameterSpec(float)}, description="Adds."
+    )
+    for form in forms(signature):
+        assert (form.parameters, form.method, form.description) == (signature.parameters, "regress", "Adds.")
 
 
 def test_what_depends_on_other_rows_with_an_optional_input_is_batched_without_it(

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,10 @@ def test_a_batch_computes_what_one_of_its_requests_wants(
 def test_the_deadline_of_a_batch_is_that_of_its_last_request(
     scheduler: Scheduler, knowing: Knowing, leases: Leases, deadlines: list[float | None], latest: float | None
 ) -> None:
-    calls = [call(1, deadline=None if at is None else Deadline(at, 1)) for at in deadlines]
+    now = time.monotonic() + 20
+    calls = [call(1, deadline=None if at is None else Deadline(now + at, 1)) for at in deadlines]
     together(scheduler, knowing, leases, calls)
-    assert [request.deadline for request in knowing.requests] == [latest]
+    assert [request.deadline for request in knowing.requests] == [None if latest is None else now + latest]
 
 
 def test_calls_with_other_parameters_share_no_batch(scheduler: Scheduler, knowing: Knowing, leases: Leases) -> None:

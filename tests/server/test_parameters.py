@@ -64,6 +64,14 @@ def y_of(answer: httpx.Response) -> list[float]:
     return list(y)
 
 
+@pytest.mark.parametrize("token", ["NaN", "-Infinity"])
+def test_a_parameter_that_is_no_finite_number_is_named(client: httpx.Client, token: str) -> None:
+    body = json.dumps({"inputs": [{**X, "data": [float("nan")]}], "parameters": {"offset": float(token)}})
+    answer = client.post("/v2/models/m/infer", content=body)
+    assert answer.status_code == 400
+    assert f"'offset' is {token}; only the elements of tensors" in answer.json()["error"]
+
+
 def test_a_parameter_travels_under_v2_in_every_call(client: httpx.Client, asked: Asked) -> None:
     for _ in range(20):  # the first in threads, the later ones where that is quicker
         assert y_of(infer(client)) == [3]

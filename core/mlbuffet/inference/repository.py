@@ -6,8 +6,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from math import isnan
+from numbers import Real
+from operator import index
 from threading import Lock
-from typing import Any, Self
+from typing import Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 from anyio.to_thread import current_default_thread_limiter, run_sync
@@ -22,6 +25,7 @@ from mlbuffet.inference.local_model import LocalModel
 from mlbuffet.inference.loop_thread import LoopThread
 from mlbuffet.inference.request import InferenceRequest, ModelSelector
 from mlbuffet.inference.service import VersionStatus
+from mlbuffet.places import check_type
 from mlbuffet.repository import RepositoryOptions, RepositorySettings, ServedPlaces
 from mlbuffet.repository.settings import check_names, settings_of
 from mlbuffet.runtimes import Runtimes, installed_runtimes
@@ -39,8 +43,8 @@ class Repository:
     It may be opened again after it was closed.
 
     A place is a folder of models, a model, or the URL of a folder. ``runtimes`` are those to choose from, without it
-    those installed. ``settings`` are described in `RepositorySettings`; sizes are in bytes. Raises ``TypeError`` for a
-    setting that there is not, ``ValueError`` for a value that it cannot have.
+    those installed. ``settings`` are described in `RepositorySettings`; sizes are in bytes. Raises ``TypeError`` for
+    what is no place and for a setting that there is not, ``ValueError`` for a value that it cannot have.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Repository:
     ) -> None:
         check_names("Repository()", settings, RepositoryOptions.__annotations__)
         self._settings = settings_of(RepositorySettings, "Repository()", settings)
+        for one in (place, *places):
+            check_type(one)
         self._places = (place, *places)
         self._runtimes = runtimes
         self._opened: _Opened | None = None
@@ -101,8 +107,8 @@ class Repository:
         Its default version is called, or else the one that ``version`` or ``label`` names; ``signature``,
         ``outputs`` and ``parameters`` are those of `Model.predict`. The call fails after ``timeout`` seconds.
 
-        Raises what `Model.predict` does, `ModelNotFound`, `ModelNotReady`, `Overloaded`, `DeadlineExceeded` and
-        `RepositoryClosed`.
+        Raises ``TypeError`` or ``ValueError`` for a ``version`` or ``timeout`` that is no such number, what
+        `Model.predict` does, `ModelNotFound`, `ModelNotReady`, `Overloaded`, `DeadlineExceeded` and `RepositoryClosed`.
         """
         result = self._submit(
             InferenceRequest(
@@ -168,6 +174,13 @@ class Repository:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: an open repository holds what belongs to its process."""
+        raise TypeError(
+            "a repository cannot be pickled or copied, for it holds threads and models of its process; give its places "
+            "and settings to the other process, and open one there; threads may share it"
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self._opened is None else ", ".join(self.models()) or "no models"
@@ -244,11 +257,21 @@ class _Opened:
 def _selector(model: str, version: int | None, label: str | None) -> ModelSelector:
     if version is not None and label is not None:
         raise InvalidInput("a call names a version or a label, and not both")
+    if version is not None and type(version) is not int:
+        if isinstance(version, bool) or not isinstance(version, SupportsIndex):
+            raise TypeError(f"version is {version!r}; it is the number of a version, such as 1, or None")
+        version = index(version)  # numpy's integers
     return ModelSelector(model, version, label)
 
 
 def _deadline(timeout: float | None) -> Deadline | None:
-    return None if timeout is None else Deadline.after(timeout)
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"timeout is {timeout!r}; it is a number of seconds, or None")
+    if isnan(timeout):
+        raise ValueError("timeout is NaN; it is a number of seconds, or None")
+    return Deadline.after(float(timeout))
 
 
 def _are_arrays(inputs: Mapping[str, Any]) -> bool:

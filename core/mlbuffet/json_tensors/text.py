@@ -32,6 +32,7 @@ _BYTE_ORDER_MARKS = {  # that of UTF-32 begins as that of UTF-16
 }
 _DISGUISE = b"e7777777"  # the exponent of numbers that stand for tokens: no type holds them, and input has none
 _NAN, _INFINITY = b"1" + _DISGUISE, b"2" + _DISGUISE
+_DISGUISED_MEMBER = re.compile(rb'"([^"\\]*+)"\s*+:\s*+(-?[12]e7777777)')
 
 
 def decode(text: bytes, kind: type[T]) -> T:
@@ -59,7 +60,16 @@ def decode_outline(text: bytes, kind: type[T]) -> T:
         pieces = _STRING.split(text)
         pieces[::2] = [piece.replace(b"NaN", _NAN).replace(b"Infinity", _INFINITY) for piece in pieces[::2]]
         text = b"".join(pieces)
-    return decode(text, kind)
+    try:
+        return decode(text, kind)
+    except InvalidInput as error:
+        if "out of range" in error.public:
+            for name, token in _DISGUISED_MEMBER.findall(text):
+                if name != b"data":  # a token that msgspec did not skip
+                    problem = f"{name.decode(errors='replace')!r} is {text_of(token).decode()}"
+                    rule = "only the elements of tensors may be NaN or infinite"
+                    raise InvalidInput(f"the JSON does not have the form expected: {problem}; {rule}") from None
+        raise
 
 
 def text_of(raw: msgspec.Raw | bytes) -> bytes:

@@ -29,7 +29,7 @@ def forms(signature: Signature) -> list[Signature]:
     required = [spec for spec in declared if not spec.optional]
     with_rows = [replace(spec, optional=False) for spec in declared if not spec.optional or _has_rows(spec)]
     sets = [required] if required == with_rows or not with_rows else [required, with_rows]
-    return [Signature(inputs, signature.outputs.values()) for inputs in sets]
+    return [signature.with_inputs(inputs) for inputs in sets]
 
 
 def check_rows_independent(
