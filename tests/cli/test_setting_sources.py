@@ -130,6 +130,8 @@ def test_secrets_are_not_shown(shown: Callable[..., dict[str, Any]], tmp_path: P
         ("port = 70000", "port in '{path}': 70000 is not in the range 0<=x<=65535; it takes a whole number from 0 to"),
         ("watch = 1", "'{path}': watch takes true or false, and is 1"),
         ("grace = '5'", "'{path}': grace takes a number from 1, and is '5'"),
+        ("grace = nan", "grace in '{path}': nan is no finite number; it takes a number from 1"),
+        ("drain = inf", "drain in '{path}': inf is no finite number; it takes a number from 0"),
         ("max-body = '1XB'", "max-body in '{path}': '1XB' is no size; write a whole number of bytes"),
         ("log-format = 'yaml'", "log-format in '{path}': 'yaml' is not one of 'human', 'json'"),
         ("trusted-proxy = '::1'", "'{path}': trusted-proxy takes a list of addresses or networks, and is '::1'"),
@@ -161,6 +163,7 @@ def test_a_file_that_is_wrong_says_where_and_what_may_be_there(
         ),
         ("WATCH", "maybe", "MLBUFFET_WATCH: 'maybe' is not a valid boolean; it takes true or false"),
         ("REQUEST_TIMEOUT", "0", "MLBUFFET_REQUEST_TIMEOUT: 0.0 is not in the range x>=0.001; it takes a number"),
+        ("GRACE", "inf", "MLBUFFET_GRACE: inf is no finite number; it takes a number from 1"),
         ("MAX_BODY", "2XB", "MLBUFFET_MAX_BODY: '2XB' is no size; write"),
         ("TRUSTED_PROXY", "::1 x", "MLBUFFET_TRUSTED_PROXY: 'x' does not appear to be an IPv4 or IPv6 network"),
         ("LOG_FORMAT", "yaml", "MLBUFFET_LOG_FORMAT: 'yaml' is not one of 'human', 'json'"),
@@ -179,6 +182,13 @@ def test_a_variable_that_is_wrong_is_named(
 
 def test_a_flag_that_is_wrong_is_named_alone(run: Run) -> None:
     assert run("models", "--port", "x")[2].startswith("error: Invalid value for '--port': 'x' is not a valid int")
+
+
+@pytest.mark.parametrize("flag", ["--drain", "--grace", "--request-timeout"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_seconds_are_finite(run: Run, flag: str, number: str) -> None:
+    status, _, err = run("models", flag, number)
+    assert (status, err) == (2, f"error: Invalid value for '{flag}': {number} is no finite number\n")
 
 
 def test_without_a_path_it_is_said_where_one_can_stand(run: Run) -> None:

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from mlbuffet.cli import changes
 from mlbuffet.cli.arguments import (
+    check_finite,
     parse_network,
     parse_origin,
     parse_preference,
@@ -54,6 +55,8 @@ Options = Annotated[
 ]
 Debug = Annotated[bool, Option("--debug", help="Log more, with the traceback of an error.", callback=set_up_logging)]
 _Size = partial(Option, metavar="SIZE", parser=parse_size)
+_Number = partial(Option, callback=check_finite)
+_Seconds = partial(_Number, metavar="SECONDS")
 
 
 def main() -> NoReturn:
@@ -155,14 +158,13 @@ def serve(
         bool, Option("--strict-readiness", help="Be ready only while every model is that is to be served.")
     ] = False,
     request_timeout: Annotated[
-        float | None, Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001)
+        float | None, _Seconds(help="How long a model may take; else as long as it needs.", min=0.001)
     ] = None,
     workers: Annotated[int, Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
-    grace: Annotated[float, Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)] = 30,
+    grace: Annotated[float, _Seconds(help="How long after SIGTERM the server has ended.", min=1)] = 30,
     drain: Annotated[
         float | None,
-        Option(
-            metavar="SECONDS",
+        _Seconds(
             help="How much of it connections are accepted, while not ready; else 1, at most a quarter of --grace.",
             min=0,
         ),
@@ -302,8 +304,8 @@ def verify(
     ] = None,
     signature: SignatureName = None,
     seed: Annotated[int, Option(help="What the random inputs follow from.", min=0)] = 0,
-    atol: Annotated[float, Option(help="How far apart numbers may be.", min=0)] = 1e-5,
-    rtol: Annotated[float, Option(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
+    atol: Annotated[float, _Number(help="How far apart numbers may be.", min=0)] = 1e-5,
+    rtol: Annotated[float, _Number(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
     against_signature: Annotated[
         str | None, Option(metavar="NAME", help="OTHER's signature; else the same, else its default.")
     ] = None,
