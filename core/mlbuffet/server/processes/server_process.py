@@ -22,6 +22,7 @@ from mlbuffet.server.settings import ServerSettings
 
 DRAIN_SECONDS = 1.0
 FORCED_SECONDS = 1.0
+CLOSE = (b"connection", b"close")
 
 logger = logging.getLogger("mlbuffet.server.process")
 
@@ -55,7 +56,8 @@ def is_loopback(listener: socket.socket) -> bool:
 class Server(uvicorn.Server):
     """uvicorn with uvloop and httptools (h11 accepts requests that httptools refuses); it logs only warnings.
 
-    After SIGTERM it serves for ``drain`` seconds without being ready, so that load balancers stop sending requests.
+    After SIGTERM it serves for ``drain`` seconds without being ready, so that load balancers stop sending requests, and
+    closes each connection with the next response, which says so: a client that keeps one goes elsewhere in good time.
     Then it accepts no more connections and responds to the requests that it has. SIGINT, or a second signal, skips
     these seconds. The process ends at most ``grace`` seconds after the first signal, even where a call to a model never
     returns. ``clean_up`` is called when no request is served any more. At SIGHUP it reads its certificates again.
@@ -72,6 +74,7 @@ class Server(uvicorn.Server):
         certificates = certificates_of(chosen)
         self._tls = None if certificates is None else ReloadableContext.of(certificates)
         self._stop_at = math.inf
+        self._keeps_connections = True
         super().__init__(
             uvicorn.Config(
                 app,
@@ -136,7 +139,19 @@ class Server(uvicorn.Server):
 
     @override
     async def on_tick(self, counter: int) -> bool:
+        if self._app.state.draining and self._keeps_connections:
+            self._keeps_connections = False
+            self._close_connections_as_they_are_used()
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+
+    def _close_connections_as_they_are_used(self) -> None:
+        """Have uvicorn write ``Connection: close``, by which it closes; the fast path would keep them, and ends."""
+        self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+        self.lifespan.state.pop("fast_path", None)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GatheringHttpToolsProtocol):
+                connection.close_after_response()
 
 
 def _seconds_for_requests(left: float) -> float:
