@@ -118,6 +118,25 @@ def test_secrets_are_not_shown(shown: Callable[..., dict[str, Any]], tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("flag", "given", "seen"),
+    [
+        ("--cache-redis", "redis://u:p@SECRET@h/0", "redis://***@h/0"),
+        ("--cache-redis", "redis://u:SECRET/?SECRET@h", "redis://***@h"),
+        ("--cache-redis", "u:SECRET@h:6379", "***@h:6379"),
+        ("--option", 'auth={"token":"SECRET"}', "auth=***"),
+        ("--option", "good.api_Key=SECRET", "good.api_Key=***"),
+        ("--option", 'headers={"X-Api-Key":"SECRET"}', "headers=***"),
+        ("--option", "intra_op_threads=2", "intra_op_threads=2"),
+    ],
+)
+def test_whatever_looks_like_a_secret_is_not_shown(
+    shown: Callable[..., dict[str, Any]], flag: str, given: str, seen: str
+) -> None:
+    value = shown("models", flag, given)[flag.removeprefix("--")]["value"]
+    assert value == ([seen] if flag == "--option" else seen)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("prot = 1", "'{path}': unknown key 'prot' (did you mean 'port'?); there are access-log, admin-token-file, "),

@@ -22,7 +22,7 @@ NOT_IN_FILE = ("config", *NO_VARIABLE)
 """The key of flags that say how settings are read."""
 
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://.*")
-_USER = re.compile(r"(?<=://)[^/@]*@")
+_SECRET = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
 _QUERY = re.compile(r"=[^&]*")
 
 
@@ -88,7 +88,7 @@ def settings_of(context: Context) -> Iterator[Setting]:
             "DEFAULT_MAP": str(context.params.get("config")),
         }.get(source.name, "")
         names = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": "file"}
-        value = _without_secrets(context.params[parameter.name or ""])
+        value = _without_secrets(key_of(parameter), context.params[parameter.name or ""])
         yield Setting(key_of(parameter), value, names.get(source.name, "default"), place)
 
 
@@ -191,14 +191,18 @@ def _listed(known: dict[str, Parameter]) -> str:
     return ", ".join(sorted(known))
 
 
-def _without_secrets(value: Any) -> Any:
-    """``value`` without user names, passwords and the values of queries in URLs."""
+def _without_secrets(key: str, value: Any) -> Any:
+    """``value`` without what stands before the last @ and in the query of a URL, and without options for secrets."""
     match value:
         case list() | tuple():
-            return [_without_secrets(one) for one in value]
-        case str() if "://" in value:
-            address, mark, query = value.partition("?")
-            return _USER.sub("***@", address) + mark + _QUERY.sub("=***", query)
+            return [_without_secrets(key, one) for one in value]
+        case str() if key == "option" and _SECRET.search(value):
+            return value.partition("=")[0] + "=***"
+        case str() if "://" in value or key == "cache-redis":
+            scheme, mark, rest = value.partition("://") if "://" in value else ("", "", value)
+            _, at, place = rest.rpartition("@")  # a password may hold what ends it elsewhere: / ? @
+            address, question, query = place.partition("?")
+            return scheme + mark + ("***@" if at else "") + address + question + _QUERY.sub("=***", query)
         case Path():
             return str(value)
     return value
