@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from starlette.exceptions import HTTPException
 
 
-def check_bearer(given: Sequence[str], tokens: Iterable[str], what: str) -> None:
+def check_bearer(given: Sequence[str], tokens: Iterable[str], what: str, which: str = "") -> None:
     """Raise `HTTPException` where the headers ``Authorization`` of a request hold none of ``tokens``: 401, or 400 where
-    there are several headers. ``what`` takes a token, as the response says.
+    there are several headers. ``what`` takes a token, as the response says: the one called ``which``,
+    where there are several.
 
     Responses are those of RFC 6750 (3.1), which clients read in ``WWW-Authenticate``.
     """
@@ -19,7 +20,8 @@ def check_bearer(given: Sequence[str], tokens: Iterable[str], what: str) -> None
         raise _unauthorized(401, f"{what} take 'Authorization: Bearer <token>'")
     shown = credentials.strip().encode()
     if not any(hmac.compare_digest(shown, token.encode()) for token in tokens):
-        raise _unauthorized(401, "the token is not that of this server", "invalid_token")
+        rule = f"{what} take {which}: " if which else ""
+        raise _unauthorized(401, f"{rule}the token is not that of this server", "invalid_token")
 
 
 def _unauthorized(status: int, message: str, error: str = "") -> HTTPException:

@@ -39,7 +39,9 @@ def check_change(request: Request, settings: ServerSettings) -> None:
     if origin is not None and not _is_own(origin, request.headers.get("host", ""), settings):
         raise HTTPException(403, "a page of another site may not change what is served")
     if settings.admin_token is not None:
-        check_bearer(request.headers.getlist("authorization"), [value_of(settings.admin_token)], "changes")
+        check_bearer(
+            request.headers.getlist("authorization"), [value_of(settings.admin_token)], "changes", "the admin token"
+        )
     elif not settings.allow_changes:
         raise HTTPException(
             403,
