@@ -122,6 +122,7 @@ def test_a_hangup_brings_new_certificates_and_wrong_ones_change_nothing(
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "the certificates stay as they were: " in err
+    assert f"the certificates were read again from '{certfile}'" in err
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,10 @@ def test_a_key_with_a_password_or_of_another_certificate_is_told(
     arguments = ["--ssl-certfile", certfile, "--ssl-keyfile", other]
     _, err = serve(environment, models, *arguments).communicate(timeout=20)
     assert "are no PEM files of a certificate chain and its key (key values mismatch)" in err
+    alone = tmp_path / "alone.pem"
+    ca.issue_cert("127.0.0.1").cert_chain_pems[0].write_to_path(str(alone))
+    _, err = serve(environment, models, "--ssl-certfile", alone).communicate(timeout=20)
+    assert err == f"error: there is no key in '{alone}': give the file of the key with --ssl-keyfile\n"
     command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", str(certfile), "-out", str(other)]
     if subprocess.run(command, capture_output=True).returncode:  # this key is no RSA key
         command[1] = "ec"
