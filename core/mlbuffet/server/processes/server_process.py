@@ -60,7 +60,8 @@ class Server(uvicorn.Server):
     closes each connection with the next response, which says so: a client that keeps one goes elsewhere in good time.
     Then it accepts no more connections and responds to the requests that it has. SIGINT, or a second signal, skips
     these seconds. The process ends at most ``grace`` seconds after the first signal, even where a call to a model never
-    returns. ``clean_up`` is called when no request is served any more. At SIGHUP it reads its certificates again.
+    returns. ``clean_up`` is called when no request is served any more. At SIGHUP it reads its certificates again;
+    without any it cleans up and ends by the signal.
     """
 
     def __init__(
@@ -111,26 +112,35 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Clean up first, because the signal that stopped the server may end the process here."""
-        with super().capture_signals(), self._reloading():
+        with super().capture_signals(), self._handling_hangups():
             yield
             self._clean_up()
 
     @contextmanager
-    def _reloading(self) -> Iterator[None]:
-        """Read the certificates again at SIGHUP, which was blocked until now."""
-        if self._tls is None or current_thread() is not main_thread():
+    def _handling_hangups(self) -> Iterator[None]:
+        """At SIGHUP, which is blocked until now where there are certificates, read them again, or end.
+
+        Where it is ignored, as under nohup, it stays so for a server without certificates.
+        """
+        before = signal.getsignal(signal.SIGHUP)
+        if current_thread() is not main_thread() or (self._tls is None and before is not signal.SIG_DFL):
             yield
             return
-        before = signal.signal(signal.SIGHUP, lambda *_: self._reload())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        signal.signal(signal.SIGHUP, lambda *_: self._hang_up())
+        if self._tls is not None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         try:
             yield
         finally:
             signal.signal(signal.SIGHUP, before)
 
-    def _reload(self) -> None:
+    def _hang_up(self) -> None:
         if self._tls is not None:
             self._tls.reload()
+            return
+        self._clean_up()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGHUP)
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
