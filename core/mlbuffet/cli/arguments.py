@@ -71,9 +71,9 @@ def read_token(path: Path) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
-def watch_token(path: Path | None) -> TokenFile | None:
-    """The token in a file, if there is one, which is read again when it has changed."""
+def watch_token(path: Path | None, flag: str) -> TokenFile | None:
+    """The token in a file, if there is one, which is read again when it has changed; ``flag`` gave it."""
     try:
         return None if path is None else TokenFile(path)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(f"{flag}: {error}") from error

@@ -21,7 +21,7 @@ from mlbuffet.cli.arguments import (
 )
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
 from mlbuffet.cli.options import parse_options, parse_served_options
-from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
+from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, naming_sources, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load_from as load
 from mlbuffet.runtime_choice import Preference, names_of
@@ -225,47 +225,48 @@ def serve(
 
     lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
     lines.set_up()
-    settings = ServerSettings(
-        max_body=max_body,
-        max_upload=max_upload,
-        request_timeout=request_timeout,
-        grace=grace,
-        drain=drain,
-        ssl_certfile=ssl_certfile,
-        ssl_keyfile=ssl_keyfile,
-        ssl_ca_certs=ssl_ca_certs,
-        root_path=root_path or "",
-        workers=workers,
-        admin_token=watch_token(admin_token_file),
-        predict_token=watch_token(predict_token_file),
-        cors_origins=tuple(cors_origin or ()),
-        read_only=read_only,
-        trusted_proxies=tuple(trusted_proxy or ()),
-        strict_readiness=strict_readiness,
-        access_log=access_log,
-        fast_path=not no_fast_path,
-    )
-    serving = Serving(
-        settings=settings,
-        lines=lines,
-        as_json=as_json,
-        places=paths,
-        models=RepositorySettings(
-            runtime=runtime,
-            prefer=names_of(prefer),
-            watch=watch,
-            lazy=lazy,
-            max_loaded=max_loaded,
-            max_memory=max_memory,
-            cache_memory=cache_memory,
-            cache_redis=cache_redis,
-            batching=batching,
-            max_concurrency=max_concurrency,
-            max_queue=max_queue,
-        ),
-        options=parse_served_options(option or ()),
-    )
-    check_transport(settings)
+    with naming_sources(context):
+        settings = ServerSettings(
+            max_body=max_body,
+            max_upload=max_upload,
+            request_timeout=request_timeout,
+            grace=grace,
+            drain=drain,
+            ssl_certfile=ssl_certfile,
+            ssl_keyfile=ssl_keyfile,
+            ssl_ca_certs=ssl_ca_certs,
+            root_path=root_path or "",
+            workers=workers,
+            admin_token=watch_token(admin_token_file, "--admin-token-file"),
+            predict_token=watch_token(predict_token_file, "--predict-token-file"),
+            cors_origins=tuple(cors_origin or ()),
+            read_only=read_only,
+            trusted_proxies=tuple(trusted_proxy or ()),
+            strict_readiness=strict_readiness,
+            access_log=access_log,
+            fast_path=not no_fast_path,
+        )
+        serving = Serving(
+            settings=settings,
+            lines=lines,
+            as_json=as_json,
+            places=paths,
+            models=RepositorySettings(
+                runtime=runtime,
+                prefer=names_of(prefer),
+                watch=watch,
+                lazy=lazy,
+                max_loaded=max_loaded,
+                max_memory=max_memory,
+                cache_memory=cache_memory,
+                cache_redis=cache_redis,
+                batching=batching,
+                max_concurrency=max_concurrency,
+                max_queue=max_queue,
+            ),
+            options=parse_served_options(option or ()),
+        )
+        check_transport(settings)
     with listen_on(host, port, uds) as listener:
         raise typer.Exit(serving.run(listener))
 
