@@ -119,7 +119,7 @@ def test_a_folder_is_sent_as_a_zip_without_what_is_hidden(run: Run, served: Uplo
         (
             ["push", "iris", "good.half", "--token-file", "wrong"],
             1,
-            "not that of this server (status 401)",
+            "changes take the admin token: the token is not that of this server (status 401)",
         ),
         (["default", "iris", "1"], 1, "there is no model 'iris' (status 404)"),
         (["default", "iris", str(2**63)], 2, "9223372036854775808 is not in the range"),

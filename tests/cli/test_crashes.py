@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from processes import address_of, environment_with, serve
+from processes import address_of, environment_with, read_until, serve
 from waiting import wait_for
 from workers import wait_until, workers_of
 
@@ -186,6 +186,19 @@ def test_the_first_process_of_a_container_names_the_model_although_nobody_surviv
     done = subprocess.run([*alone, *command], env=crashing, capture_output=True, text=True, timeout=20)
     assert "Fatal Python error: Segmentation fault" in done.stderr
     assert "in load of 'a' (version 1)" in done.stderr
+
+
+def test_a_hangup_ends_a_server_without_certificates_and_is_no_crash(
+    environment: dict[str, str], models: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "http.sock"
+    process = serve(environment, models / "good.half", "--uds", path)
+    read_until(process, "serving on")
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGHUP
+    assert "ended" not in err
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -118,6 +118,25 @@ def test_secrets_are_not_shown(shown: Callable[..., dict[str, Any]], tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("flag", "given", "seen"),
+    [
+        ("--cache-redis", "redis://u:p@SECRET@h/0", "redis://***@h/0"),
+        ("--cache-redis", "redis://u:SECRET/?SECRET@h", "redis://***@h"),
+        ("--cache-redis", "u:SECRET@h:6379", "***@h:6379"),
+        ("--option", 'auth={"token":"SECRET"}', "auth=***"),
+        ("--option", "good.api_Key=SECRET", "good.api_Key=***"),
+        ("--option", 'headers={"X-Api-Key":"SECRET"}', "headers=***"),
+        ("--option", "intra_op_threads=2", "intra_op_threads=2"),
+    ],
+)
+def test_whatever_looks_like_a_secret_is_not_shown(
+    shown: Callable[..., dict[str, Any]], flag: str, given: str, seen: str
+) -> None:
+    value = shown("models", flag, given)[flag.removeprefix("--")]["value"]
+    assert value == ([seen] if flag == "--option" else seen)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("prot = 1", "'{path}': unknown key 'prot' (did you mean 'port'?); there are access-log, admin-token-file, "),
@@ -130,6 +149,8 @@ def test_secrets_are_not_shown(shown: Callable[..., dict[str, Any]], tmp_path: P
         ("port = 70000", "port in '{path}': 70000 is not in the range 0<=x<=65535; it takes a whole number from 0 to"),
         ("watch = 1", "'{path}': watch takes true or false, and is 1"),
         ("grace = '5'", "'{path}': grace takes a number from 1, and is '5'"),
+        ("grace = nan", "grace in '{path}': nan is no finite number; it takes a number from 1"),
+        ("drain = inf", "drain in '{path}': inf is no finite number; it takes a number from 0"),
         ("max-body = '1XB'", "max-body in '{path}': '1XB' is no size; write a whole number of bytes"),
         ("log-format = 'yaml'", "log-format in '{path}': 'yaml' is not one of 'human', 'json'"),
         ("trusted-proxy = '::1'", "'{path}': trusted-proxy takes a list of addresses or networks, and is '::1'"),
@@ -153,14 +174,15 @@ def test_a_file_that_is_wrong_says_where_and_what_may_be_there(
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("PORT", "abc", "the environment variable MLBUFFET_PORT: 'abc' is not a valid int"),
+        ("PORT", "abc", "the environment variable MLBUFFET_PORT: 'abc' is not a whole number from 0 to 65535"),
         (
             "PORT",
             "70000",
             "MLBUFFET_PORT: 70000 is not in the range 0<=x<=65535; it takes a whole number from 0 to 65535",
         ),
-        ("WATCH", "maybe", "MLBUFFET_WATCH: 'maybe' is not a valid boolean; it takes true or false"),
+        ("WATCH", "maybe", "MLBUFFET_WATCH: 'maybe' is not true or false"),
         ("REQUEST_TIMEOUT", "0", "MLBUFFET_REQUEST_TIMEOUT: 0.0 is not in the range x>=0.001; it takes a number"),
+        ("GRACE", "inf", "MLBUFFET_GRACE: inf is no finite number; it takes a number from 1"),
         ("MAX_BODY", "2XB", "MLBUFFET_MAX_BODY: '2XB' is no size; write"),
         ("TRUSTED_PROXY", "::1 x", "MLBUFFET_TRUSTED_PROXY: 'x' does not appear to be an IPv4 or IPv6 network"),
         ("LOG_FORMAT", "yaml", "MLBUFFET_LOG_FORMAT: 'yaml' is not one of 'human', 'json'"),
@@ -178,7 +200,41 @@ def test_a_variable_that_is_wrong_is_named(
 
 
 def test_a_flag_that_is_wrong_is_named_alone(run: Run) -> None:
-    assert run("models", "--port", "x")[2].startswith("error: Invalid value for '--port': 'x' is not a valid int")
+    told = "error: Invalid value for '--port': 'x' is not a whole number from 0 to 65535\n"
+    assert run("models", "--port", "x")[2] == told
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("option", "xx", "--option 'xx' is not KEY=VALUE"),
+        ("cache-redis", "http://x", "--cache-redis: "),
+        ("drain", "50", "--drain 50 is part of --grace 30, and must be less"),
+        ("ssl-keyfile", "x", "--ssl-keyfile and --ssl-ca-certs take --ssl-certfile"),
+        ("predict-token-file", "none", "--predict-token-file: the token in 'none' cannot be read"),
+    ],
+)
+def test_what_is_found_late_to_be_wrong_is_named_too(
+    run: Run, file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, key: str, value: str, message: str
+) -> None:
+    variable = f"MLBUFFET_{key.upper().replace('-', '_')}"
+    path = file(f"{key} = {[value] if key == 'option' else 50 if key == 'drain' else repr(value)}")
+    by_file = run("models", "--config", path)
+    assert (by_file[0], message in by_file[2]) == (2, True)
+    assert by_file[2].endswith(f"; --{key} is given by {key} in '{path}'\n")
+    monkeypatch.setenv(variable, value)
+    by_variable = run("models")
+    assert (by_variable[0], message in by_variable[2]) == (2, True)
+    assert by_variable[2].endswith(f"; --{key} is given by the environment variable {variable}\n")
+    monkeypatch.delenv(variable)
+    assert "is given by" not in run("models", f"--{key}", value)[2]
+
+
+@pytest.mark.parametrize("flag", ["--drain", "--grace", "--request-timeout"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_seconds_are_finite(run: Run, flag: str, number: str) -> None:
+    status, _, err = run("models", flag, number)
+    assert (status, err) == (2, f"error: Invalid value for '{flag}': {number} is no finite number\n")
 
 
 def test_without_a_path_it_is_said_where_one_can_stand(run: Run) -> None:

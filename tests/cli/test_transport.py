@@ -1,5 +1,6 @@
 """How a server is reached: TLS, Unix sockets, IPv6, behind the path of a proxy, and while it ends."""
 
+import json
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -120,6 +122,7 @@ def test_a_hangup_brings_new_certificates_and_wrong_ones_change_nothing(
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "the certificates stay as they were: " in err
+    assert f"the certificates were read again from '{certfile}'" in err
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,10 @@ def test_a_key_with_a_password_or_of_another_certificate_is_told(
     arguments = ["--ssl-certfile", certfile, "--ssl-keyfile", other]
     _, err = serve(environment, models, *arguments).communicate(timeout=20)
     assert "are no PEM files of a certificate chain and its key (key values mismatch)" in err
+    alone = tmp_path / "alone.pem"
+    ca.issue_cert("127.0.0.1").cert_chain_pems[0].write_to_path(str(alone))
+    _, err = serve(environment, models, "--ssl-certfile", alone).communicate(timeout=20)
+    assert err == f"error: there is no key in '{alone}': give the file of the key with --ssl-keyfile\n"
     command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", str(certfile), "-out", str(other)]
     if subprocess.run(command, capture_output=True).returncode:  # this key is no RSA key
         command[1] = "ec"
@@ -246,6 +253,41 @@ def test_while_it_drains_a_server_is_not_ready_and_takes_connections(
             assert client.get("/v2/health/ready").status_code == 503
     assert process.wait(10) == -signal.SIGTERM
     assert 3.5 < time.monotonic() - signalled < 15
+    process.communicate()
+
+
+@pytest.mark.parametrize("options", WAYS, ids=" ".join)
+def test_while_it_drains_each_connection_is_closed_with_its_next_response(
+    environment: dict[str, str], models: Path, options: list[str]
+) -> None:
+    process = serve(environment, models, "--drain", "4", "--grace", "20", *options)
+    address = re.findall(r"serving on (\S+)", read_until(process, "serving on"))[0]
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    body = json.dumps(BODY).encode()
+    head = b"POST /v2/models/good/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    def connection() -> str | None:
+        answer = HTTPResponse(one)
+        answer.begin()
+        assert (answer.status, answer.read()[-8:]) == (200, b"[2.5]}]}")
+        return answer.headers["connection"]
+
+    connections = [socket.create_connection((host, int(port)), timeout=10) for _ in range(2)]
+    for one in connections:
+        one.sendall(request)
+        assert connection() is None
+    slow, _ = connections
+    slow.sendall(request[:-5])
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1)  # all workers have heard of it
+    for one in connections:
+        one.sendall(request[-5:] if one is slow else request)
+        assert connection() == "close"
+        assert one.recv(1) == b""
+        one.close()
+    assert httpx.get(f"{address}/v2").headers["connection"] == "close"
+    assert process.wait(10) == -signal.SIGTERM
     process.communicate()
 
 

@@ -13,6 +13,7 @@ from mlbuffet import Runtimes
 from mlbuffet.loading import load_from
 from mlbuffet.runtime_choice import Preference
 from runtimes_with_options import Scale, runtimes_with_options
+from small_runtimes import write_models
 from uploading import RunApp, Uploading, uploading, visible, zipped
 
 FILE = ("x.scale", b"scale")
@@ -207,3 +208,30 @@ def test_clients_cannot_set_what_reaches_files_devices_or_other_models(
     assert one.client_options
     assert one.load_options == one.client_options | for_owners
     assert not one.client_options & for_owners
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_configuration_beside_a_file_is_the_owners_word_too(
+    tmp_path: Path, run_app: RunApp, runtimes: Runtimes, *, again: bool
+) -> None:
+    root = tmp_path / "models"
+    write_models(root, {"m.scale": "scale", "m.toml": 'runtime = "scale"\n[options]\nfactor = 5'})
+    with uploading(root, run_app, runtimes=runtimes) as server:
+        if again:  # its folder is there then, without a model.toml
+            assert server.push("m", FILE).status_code == 201
+        refused = server.push("m", FILE, options='{"factor": 2}')
+        assert (refused.status_code, refused.json()["error"]) == (
+            422,
+            "this server sets 'factor' for the model 'm': leave it out",
+        )
+        refused = server.push("m", FILE, runtime="twin")
+        assert (refused.status_code, "with 'scale', not with 'twin'" in refused.json()["error"]) == (422, True)
+        assert server.push("m", FILE).status_code == 201
+        assert ten(server) == [50]
+
+
+@pytest.mark.parametrize("options", ['{"factor": 2, "factor": 3}', '{"factor": {"a": 1, "a": 2}}'])
+def test_an_option_that_is_given_twice_is_refused(served: Uploading, options: str) -> None:
+    refused = served.push("m", FILE, runtime="scale", options=options)
+    assert (refused.status_code, "is given twice in one object" in refused.json()["error"]) == (422, True)
+    assert "'options'" in refused.json()["error"]

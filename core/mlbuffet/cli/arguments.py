@@ -1,5 +1,6 @@
 """The values of a command line's arguments: sizes, networks, sites, tokens and preferred runtimes."""
 
+import math
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +22,13 @@ def parse_size(text: str) -> int:
     if found is None or found[2].upper() not in _UNITS:
         raise typer.BadParameter(f"{text!r} is no size; write a whole number of bytes, or such as 500KB, 64MiB or 1GiB")
     return int(found[1]) * _UNITS[found[2].upper()]
+
+
+def check_finite(number: float | None) -> float | None:
+    """``number`` as it is: NaN is in no range, and passes for one in each."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is no finite number")
+    return number
 
 
 def parse_network(text: str) -> str:
@@ -63,9 +71,9 @@ def read_token(path: Path) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
-def watch_token(path: Path | None) -> TokenFile | None:
-    """The token in a file, if there is one, which is read again when it has changed."""
+def watch_token(path: Path | None, flag: str) -> TokenFile | None:
+    """The token in a file, if there is one, which is read again when it has changed; ``flag`` gave it."""
     try:
         return None if path is None else TokenFile(path)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(f"{flag}: {error}") from error

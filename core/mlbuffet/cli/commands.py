@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from mlbuffet.cli import changes
 from mlbuffet.cli.arguments import (
+    check_finite,
     parse_network,
     parse_origin,
     parse_preference,
@@ -21,7 +22,7 @@ from mlbuffet.cli.arguments import (
 )
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
 from mlbuffet.cli.options import parse_options, parse_served_options
-from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, read_settings, settings_of
+from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, naming_sources, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
 from mlbuffet.loading import load_from as load
 from mlbuffet.runtime_choice import Preference, names_of
@@ -55,6 +56,8 @@ Options = Annotated[
 ]
 Debug = Annotated[bool, Option("--debug", help="Log more, with the traceback of an error.", callback=set_up_logging)]
 _Size = partial(Option, metavar="SIZE", parser=parse_size)
+_Number = partial(Option, callback=check_finite)
+_Seconds = partial(_Number, metavar="SECONDS")
 
 
 def main() -> NoReturn:
@@ -160,14 +163,13 @@ def serve(
         bool, Option("--strict-readiness", help="Be ready only while every model is that is to be served.")
     ] = False,
     request_timeout: Annotated[
-        float | None, Option(metavar="SECONDS", help="How long a model may take; else as long as it needs.", min=0.001)
+        float | None, _Seconds(help="How long a model may take; else as long as it needs.", min=0.001)
     ] = None,
     workers: Annotated[int, Option(metavar="N", help="Processes that share the port.", min=1)] = 1,
-    grace: Annotated[float, Option(metavar="SECONDS", help="How long after SIGTERM the server has ended.", min=1)] = 30,
+    grace: Annotated[float, _Seconds(help="How long after SIGTERM the server has ended.", min=1)] = 30,
     drain: Annotated[
         float | None,
-        Option(
-            metavar="SECONDS",
+        _Seconds(
             help="How much of it connections are accepted, while not ready; else 1, at most a quarter of --grace.",
             min=0,
         ),
@@ -228,47 +230,48 @@ def serve(
 
     lines = LogLines(debug=debug, as_json=log_format == "json", access=access_log)
     lines.set_up()
-    settings = ServerSettings(
-        max_body=max_body,
-        max_upload=max_upload,
-        request_timeout=request_timeout,
-        grace=grace,
-        drain=drain,
-        ssl_certfile=ssl_certfile,
-        ssl_keyfile=ssl_keyfile,
-        ssl_ca_certs=ssl_ca_certs,
-        root_path=root_path or "",
-        workers=workers,
-        admin_token=watch_token(admin_token_file),
-        predict_token=watch_token(predict_token_file),
-        cors_origins=tuple(cors_origin or ()),
-        read_only=read_only,
-        trusted_proxies=tuple(trusted_proxy or ()),
-        strict_readiness=strict_readiness,
-        access_log=access_log,
-        fast_path=not no_fast_path,
-    )
-    serving = Serving(
-        settings=settings,
-        lines=lines,
-        as_json=as_json,
-        places=paths,
-        models=RepositorySettings(
-            runtime=runtime,
-            prefer=names_of(prefer),
-            watch=watch,
-            lazy=lazy,
-            max_loaded=max_loaded,
-            max_memory=max_memory,
-            cache_memory=cache_memory,
-            cache_redis=cache_redis,
-            batching=batching,
-            max_concurrency=max_concurrency,
-            max_queue=max_queue,
-        ),
-        options=parse_served_options(option or ()),
-    )
-    check_transport(settings)
+    with naming_sources(context):
+        settings = ServerSettings(
+            max_body=max_body,
+            max_upload=max_upload,
+            request_timeout=request_timeout,
+            grace=grace,
+            drain=drain,
+            ssl_certfile=ssl_certfile,
+            ssl_keyfile=ssl_keyfile,
+            ssl_ca_certs=ssl_ca_certs,
+            root_path=root_path or "",
+            workers=workers,
+            admin_token=watch_token(admin_token_file, "--admin-token-file"),
+            predict_token=watch_token(predict_token_file, "--predict-token-file"),
+            cors_origins=tuple(cors_origin or ()),
+            read_only=read_only,
+            trusted_proxies=tuple(trusted_proxy or ()),
+            strict_readiness=strict_readiness,
+            access_log=access_log,
+            fast_path=not no_fast_path,
+        )
+        serving = Serving(
+            settings=settings,
+            lines=lines,
+            as_json=as_json,
+            places=paths,
+            models=RepositorySettings(
+                runtime=runtime,
+                prefer=names_of(prefer),
+                watch=watch,
+                lazy=lazy,
+                max_loaded=max_loaded,
+                max_memory=max_memory,
+                cache_memory=cache_memory,
+                cache_redis=cache_redis,
+                batching=batching,
+                max_concurrency=max_concurrency,
+                max_queue=max_queue,
+            ),
+            options=parse_served_options(option or ()),
+        )
+        check_transport(settings)
     with reserved_for_grpc(host, grpc_port) as grpc_address, listen_on(host, port, uds) as listener:
         serving = replace(serving, settings=replace(settings, grpc_address=grpc_address))
         raise typer.Exit(serving.run(listener))
@@ -308,8 +311,8 @@ def verify(
     ] = None,
     signature: SignatureName = None,
     seed: Annotated[int, Option(help="What the random inputs follow from.", min=0)] = 0,
-    atol: Annotated[float, Option(help="How far apart numbers may be.", min=0)] = 1e-5,
-    rtol: Annotated[float, Option(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
+    atol: Annotated[float, _Number(help="How far apart numbers may be.", min=0)] = 1e-5,
+    rtol: Annotated[float, _Number(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
     against_signature: Annotated[
         str | None, Option(metavar="NAME", help="OTHER's signature; else the same, else its default.")
     ] = None,

@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,7 +23,8 @@ NOT_IN_FILE = ("config", *NO_VARIABLE)
 """The key of flags that say how settings are read."""
 
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://.*")
-_USER = re.compile(r"(?<=://)[^/@]*@")
+_FLAG = re.compile(r"--[a-z][a-z-]*")
+_SECRET = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
 _QUERY = re.compile(r"=[^&]*")
 
 
@@ -88,7 +90,7 @@ def settings_of(context: Context) -> Iterator[Setting]:
             "DEFAULT_MAP": str(context.params.get("config")),
         }.get(source.name, "")
         names = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": "file"}
-        value = _without_secrets(context.params[parameter.name or ""])
+        value = _without_secrets(key_of(parameter), context.params[parameter.name or ""])
         yield Setting(key_of(parameter), value, names.get(source.name, "default"), place)
 
 
@@ -162,19 +164,41 @@ def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds)
 
 
-def _explain(error: typer.BadParameter, parameter: Parameter, context: Context) -> None:
-    """Say in ``error`` which flag, variable or key of a file is wrong, and what it takes."""
+@contextmanager
+def naming_sources(context: Context) -> Iterator[None]:
+    """Have errors that name flags say where those were given, if not on the command line."""
+    try:
+        yield
+    except (WrongSetting, typer.BadParameter) as error:
+        flags = _FLAG.findall(error.message)
+        named = [one for one in parameters(context.command) if {*one.opts} & {*flags}]
+        places = [(one.opts[0], _place(one, context)) for one in named]
+        error.message += "".join(f"; {flag} is given by {place}" for flag, place in places if place)
+        raise
+
+
+def _place(parameter: Parameter, context: Context) -> str | None:
+    """The variable or the key of a file that gave a parameter its value; ``None`` for a flag or a default."""
     source = context.get_parameter_source(parameter.name or "")
     match source.name if source else "":
         case "ENVIRONMENT":
-            error.param_hint = f"the environment variable {variable_of(parameter)}"
+            return f"the environment variable {variable_of(parameter)}"
         case "DEFAULT_MAP":
-            error.param_hint = f"{key_of(parameter)} in '{context.params.get('config')}'"
-        case _:
-            error.param_hint = parameter.opts[:1]  # without the variable, which is not what is wrong
-            return
-    if _kind(parameter) in ("int", "float", "boolean"):  # the others say it themselves
-        error.message = f"{error.message.partition('. Recognized')[0].rstrip('.')}; it takes {takes(parameter)}"
+            return f"{key_of(parameter)} in '{context.params.get('config')}'"
+    return None
+
+
+def _explain(error: typer.BadParameter, parameter: Parameter, context: Context) -> None:
+    """Say in ``error`` which flag, variable or key of a file is wrong, and what it takes."""
+    place = _place(parameter, context)
+    error.param_hint = place or parameter.opts[:1]  # without the variable, where that is not what is wrong
+    if _kind(parameter) not in ("int", "float", "boolean"):  # the others say it themselves
+        return
+    what, no_such_type, _ = error.message.partition(" is not a valid ")
+    if no_such_type:
+        error.message = f"{what} is not {takes(parameter)}"
+    elif place:
+        error.message = f"{error.message.rstrip('.')}; it takes {takes(parameter)}"
 
 
 def _is_service_link(parameter: Parameter) -> bool:
@@ -191,14 +215,18 @@ def _listed(known: dict[str, Parameter]) -> str:
     return ", ".join(sorted(known))
 
 
-def _without_secrets(value: Any) -> Any:
-    """``value`` without user names, passwords and the values of queries in URLs."""
+def _without_secrets(key: str, value: Any) -> Any:
+    """``value`` without what stands before the last @ and in the query of a URL, and without options for secrets."""
     match value:
         case list() | tuple():
-            return [_without_secrets(one) for one in value]
-        case str() if "://" in value:
-            address, mark, query = value.partition("?")
-            return _USER.sub("***@", address) + mark + _QUERY.sub("=***", query)
+            return [_without_secrets(key, one) for one in value]
+        case str() if key == "option" and _SECRET.search(value):
+            return value.partition("=")[0] + "=***"
+        case str() if "://" in value or key == "cache-redis":
+            scheme, mark, rest = value.partition("://") if "://" in value else ("", "", value)
+            _, at, place = rest.rpartition("@")  # a password may hold what ends it elsewhere: / ? @
+            address, question, query = place.partition("?")
+            return scheme + mark + ("***@" if at else "") + address + question + _QUERY.sub("=***", query)
         case Path():
             return str(value)
     return value

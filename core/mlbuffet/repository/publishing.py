@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock, Semaphore, Thread
 
 from mlbuffet.errors import (
+    InvalidConfiguration,
     InvalidInput,
     MLBuffetError,
     ModelNotFound,
@@ -263,18 +264,31 @@ class Publisher:
         return {one.version for model in models if model for one in model.versions}
 
     def _configuration(self, name: str) -> Configuration:
-        """What ``model.toml`` says. Raises `NotChangeable` for a folder that can take no version, and its error."""
+        """What governs the model: its ``model.toml``, else the file beside a model that is a file.
+
+        Raises `NotChangeable` for a folder that can take no version, and the model's error.
+        """
         folder = self._root / name
         if folder.is_symlink():
             raise _elsewhere(name)
         own = self._own(name)
         if own is None:
-            return read_configuration(folder / FILE_NAME) if has_configuration(folder) else Configuration()
+            return read_configuration(folder / FILE_NAME) if has_configuration(folder) else self._beside(name)
         if own.error is not None:
             raise own.error
         if any(one.place == folder for one in own.versions):
             raise NotChangeable(f"the model {name!r} has no numbered versions: move its files into a folder named 1")
-        return own.configuration
+        return own.configuration if has_configuration(folder) else self._beside(name)
+
+    def _beside(self, name: str) -> Configuration:
+        """That of ``wine.onnx`` in the same folder, which governs the versions in the folder ``wine`` too."""
+        with suppress(ModelNotFound):
+            stored = self._repository.stored(name)
+            if any(one.path.parent == self._root and not one.path.is_dir() for one in stored.versions):
+                if isinstance(stored.error, InvalidConfiguration):
+                    raise stored.error
+                return stored.configuration
+        return Configuration()
 
     def _lock(self, name: str) -> Lock:
         return self._locks.setdefault(name, Lock())

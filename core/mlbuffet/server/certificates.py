@@ -39,6 +39,10 @@ class Certificates:
         try:
             context.load_cert_chain(self.certfile, key, password=_no_password)
         except ssl.SSLError as error:
+            if self.keyfile is None and _holds_no_key(self.certfile):
+                raise WrongCertificates(
+                    f"there is no key in '{self.certfile}': give the file of the key with --ssl-keyfile"
+                ) from error
             raise WrongCertificates(
                 f"'{self.certfile}' and '{key}' are no PEM files of a certificate chain and its key{_reason(error)}"
             ) from error
@@ -69,6 +73,12 @@ def _check_readable(file: Path) -> None:
         file.open("rb").close()
     except OSError as error:
         raise WrongCertificates(f"'{file}' cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+
+def _holds_no_key(file: Path) -> bool:
+    """Whether it holds a certificate, and nothing else that matters."""
+    content = file.read_bytes()
+    return b"BEGIN CERTIFICATE" in content and b"PRIVATE KEY" not in content
 
 
 def _no_password() -> str:

@@ -36,7 +36,7 @@ def check_caller(
     ``why_not_local`` is why it may have been sent on another machine, though it came over loopback.
     """
     if settings.admin_token is not None:
-        check_bearer(authorization, [value_of(settings.admin_token)], "changes")
+        check_bearer(authorization, [value_of(settings.admin_token)], "changes", "the admin token")
     elif not settings.allow_changes:
         raise NotPermitted(
             "this server does not let clients change what is served: create_app was given neither admin_token= nor "

@@ -46,12 +46,22 @@ class FastHttpToolsProtocol(GatheringHttpToolsProtocol):
 
     @override
     def shutdown(self) -> None:
+        self._leave_to_application()
+        super().shutdown()
+
+    @override
+    def close_after_response(self) -> None:
+        self._leave_to_application()
+        super().close_after_response()
+
+    def _leave_to_application(self) -> None:
+        """End the fast path of this connection; a request that was held is answered when it is whole."""
         if self._held:
             self._stop_timer()
-            self._end_hold()  # it was accepted, and is answered when it is whole
+            self._end_hold()
         if self._fast_path is not None:
             self._fast_path.write_batch.flush()
-        super().shutdown()
+            self._fast_path = None
 
     def _answer(self, fast_path: FastPath, data: bytes) -> bytes:
         """``data`` without the requests that the fast path has responded to: it is for the parser."""

@@ -18,6 +18,11 @@ class GatheringHttpToolsProtocol(LimitedHttpToolsProtocol):
 
     take: Callable[[bytes], None] | None = None
 
+    def close_after_response(self) -> None:
+        """Close, with a header that says so, after the response that is due; new ones have it from the server."""
+        if self.cycle is not None and not self.cycle.response_started and not self.pipeline:
+            self.cycle.keep_alive = False
+
     @override
     def on_headers_complete(self) -> None:
         self.scope["state"][_PROTOCOL] = self

@@ -25,6 +25,7 @@ from mlbuffet.server.settings import ServerSettings
 
 DRAIN_SECONDS = 1.0
 FORCED_SECONDS = 1.0
+CLOSE = (b"connection", b"close")
 
 logger = logging.getLogger("mlbuffet.server.process")
 
@@ -62,10 +63,12 @@ def is_loopback(listener: socket.socket) -> bool:
 class Server(uvicorn.Server):
     """uvicorn with uvloop and httptools (h11 accepts requests that httptools refuses); it logs only warnings.
 
-    After SIGTERM it serves for ``drain`` seconds without being ready, so that load balancers stop sending requests.
+    After SIGTERM it serves for ``drain`` seconds without being ready, so that load balancers stop sending requests, and
+    closes each connection with the next response, which says so: a client that keeps one goes elsewhere in good time.
     Then it accepts no more connections and responds to the requests that it has. SIGINT, or a second signal, skips
     these seconds. The process ends at most ``grace`` seconds after the first signal, even where a call to a model never
-    returns. ``clean_up`` is called when no request is served any more. At SIGHUP it reads its certificates again.
+    returns. ``clean_up`` is called when no request is served any more. At SIGHUP it reads its certificates again;
+    without any it cleans up and ends by the signal.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Server(uvicorn.Server):
         certificates = certificates_of(chosen)
         self._tls = None if certificates is None else ReloadableContext.of(certificates)
         self._stop_at = math.inf
+        self._keeps_connections = True
         super().__init__(
             uvicorn.Config(
                 app,
@@ -115,28 +119,37 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Clean up first, because the signal that stopped the server may end the process here."""
-        with super().capture_signals(), self._reloading():
+        with super().capture_signals(), self._handling_hangups():
             yield
             self._clean_up()
 
     @contextmanager
-    def _reloading(self) -> Iterator[None]:
-        """Read the certificates again at SIGHUP, which was blocked until now."""
-        if self._tls is None or current_thread() is not main_thread():
+    def _handling_hangups(self) -> Iterator[None]:
+        """At SIGHUP, which is blocked until now where there are certificates, read them again, or end.
+
+        Where it is ignored, as under nohup, it stays so for a server without certificates.
+        """
+        before = signal.getsignal(signal.SIGHUP)
+        if current_thread() is not main_thread() or (self._tls is None and before is not signal.SIG_DFL):
             yield
             return
-        before = signal.signal(signal.SIGHUP, lambda *_: self._reload())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        signal.signal(signal.SIGHUP, lambda *_: self._hang_up())
+        if self._tls is not None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         try:
             yield
         finally:
             signal.signal(signal.SIGHUP, before)
 
-    def _reload(self) -> None:
+    def _hang_up(self) -> None:
         if self._tls is not None:
             self._tls.reload()
-        if self._grpc is not None:
-            self._grpc.reload_certificates()
+            if self._grpc is not None:
+                self._grpc.reload_certificates()
+            return
+        self._clean_up()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGHUP)
 
     @property
     def _grpc(self) -> GrpcServing | None:
@@ -159,7 +172,19 @@ class Server(uvicorn.Server):
 
     @override
     async def on_tick(self, counter: int) -> bool:
+        if self._app.state.draining and self._keeps_connections:
+            self._keeps_connections = False
+            self._close_connections_as_they_are_used()
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+
+    def _close_connections_as_they_are_used(self) -> None:
+        """Have uvicorn write ``Connection: close``, by which it closes; the fast path would keep them, and ends."""
+        self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+        self.lifespan.state.pop("fast_path", None)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GatheringHttpToolsProtocol):
+                connection.close_after_response()
 
 
 def _seconds_for_requests(left: float) -> float:

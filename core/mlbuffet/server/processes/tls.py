@@ -32,7 +32,7 @@ class ReloadableContext(ssl.SSLContext):
         except WrongCertificates as error:
             logger.error("the certificates stay as they were: %s", error)
         else:
-            logger.info("the certificates were read again from '%s'", self._certificates.certfile)
+            logger.warning("the certificates were read again from '%s'", self._certificates.certfile)
 
     @override
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:

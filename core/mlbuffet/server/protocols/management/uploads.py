@@ -13,6 +13,7 @@ from starlette.requests import Request
 from mlbuffet.errors import InvalidInput, UploadRefused, UploadTooLarge
 from mlbuffet.repository import Provenance, Upload
 from mlbuffet.server.http.body import announced_length, arriving
+from mlbuffet.server.http.duplicate_names import refuse_duplicate_names
 from mlbuffet.server.protocols.management.multipart import CONTENT_TYPE, MAX_FIELD_BYTES, Form, is_form
 from mlbuffet.server.settings import ServerSettings
 
@@ -88,7 +89,11 @@ def _provenance(file: str, fields: Mapping[str, str]) -> Provenance:
 
 def _options(text: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+        options = msgspec.json.decode(text or "{}", type=dict[str, Any])
+        refuse_duplicate_names(text.encode(), 0, ())
+    except InvalidInput as error:
+        raise UploadRefused(f"the field 'options' of the upload cannot be taken: {error}") from error
     except (msgspec.DecodeError, RecursionError) as error:
         what = 'an object in JSON, such as {"intra_op_threads": 1}'
         raise UploadRefused(f"the field 'options' of the upload is not {what}") from error
+    return options
