@@ -221,7 +221,8 @@ def _without_secrets(key: str, value: Any) -> Any:
         case list() | tuple():
             return [_without_secrets(key, one) for one in value]
         case str() if key == "option" and _SECRET.search(value):
-            return value.partition("=")[0] + "=***"
+            name, equals, _ = value.partition("=")
+            return f"{name}=***" if equals else "***"
         case str() if "://" in value or key == "cache-redis":
             scheme, mark, rest = value.partition("://") if "://" in value else ("", "", value)
             _, at, place = rest.rpartition("@")  # a password may hold what ends it elsewhere: / ? @
