@@ -1,5 +1,6 @@
 """What is compiled of the messages of gRPC is current, and lives beside other packages' messages of the same names."""
 
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,18 @@ def test_messages_of_the_same_names_may_be_in_one_process(other: str, first: str
         imports.reverse()
     code = "\n".join([*imports, "assert ours(model_name='m').SerializeToString() == b'\\x0a\\x01m'"])
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("implementation", ["python", "upb"])
+def test_messages_within_messages_are_there_in_each_implementation_of_protobuf(implementation: str) -> None:
+    code = (
+        "from mlbuffet.grpc.messages.open_inference import ModelInferRequest as request;"
+        "tensor = request.InferInputTensor(name='x', datatype='FP32', shape=[1]);"
+        "assert request(inputs=[tensor]).inputs[0] == tensor;"
+        "import mlbuffet.server.protocols.open_inference.grpc_service"
+    )
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_the_messages_are_tritons_to_the_byte() -> None:

@@ -61,7 +61,7 @@ def test_every_line_is_an_object(noisy: dict[str, str], models: Path, flags: lis
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
-        (["--port", "no-number"], 2, "'no-number' is not a valid"),
+        (["--port", "no-number"], 2, "'no-number' is not a whole number"),
         (["--no-such-flag"], 2, "No such option"),
         (["--max-body", "much"], 2, "'much' is no size"),
         (["--runtime", "nobody"], 1, "there is no runtime 'nobody'"),

@@ -234,7 +234,7 @@ def test_a_deadline_that_ends_in_the_queue_keeps_the_call_from_being_run(crowd: 
     assert late[0].json() == {"error": "the model did not answer within 0.001 seconds"}
     crowded.plugin.gate.set()
     wait_for(lambda: crowded.repository.get("m").users == 0)
-    assert crowded.plugin.seen <= {0}
+    assert len(crowded.plugin.seen) <= 1  # the first may be late as well, before a thread begins it
 
 
 def test_the_time_in_the_queue_is_counted(crowd: Callable[..., Crowded]) -> None:

@@ -421,7 +421,7 @@ def test_a_scalar_output_is_a_column(client: httpx.Client) -> None:
 @pytest.mark.parametrize("instances", [[1.0, 2.0, 3.0], [[1.0, 2.0]], [[[1.0, 2.0, 3.0]]]])
 def test_a_shape_that_an_onnx_model_does_not_have_is_400(client: httpx.Client, instances: Any) -> None:
     status, error = post(client, "linear:predict", instances=instances)
-    assert (status, "the model takes (any, 3)" in error) == (400, True)
+    assert (status, "the model takes (" in error and ", 3)" in error) == (400, True)
 
 
 @pytest.mark.parametrize(("model", "signature"), [("second", "dense"), ("linear", "serving_default")])

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClassesForFiles
+from google.protobuf.message_factory import GetMessageClass, GetMessageClassesForFiles
 
 POOL = DescriptorPool()
 """The descriptors of all services, which the reflection service shows."""
@@ -22,5 +22,8 @@ def add_messages(name: str) -> dict[str, Any]:
     for file in described.file:
         POOL.AddSerializedFile(file.SerializeToString())
     classes = GetMessageClassesForFiles([file.name for file in described.file], POOL)
+    for kind in classes.values():  # protobuf's implementation in Python, which the environment may ask for, does not
+        for nested in kind.DESCRIPTOR.nested_types:
+            setattr(kind, nested.name, classes.get(nested.full_name) or GetMessageClass(nested))
     own = described.file[-1]  # behind those that it imports
     return {message.name: classes[f"{own.package}.{message.name}"] for message in own.message_type}
