@@ -135,7 +135,6 @@ def test_what_is_no_name_is_told(text: str, reason: str) -> None:
 
 
 def test_a_url_may_have_a_name(tmp_path: Path, runtimes: Runtimes) -> None:
-    pytest.importorskip("fsspec")
     remote = write_models(tmp_path / "remote", {"1/model.half": "half"})
     place = RemoteFolder(remote.as_uri(), tmp_path / "cache")
     (model,) = Sources([NamedPlace("iris", place)], runtimes).find()

@@ -33,7 +33,7 @@ class LoadSettings:
         except InvalidOptions as error:
             if not given:
                 raise
-            allowed = runtimes.select(path, self.runtime).client_options  # a client hears only of what it may give
+            allowed = runtimes.select(path, self.runtime).client_options  # others are not for clients
             raise InvalidOptions(error.problem, [name for name in error.valid if name in allowed]) from error
 
 

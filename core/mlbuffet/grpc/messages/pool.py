@@ -22,7 +22,7 @@ def add_messages(name: str) -> dict[str, Any]:
     for file in described.file:
         POOL.AddSerializedFile(file.SerializeToString())
     classes = GetMessageClassesForFiles([file.name for file in described.file], POOL)
-    for kind in classes.values():  # protobuf's implementation in Python, which the environment may ask for, does not
+    for kind in classes.values():  # protobuf's implementation in Python gives a class no others
         for nested in kind.DESCRIPTOR.nested_types:
             setattr(kind, nested.name, classes.get(nested.full_name) or GetMessageClass(nested))
     own = described.file[-1]  # behind those that it imports

@@ -14,8 +14,7 @@ def begin_request(scope: Scope) -> RequestContext:
 
     The protocol is "other" where the path belongs to none, such as that of the documentation.
     """
-    path = route_path(scope) if scope.get("root_path") else scope["path"]
-    root = path[1:].partition("/")[0].lower()
+    root = route_path(scope)[1:].partition("/")[0].lower()
     context = begin(root if root in ("v2", "v1", "api") else "other", scope["headers"])
     scope[CONTEXT] = context
     return context
