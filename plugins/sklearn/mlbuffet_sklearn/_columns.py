@@ -1,0 +1,122 @@
+"""What the columns of a fitted estimator hold, as those estimators in it say that read them first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
+
+from mlbuffet.errors import InvalidInput, LoadFailed
+
+_WITHIN = ("best_estimator_", "calibrated_classifiers_", "estimators_", "estimator_", "regressor_", "_preprocessor")
+"""Where estimators have others, or a list of them, that read the same columns."""
+_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds.
+
+    ``known`` are its categories. ``is_object``: scikit-learn wants Python objects. ``missing`` is what an empty text
+    stands for, if anything.
+    """
+
+    dtype: np.dtype[Any]
+    known: tuple[Any, ...] = ()
+    is_object: bool = False
+    missing: tuple[Any, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """The categories, for people."""
+        more = [f"{len(self.known) - _SHOWN} more"] if len(self.known) > _SHOWN else []
+        known = f"a category: {', '.join([*map(str, self.known[:_SHOWN]), *more])}" if self.known else ""
+        return "; ".join(filter(None, [known, "empty where it is missing" if self.missing else ""]))
+
+    @property
+    def example(self) -> Any:
+        """A value that the model takes."""
+        first = self.known[0] if self.known else 1
+        return str(first).encode() if self.dtype.kind == "O" else first
+
+    def values(self, array: NDArray[Any], name: str) -> NDArray[Any]:
+        """What came as the input ``name`` as scikit-learn takes it, in memory of its own: text as ``str``."""
+        if self.dtype.kind != "O":
+            return array.astype(object if self.is_object else self.dtype)
+        try:
+            texts: list[Any] = [text.decode() for text in array.tolist()]
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"input {name!r} holds bytes that are not text in UTF-8") from error
+        return np.array([text or self.missing[0] for text in texts] if self.missing else texts, object)
+
+
+NUMBER = Column(np.dtype(np.float64))
+TEXT = Column(np.dtype(object), is_object=True)
+
+
+def readers(estimator: Any, positions: Sequence[int]) -> Iterator[tuple[Any, Sequence[int]]]:
+    """The estimators that read columns first, each with its own of ``positions``."""
+    parts: list[tuple[Any, Sequence[int]]]
+    match estimator:
+        case Pipeline():
+            steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+            telling = [step for step in steps if not isinstance(step, FunctionTransformer)]
+            parts = [(step, positions) for step in telling[:1]]
+        case ColumnTransformer():
+            indices = estimator._transformer_to_input_indices
+            parts = [
+                (part, [positions[index] for index in indices[name]])
+                for name, part, _ in estimator.transformers_
+                if part != "drop"
+            ]
+        case FeatureUnion():
+            parts = [(part, positions) for _, part in estimator.transformer_list]
+        case _:
+            parts = [(part, positions) for part in _within(estimator)]
+    if not parts:
+        yield estimator, positions
+    for part, its in parts:
+        yield from readers(part, its)
+
+
+def column(reader: Any, index: int, count: int) -> Column | None:
+    """What the column at ``index`` of the ``count`` that ``reader`` reads holds; ``None`` where it does not say."""
+    categories, statistics = getattr(reader, "categories_", ()), getattr(reader, "statistics_", ())
+    if isinstance(categories, list) and len(categories) == count:
+        return _of_categories(categories[index])
+    if len(statistics) == count and isinstance(statistics[index], str):
+        return replace(TEXT, missing=_missing([getattr(reader, "missing_values", None)]))
+    return TEXT if isinstance(reader, BaseEstimator) and get_tags(reader).input_tags.string else None
+
+
+def _of_categories(categories: NDArray[Any]) -> Column:
+    values, is_object = categories.tolist(), categories.dtype.kind == "O"
+    known = tuple(value for value in values if not _missing([value]))
+    dtype = np.array(known).dtype if is_object else categories.dtype
+    match dtype.kind:
+        case "U":
+            return replace(TEXT, known=known, missing=() if "" in known else _missing(values))
+        case "b" | "i" | "u" | "f":
+            return Column(dtype, known, is_object)
+    raise LoadFailed(f"it has a column of categories of the type {dtype}; train it with text or numbers instead")
+
+
+def _missing(values: list[Any]) -> tuple[Any, ...]:
+    """Those of ``values`` that stand for a missing one."""
+    return tuple(value for value in values if value is None or value != value)
+
+
+def _within(estimator: Any) -> list[Any]:
+    for name in _WITHIN:
+        found = getattr(estimator, name, None)
+        if isinstance(found, list | BaseEstimator):
+            return found if isinstance(found, list) else [found]
+    wraps = not isinstance(estimator, str | BaseEstimator) or isinstance(estimator, FrozenEstimator)
+    return [estimator.estimator] if wraps and hasattr(estimator, "estimator") else []

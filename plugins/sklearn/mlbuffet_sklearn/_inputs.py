@@ -1,0 +1,116 @@
+"""The inputs of a fitted estimator, and what it takes of them: texts, a matrix, or a table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import get_tags
+
+from mlbuffet.errors import InvalidOptions, LoadFailed
+from mlbuffet.tensors import Tensors, TensorSpec
+from mlbuffet_sklearn._columns import NUMBER, TEXT, Column, column, readers
+from mlbuffet_sklearn._options import VALID_OPTIONS
+
+MATRIX = "features"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs, a row of them, and the function that makes of them what the estimator takes, in new memory."""
+
+    specs: Sequence[TensorSpec]
+    row: Tensors
+    data: Callable[[Tensors], Any]
+
+
+def inputs_of(estimator: Any, dtypes: Mapping[str, str]) -> Inputs:
+    """What a fitted ``estimator`` takes: one input a column where it chooses them by name or they differ.
+
+    ``dtypes`` say what columns hold, by name. Raises `InvalidOptions` and `LoadFailed`.
+    """
+    count = getattr(estimator, "n_features_in_", 0)
+    given = getattr(estimator, "feature_names_in_", None)
+    names = [f"x{number}" for number in range(count)] if given is None else given.tolist()
+    found = list(readers(estimator, range(count)))
+    columns = _columns(names, found, dtypes)
+    if not count:
+        return _without_columns(found[0][0])
+    is_by_name = given is not None and any(len(positions) < count for _, positions in found)
+    if is_by_name or len({one.dtype for one in columns.values()}) > 1:
+        return _of_columns(columns, names, is_table=given is not None)
+    return _of_matrix([columns.get(name, NUMBER) for name in names], given)
+
+
+def _columns(
+    names: Sequence[str], found: Sequence[tuple[Any, Sequence[int]]], dtypes: Mapping[str, str]
+) -> dict[str, Column]:
+    """Those that are read: what ``dtypes`` say of them, or the first of their readers that says something."""
+    columns: dict[str, Column | None] = {}
+    for reader, positions in found:
+        for index, name in enumerate(names[position] for position in positions):
+            columns[name] = columns.get(name) or column(reader, index, len(positions))
+    if unknown := dtypes.keys() - columns.keys():
+        problem = f"dtypes names {min(unknown)!r}, and the model reads {', '.join(columns) or 'no columns'}"
+        raise InvalidOptions(problem, VALID_OPTIONS)
+    told = {name: TEXT if kind == "text" else Column(np.dtype(kind)) for name, kind in dtypes.items()}
+    return {name: told.get(name) or known or NUMBER for name, known in columns.items()}
+
+
+def _without_columns(reader: Any) -> Inputs:
+    tags = get_tags(reader).input_tags
+    if tags.dict:
+        raise LoadFailed(
+            f"it begins with a {type(reader).__name__}, which reads dictionaries, and MLBuffet serves tensors; train "
+            "it on a table, with a OneHotEncoder in its place"
+        )
+    if tags.string:
+        spec = TensorSpec("text", object, ("batch",))
+        return Inputs([spec], {"text": np.array([b""], object)}, lambda inputs: TEXT.values(inputs["text"], "text"))
+    shape = ("batch",) if tags.one_d_array else ("batch", None)
+    row = np.ones((1,) * len(shape))
+    return Inputs([TensorSpec(MATRIX, row.dtype, shape)], {MATRIX: row}, lambda inputs: inputs[MATRIX].copy())
+
+
+def _of_columns(columns: Mapping[str, Column], names: Sequence[str], *, is_table: bool) -> Inputs:
+    import pandas
+
+    def objects(inputs: Tensors) -> Any:
+        rows = len(next(iter(inputs.values())))
+        matrix = np.zeros((rows, len(names)), object)
+        for place, name in enumerate(names):
+            if one := columns.get(name):
+                matrix[:, place] = one.values(inputs[name], name)
+        return matrix
+
+    def table(inputs: Tensors) -> Any:
+        values = {name: one.values(inputs[name], name) for name, one in columns.items()}
+        exact = {name: pandas.Series(values[name], dtype=object) for name, one in columns.items() if one.missing}
+        return pandas.DataFrame(values | exact, columns=index)
+
+    index = pandas.Index(names)
+    specs = [TensorSpec(name, one.dtype, ("batch",), description=one.description) for name, one in columns.items()]
+    row = {name: np.array([one.example], one.dtype) for name, one in columns.items()}
+    return Inputs(specs, row, table if is_table else objects)
+
+
+def _of_matrix(columns: Sequence[Column], names: NDArray[Any] | None) -> Inputs:
+    def array(inputs: Tensors) -> NDArray[Any]:
+        given = inputs[MATRIX]
+        if is_object:
+            return np.stack([one.values(given[:, place], MATRIX) for place, one in enumerate(columns)], axis=1)
+        return np.array(given, order="C")
+
+    def table(inputs: Tensors) -> Any:
+        return pandas.DataFrame(array(inputs), columns=index, copy=False)
+
+    is_object = any(one.is_object for one in columns)
+    dtype = columns[0].dtype
+    row = {MATRIX: np.array([[one.example for one in columns]], dtype)}
+    if names is None:
+        return Inputs([TensorSpec(MATRIX, dtype, ("batch", len(columns)))], row, array)
+    import pandas
+
+    index = pandas.Index(names)
+    return Inputs([TensorSpec(MATRIX, dtype, ("batch", len(columns)), labels=names)], row, table)

@@ -1,0 +1,56 @@
+"""The runtime of scikit-learn models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import Request, hookimpl, importing
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_sklearn._file import check, is_model, unservable
+
+if TYPE_CHECKING:
+    from mlbuffet_sklearn._model import SklearnModel
+
+
+class SklearnRuntime:
+    """Runs scikit-learn models."""
+
+    concurrent_loads = True
+    client_options = frozenset({"dtypes", "n_jobs"})
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """A scikit-learn model: a .skops file of skops.io.dump"""
+        try:
+            return is_model(path)
+        except OSError:  # what cannot be read is no model
+            return False
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """Pickles, and files that are damaged or have another name."""
+        try:
+            return unservable(path)
+        except OSError:
+            return None
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> "SklearnModel":
+        """The estimator in the file."""
+        if reason := unservable(path):
+            raise LoadFailed(reason)
+        check(path)
+        with importing("sklearn"):
+            from mlbuffet_sklearn._model import SklearnModel
+        return SklearnModel(path, options)
+
+    @hookimpl
+    def signature(self, model: "SklearnModel") -> Signatures:
+        """The methods of the estimator."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "SklearnModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """What the methods return whose outputs are wanted."""
+        return model.predict(signature, inputs, request.outputs)
