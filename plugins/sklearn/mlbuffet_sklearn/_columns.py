@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
@@ -17,6 +18,8 @@ from mlbuffet.errors import InvalidInput, LoadFailed
 
 _WITHIN = ("best_estimator_", "calibrated_classifiers_", "estimators_", "estimator_", "regressor_", "_preprocessor")
 """Where estimators have others, or a list of them, that read the same columns."""
+_COLUMN_BY_COLUMN = (FunctionTransformer, SimpleImputer)
+"""What a pipeline begins with that leaves the columns where they are, for the next step to say more of them."""
 _SHOWN = 50
 
 
@@ -43,8 +46,15 @@ class Column:
     @property
     def example(self) -> Any:
         """A value that the model takes."""
-        first = self.known[0] if self.known else 1
-        return str(first).encode() if self.dtype.kind == "O" else first
+        if self.dtype.kind == "O":
+            return self.known[0].encode() if self.known else b""
+        return self.known[0] if self.known else 1
+
+    def then(self, other: "Column | None") -> "Column":
+        """What is known from this reader, and from ``other``, which reads what this one made of it."""
+        if other is None or self.known:
+            return self
+        return replace(other, missing=() if "" in other.known else self.missing or other.missing)
 
     def values(self, array: NDArray[Any], name: str) -> NDArray[Any]:
         """What came as the input ``name`` as scikit-learn takes it, in memory of its own: text as ``str``."""
@@ -67,8 +77,8 @@ def readers(estimator: Any, positions: Sequence[int]) -> Iterator[tuple[Any, Seq
     match estimator:
         case Pipeline():
             steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
-            telling = [step for step in steps if not isinstance(step, FunctionTransformer)]
-            parts = [(step, positions) for step in telling[:1]]
+            last = next((place for place, step in enumerate(steps) if not isinstance(step, _COLUMN_BY_COLUMN)), 0)
+            parts = [(step, positions) for step in steps[: last + 1]]
         case ColumnTransformer():
             indices = estimator._transformer_to_input_indices
             parts = [
@@ -93,7 +103,13 @@ def column(reader: Any, index: int, count: int) -> Column | None:
         return _of_categories(categories[index])
     if len(statistics) == count and isinstance(statistics[index], str):
         return replace(TEXT, missing=_missing([getattr(reader, "missing_values", None)]))
-    return TEXT if isinstance(reader, BaseEstimator) and get_tags(reader).input_tags.string else None
+    return TEXT if isinstance(reader, BaseEstimator) and reads_texts(reader) else None
+
+
+def reads_texts(estimator: BaseEstimator) -> bool:
+    """Whether it takes a list of texts, and no matrix."""
+    tags = get_tags(estimator).input_tags
+    return bool(tags.string and not tags.two_d_array)
 
 
 def _of_categories(categories: NDArray[Any]) -> Column:

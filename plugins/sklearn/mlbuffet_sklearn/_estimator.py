@@ -18,6 +18,9 @@ def load_estimator(path: Path, trusted: Collection[str]) -> Any:
     try:
         estimator = skops.io.load(path, trusted=list(trusted))
         check_is_fitted(estimator)
+        for part in parts(estimator, set()):
+            if "n_jobs" in vars(part):
+                part.n_jobs = None  # the number was for the machine of the training, and may mean processes
     except UntrustedTypesFoundException:
         raise _untrusted(set(skops.io.get_untrusted_types(file=path)).difference(trusted)) from None
     except ModuleNotFoundError as error:

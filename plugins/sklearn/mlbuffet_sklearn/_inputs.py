@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Tensors, TensorSpec
-from mlbuffet_sklearn._columns import NUMBER, TEXT, Column, column, readers
+from mlbuffet_sklearn._columns import NUMBER, TEXT, Column, column, readers, reads_texts
 from mlbuffet_sklearn._options import VALID_OPTIONS
 
 MATRIX = "features"
@@ -18,10 +18,10 @@ MATRIX = "features"
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs, a row of them, and the function that makes of them what the estimator takes, in new memory."""
+    """The inputs, two rows of them, and the function that makes of them what the estimator takes, in new memory."""
 
     specs: Sequence[TensorSpec]
-    row: Tensors
+    rows: Tensors
     data: Callable[[Tensors], Any]
 
 
@@ -36,7 +36,7 @@ def inputs_of(estimator: Any, dtypes: Mapping[str, str]) -> Inputs:
     found = list(readers(estimator, range(count)))
     columns = _columns(names, found, dtypes)
     if not count:
-        return _without_columns(found[0][0])
+        return _without_columns([reader for reader, _ in found])
     is_by_name = given is not None and any(len(positions) < count for _, positions in found)
     if is_by_name or len({one.dtype for one in columns.values()}) > 1:
         return _of_columns(columns, names, is_table=given is not None)
@@ -50,7 +50,8 @@ def _columns(
     columns: dict[str, Column | None] = {}
     for reader, positions in found:
         for index, name in enumerate(names[position] for position in positions):
-            columns[name] = columns.get(name) or column(reader, index, len(positions))
+            before, now = columns.get(name), column(reader, index, len(positions))
+            columns[name] = now if before is None else before.then(now)
     if unknown := dtypes.keys() - columns.keys():
         problem = f"dtypes names {min(unknown)!r}, and the model reads {', '.join(columns) or 'no columns'}"
         raise InvalidOptions(problem, VALID_OPTIONS)
@@ -58,24 +59,23 @@ def _columns(
     return {name: told.get(name) or known or NUMBER for name, known in columns.items()}
 
 
-def _without_columns(reader: Any) -> Inputs:
-    tags = get_tags(reader).input_tags
+def _without_columns(readers: Sequence[Any]) -> Inputs:
+    """Of what is read, where that is no matrix of known width: texts, or one variable."""
+    tags = get_tags(readers[0]).input_tags
     if tags.dict:
         raise LoadFailed(
-            f"it begins with a {type(reader).__name__}, which reads dictionaries, and MLBuffet serves tensors; train "
-            "it on a table, with a OneHotEncoder in its place"
+            f"it begins with a {type(readers[0]).__name__}, which reads dictionaries, and MLBuffet serves tensors; "
+            "train it on a table, with a OneHotEncoder in its place"
         )
-    if tags.string:
-        spec = TensorSpec("text", object, ("batch",))
-        return Inputs([spec], {"text": np.array([b""], object)}, lambda inputs: TEXT.values(inputs["text"], "text"))
+    if any(map(reads_texts, readers)):
+        spec, texts = TensorSpec("text", object, ("batch",)), np.array([b"", b""], object)
+        return Inputs([spec], {"text": texts}, lambda inputs: TEXT.values(inputs["text"], "text"))
     shape = ("batch",) if tags.one_d_array else ("batch", None)
-    row = np.ones((1,) * len(shape))
-    return Inputs([TensorSpec(MATRIX, row.dtype, shape)], {MATRIX: row}, lambda inputs: inputs[MATRIX].copy())
+    rows = np.ones((2, 1)[: len(shape)])
+    return Inputs([TensorSpec(MATRIX, rows.dtype, shape)], {MATRIX: rows}, lambda inputs: inputs[MATRIX].copy())
 
 
 def _of_columns(columns: Mapping[str, Column], names: Sequence[str], *, is_table: bool) -> Inputs:
-    import pandas
-
     def objects(inputs: Tensors) -> Any:
         rows = len(next(iter(inputs.values())))
         matrix = np.zeros((rows, len(names)), object)
@@ -89,10 +89,12 @@ def _of_columns(columns: Mapping[str, Column], names: Sequence[str], *, is_table
         exact = {name: pandas.Series(values[name], dtype=object) for name, one in columns.items() if one.missing}
         return pandas.DataFrame(values | exact, columns=index)
 
+    import pandas
+
     index = pandas.Index(names)
     specs = [TensorSpec(name, one.dtype, ("batch",), description=one.description) for name, one in columns.items()]
-    row = {name: np.array([one.example], one.dtype) for name, one in columns.items()}
-    return Inputs(specs, row, table if is_table else objects)
+    rows = {name: np.array([one.example] * 2, one.dtype) for name, one in columns.items()}
+    return Inputs(specs, rows, table if is_table else objects)
 
 
 def _of_matrix(columns: Sequence[Column], names: NDArray[Any] | None) -> Inputs:
@@ -100,17 +102,17 @@ def _of_matrix(columns: Sequence[Column], names: NDArray[Any] | None) -> Inputs:
         given = inputs[MATRIX]
         if is_object:
             return np.stack([one.values(given[:, place], MATRIX) for place, one in enumerate(columns)], axis=1)
-        return np.array(given, order="C")
+        return np.array(given, order="C" if names is None else "F")  # tables have their columns in one piece
 
     def table(inputs: Tensors) -> Any:
         return pandas.DataFrame(array(inputs), columns=index, copy=False)
 
     is_object = any(one.is_object for one in columns)
     dtype = columns[0].dtype
-    row = {MATRIX: np.array([[one.example for one in columns]], dtype)}
+    rows = {MATRIX: np.array([[one.example for one in columns]] * 2, dtype)}
     if names is None:
-        return Inputs([TensorSpec(MATRIX, dtype, ("batch", len(columns)))], row, array)
+        return Inputs([TensorSpec(MATRIX, dtype, ("batch", len(columns)))], rows, array)
     import pandas
 
     index = pandas.Index(names)
-    return Inputs([TensorSpec(MATRIX, dtype, ("batch", len(columns)), labels=names)], row, table)
+    return Inputs([TensorSpec(MATRIX, dtype, ("batch", len(columns)), labels=names)], rows, table)

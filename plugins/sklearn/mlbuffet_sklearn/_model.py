@@ -1,12 +1,11 @@
 """A loaded model: its signatures and its predictions."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
-from joblib import parallel_config
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
@@ -28,82 +27,82 @@ _METHODS = {
 
 
 class SklearnModel:
-    """The handle of the model in ``path``. Creating it raises `InvalidOptions` or `LoadFailed`."""
+    """The handle of the model in ``path``, which is called under ``lock``.
 
-    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+    Creating it raises `InvalidOptions` or `LoadFailed`.
+    """
+
+    def __init__(self, path: Path, options: Mapping[str, Any], lock: Lock) -> None:
         chosen = parse_options(options)
+        self._lock = lock
         self._estimator = load_estimator(path, chosen.trusted)
-        self._n_jobs = chosen.n_jobs
         self._inputs = inputs_of(self._estimator, chosen.dtypes)
         self._names = _METHODS | ({"predict": "label"} if is_classifier(self._estimator) else {})
-        self._classes = _class_names(self._estimator)
-        for part in parts(self._estimator, set()):
-            if "n_jobs" in vars(part):
-                part.n_jobs = None  # the number in the file was for the machine of the training
-        self._empty: dict[str, dict[str, Tensors]] = {}
-        self.signatures = Signatures(dict(self._describe()))
+        self._empty = self._answers_without_rows()
+        self._methods = _signatures(list(self._empty))
+        self.signatures = Signatures({name: self._signature(methods) for name, methods in self._methods.items()})
 
     def predict(self, signature: str, inputs: Tensors, wanted: Collection[str]) -> Tensors:
         """The outputs of ``signature`` that are ``wanted``. Raises `InvalidInput` for values that are refused."""
         answer: dict[str, NDArray[Any]] = {}
         has_rows = len(next(iter(inputs.values()))) > 0
-        for method, empty in self._empty[signature].items():
+        for method in self._methods[signature]:
+            empty = self._empty[method]
             if not has_rows:
                 answer |= {name: array.copy() for name, array in empty.items()}
             elif not empty.keys().isdisjoint(wanted):
                 try:
-                    answer |= self._call(method, inputs)
+                    values = self._call(method, inputs)
                 except ValueError as error:
                     raise _refusal(inputs, error) from error
+                answer |= {name: _unsqueezed(array, empty[name]) for name, array in values.items()}
         return answer
 
     def _call(self, method: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         data = self._inputs.data(inputs)  # for each method anew: some estimators change it
-        with nullcontext() if self._n_jobs == 1 else parallel_config("threading", n_jobs=self._n_jobs):
+        with self._lock:
             values = getattr(self._estimator, method)(data)
         name = self._names[method]
         if isinstance(values, list):  # of a classifier with several targets
             return {f"{name}_{target}": _tensor(each) for target, each in enumerate(values)}
         return {name: _tensor(values)}
 
-    def _describe(self) -> Iterator[tuple[str, Signature]]:
-        """The methods that there are, as far as they give tensors; the default must."""
-        methods = [method for method in _METHODS if hasattr(self._estimator, method)]
-        if not methods:
+    def _answers_without_rows(self) -> dict[str, Tensors]:
+        """The outputs of the methods that give tensors. Raises `LoadFailed` where the first of all does not."""
+        answers: dict[str, Tensors] = {}
+        for method in _METHODS:
+            if hasattr(self._estimator, method):
+                try:
+                    answer = self._call(method, self._inputs.rows)
+                except Exception as error:
+                    if not answers:
+                        raise _unanswered(method, error) from error
+                else:
+                    answers[method] = {name: array[:0] for name, array in answer.items()}
+        if not answers:
             raise LoadFailed(
-                f"a {type(self._estimator).__name__} says nothing of new rows: it has none of the methods "
+                f"its {type(self._estimator).__name__} says nothing of new rows: it has none of the methods "
                 f"{', '.join(_METHODS)}; save an estimator that has"
             )
-        yield DEFAULT_SIGNATURE, self._signature(DEFAULT_SIGNATURE, methods[: 1 + (methods[1:2] == ["predict_proba"])])
-        for method in methods:
-            with suppress(LoadFailed):
-                yield method, self._signature(method, [method])
+        return answers
 
-    def _signature(self, name: str, methods: Sequence[str]) -> Signature:
-        answers = {method: self._answer_for_a_row(method) for method in methods}
-        outputs = [
-            TensorSpec(output, array.dtype, ("batch", *array.shape[1:]), labels=self._labels(output, array))
-            for answer in answers.values()
-            for output, array in answer.items()
-        ]
-        self._empty[name] = {
-            method: {output: array[:0] for output, array in answer.items()} for method, answer in answers.items()
-        }
+    def _signature(self, methods: Sequence[str]) -> Signature:
+        is_free = None in (self._inputs.specs[0].shape or ())  # then outputs may be as wide as the inputs
+        labels = _class_names(self._estimator)
+        outputs = []
+        for name, array in (item for method in methods for item in self._empty[method].items()):
+            sizes = [None if is_free else size for size in array.shape[1:]]
+            names = labels.get(name, ())
+            outputs.append(
+                TensorSpec(name, array.dtype, ("batch", *sizes), labels=names if [len(names)] == sizes else ())
+            )
         return Signature(self._inputs.specs, outputs, description=f"{' and '.join(methods)} of scikit-learn")
 
-    def _answer_for_a_row(self, method: str) -> Tensors:
-        try:
-            return self._call(method, self._inputs.row)
-        except Exception as error:
-            raise LoadFailed(
-                f"scikit-learn could not compute {method} of a row that was made up: say by the option dtypes what "
-                "columns hold, where that is neither numbers nor categories that an encoder knows",
-                detail=str(error),
-            ) from error
 
-    def _labels(self, output: str, array: NDArray[Any]) -> Sequence[str]:
-        names = self._classes.get(output, ())
-        return names if array.ndim == 2 and array.shape[1] == len(names) else ()
+def _signatures(methods: Sequence[str]) -> dict[str, Sequence[str]]:
+    """The methods of each signature: of the default, the first; of classifiers that have them, probabilities too."""
+    default = methods[: 2 if methods[1:2] == ["predict_proba"] else 1]
+    return {DEFAULT_SIGNATURE: default, **{method: [method] for method in methods}}
 
 
 def _class_names(estimator: Any) -> Mapping[str, Sequence[str]]:
@@ -117,7 +116,7 @@ def _class_names(estimator: Any) -> Mapping[str, Sequence[str]]:
 
 
 def _tensor(values: Any) -> NDArray[Any]:
-    """What a method returned as a tensor: sparse ones are filled up, text is bytes. Raises `ValueError` for a mixture."""
+    """What a method returned as a tensor: what is sparse is filled up, text is bytes. `ValueError` for a mixture."""
     array = np.asarray(values.toarray() if issparse(values) else values)
     if array.dtype.kind not in "OU":
         return array
@@ -129,8 +128,22 @@ def _tensor(values: Any) -> NDArray[Any]:
     return encoded.reshape(array.shape)
 
 
+def _unsqueezed(array: NDArray[Any], declared: NDArray[Any]) -> NDArray[Any]:
+    """``array`` with all its dimensions: SparsePCA gives a single row one less."""
+    return array if array.ndim == declared.ndim else array.reshape(-1, *declared.shape[1:])
+
+
+def _unanswered(method: str, error: Exception) -> LoadFailed:
+    return LoadFailed(
+        f"scikit-learn could not compute {method} of rows that were made up: say by the option dtypes what columns "
+        "hold, where that is neither numbers nor categories that an encoder knows",
+        detail=str(error),
+    )
+
+
 def _refusal(inputs: Tensors, error: ValueError) -> InvalidInput:
     for name, array in inputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return InvalidInput(f"input {name!r} holds NaN or infinity, which the model cannot take", detail=str(error))
-    return InvalidInput("the model cannot take these values, such as a category that it does not know", detail=str(error))
+    problem = "the model cannot take these values, such as a category that it does not know"
+    return InvalidInput(problem, detail=str(error))

@@ -1,7 +1,7 @@
 """The options of the runtime."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,8 +15,6 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Types and functions that the file may hold besides those that skops trusts, by their full names."""
     dtypes: dict[str, Literal["text", "float64", "float32", "int64", "bool"]] = {}
     """What columns hold of which the model does not say it."""
-    n_jobs: Annotated[int, msgspec.Meta(ge=-1)] = 1
-    """Threads of one call; -1: one for each core."""
 
 
 VALID_OPTIONS = Options.__struct_fields__

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mlbuffet.errors import LoadFailed
@@ -17,7 +18,10 @@ class SklearnRuntime:
     """Runs scikit-learn models."""
 
     concurrent_loads = True
-    client_options = frozenset({"dtypes", "n_jobs"})
+    client_options = frozenset({"dtypes"})
+
+    def __init__(self) -> None:
+        self._lock = Lock()  # of all calls: scikit-learn changes the filters of warnings meanwhile, which threads share
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
@@ -43,12 +47,17 @@ class SklearnRuntime:
         check(path)
         with importing("sklearn"):
             from mlbuffet_sklearn._model import SklearnModel
-        return SklearnModel(path, options)
+        return SklearnModel(path, options, self._lock)
 
     @hookimpl
     def signature(self, model: "SklearnModel") -> Signatures:
         """The methods of the estimator."""
         return model.signatures
+
+    @hookimpl
+    def concurrency(self) -> int:
+        """One call at a time."""
+        return 1
 
     @hookimpl
     def predict(self, model: "SklearnModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
