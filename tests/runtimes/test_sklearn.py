@@ -320,6 +320,13 @@ def test_only_what_is_wanted_is_computed(tmp_path: Path) -> None:
         assert model.predict({"features": X}, outputs=["probabilities"]).keys() == {"probabilities"}
 
 
+def test_what_gives_its_input_back_gives_a_copy(tmp_path: Path) -> None:
+    with load(FunctionTransformer().fit(X), tmp_path) as model:
+        answer = model.predict({"features": X})["features"]
+    assert np.array_equal(answer, X)
+    assert not np.shares_memory(answer, X)
+
+
 def test_dtypes_say_what_the_model_does_not(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"said": TEXTS, "n": THREE})
     own = ColumnTransformer([("length", FunctionTransformer(np.char.str_len), ["n"]), ("n", "passthrough", ["n"])])
@@ -495,15 +502,12 @@ class TestSklearn(RuntimeConformance):
 class TestSklearnsColumns(TestSklearn):
     @pytest.fixture
     def artifact(self, tmp_path: Path) -> Artifact:
-        own = columns_by_name(LogisticRegression())
-        trusted = dump(own, tmp_path / "m.skops")
-        outputs = {"label": own.predict(FRAME[:5]), "probabilities": own.predict_proba(FRAME[:5])}
-        return Artifact(
-            tmp_path / "m.skops",
-            {name: array[:5] for name, array in COLUMNS.items()},
-            outputs,
-            options={"trusted": trusted},
-        )
+        choice = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["город"]), remainder="passthrough")
+        own = make_pipeline(choice, LogisticRegression()).fit(FRAME[["x", "город"]].fillna(0), THREE)
+        dump(own, tmp_path / "m.skops")
+        columns = {"x": np.nan_to_num(COLUMNS["x"][:5]), "город": COLUMNS["город"][:5]}
+        outputs = {"label": own.predict(FRAME[:5][["x", "город"]].fillna(0))}
+        return Artifact(tmp_path / "m.skops", columns, outputs, signature="predict")
 
 
 class TestSklearnsTexts(TestSklearn):
@@ -517,11 +521,3 @@ class TestSklearnsTexts(TestSklearn):
             {"features": own.transform(TEXTS[:5]).toarray()},
             signature="transform",
         )
-
-
-class TestSklearnsFunctions(TestSklearn):
-    @pytest.fixture
-    def artifact(self, tmp_path: Path) -> Artifact:
-        """What gives its input back."""
-        dump(FunctionTransformer().fit(X), tmp_path / "m.skops")
-        return Artifact(tmp_path / "m.skops", {"features": X[:5]}, {"features": X[:5]})
