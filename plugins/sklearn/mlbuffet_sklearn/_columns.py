@@ -79,7 +79,7 @@ def readers(estimator: Any, positions: Sequence[int]) -> Iterator[tuple[Any, Seq
             steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
             last = next((place for place, step in enumerate(steps) if not isinstance(step, _COLUMN_BY_COLUMN)), 0)
             parts = [(step, positions) for step in steps[: last + 1]]
-        case ColumnTransformer():
+        case ColumnTransformer() if estimator.n_features_in_ == len(positions):
             indices = estimator._transformer_to_input_indices
             parts = [
                 (part, [positions[index] for index in indices[name]])
@@ -96,20 +96,21 @@ def readers(estimator: Any, positions: Sequence[int]) -> Iterator[tuple[Any, Seq
         yield from readers(part, its)
 
 
-def column(reader: Any, index: int, count: int) -> Column | None:
-    """What the column at ``index`` of the ``count`` that ``reader`` reads holds; ``None`` where it does not say."""
+def columns_of(reader: Any, count: int) -> list[Column | None]:
+    """What the ``count`` columns that ``reader`` reads hold; ``None`` for those of which it does not say it."""
     categories, statistics = getattr(reader, "categories_", ()), getattr(reader, "statistics_", ())
     if isinstance(categories, list) and len(categories) == count:
-        return _of_categories(categories[index])
-    if len(statistics) == count and isinstance(statistics[index], str):
-        return replace(TEXT, missing=_missing([getattr(reader, "missing_values", None)]))
-    return TEXT if isinstance(reader, BaseEstimator) and reads_texts(reader) else None
+        return list(map(_of_categories, categories))
+    if len(statistics) == count:  # of an imputer
+        text = replace(TEXT, missing=_missing([getattr(reader, "missing_values", None)]))
+        return [text if isinstance(value, str) else None for value in statistics]
+    return [TEXT] * count if reads_texts(reader) else []
 
 
-def reads_texts(estimator: BaseEstimator) -> bool:
+def reads_texts(reader: Any) -> bool:
     """Whether it takes a list of texts, and no matrix."""
-    tags = get_tags(estimator).input_tags
-    return bool(tags.string and not tags.two_d_array)
+    tags = get_tags(reader).input_tags if isinstance(reader, BaseEstimator) else None
+    return tags is not None and tags.string and not tags.two_d_array
 
 
 def _of_categories(categories: NDArray[Any]) -> Column:

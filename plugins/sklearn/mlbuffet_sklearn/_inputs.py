@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Tensors, TensorSpec
-from mlbuffet_sklearn._columns import NUMBER, TEXT, Column, column, readers, reads_texts
+from mlbuffet_sklearn._columns import NUMBER, TEXT, Column, columns_of, readers, reads_texts
 from mlbuffet_sklearn._options import VALID_OPTIONS
 
 MATRIX = "features"
@@ -46,17 +46,17 @@ def inputs_of(estimator: Any, dtypes: Mapping[str, str]) -> Inputs:
 def _columns(
     names: Sequence[str], found: Sequence[tuple[Any, Sequence[int]]], dtypes: Mapping[str, str]
 ) -> dict[str, Column]:
-    """Those that are read: what ``dtypes`` say of them, or the first of their readers that says something."""
-    columns: dict[str, Column | None] = {}
-    for reader, positions in found:
-        for index, name in enumerate(names[position] for position in positions):
-            before, now = columns.get(name), column(reader, index, len(positions))
-            columns[name] = now if before is None else before.then(now)
+    """Those that are read: what ``dtypes`` say of them, or their readers, of which some say nothing."""
+    read: set[int] = set().union(*(positions for _, positions in found))
+    columns = {names[position]: NUMBER for position in sorted(read)}
     if unknown := dtypes.keys() - columns.keys():
         problem = f"dtypes names {min(unknown)!r}, and the model reads {', '.join(columns) or 'no columns'}"
         raise InvalidOptions(problem, VALID_OPTIONS)
+    for reader, positions in found:
+        for position, column in zip(positions, columns_of(reader, len(positions)), strict=False):
+            columns[names[position]] = columns[names[position]].then(column)
     told = {name: TEXT if kind == "text" else Column(np.dtype(kind)) for name, kind in dtypes.items()}
-    return {name: told.get(name) or known or NUMBER for name, known in columns.items()}
+    return columns | told
 
 
 def _without_columns(readers: Sequence[Any]) -> Inputs:
