@@ -1,7 +1,7 @@
 """The features of a model as inputs: one matrix, or where categories have names one input a feature."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -59,11 +59,12 @@ def _codes(booster: Booster) -> dict[int, Codes]:
     model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
     encodings = model.get("gbtree", model)["model"].get("cats", {}).get("enc", [])
     named = {number: _names(encoding, number) for number, encoding in enumerate(encodings) if encoding["values"]}
-    return {
-        number: {b"" if type(names[0]) is bytes else -1: np.nan}
-        | {name: float(code) for code, name in enumerate(names)}
-        for number, names in named.items()
-    }
+    return {number: _codes_of(names) for number, names in named.items()}
+
+
+def _codes_of(names: Sequence[Any]) -> Codes:
+    missing = b"" if isinstance(names[0], bytes) else -1
+    return {missing: np.nan} | {name: float(code) for code, name in enumerate(names)}
 
 
 def _names(encoding: Mapping[str, Any], number: int) -> list[Any]:
