@@ -11,7 +11,6 @@ from sklearn.utils import get_tags
 from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Tensors, TensorSpec
 from mlbuffet_sklearn._columns import NUMBER, TEXT, Column, columns_of, readers, reads_texts
-from mlbuffet_sklearn._options import VALID_OPTIONS
 
 MATRIX = "features"
 
@@ -51,7 +50,7 @@ def _columns(
     columns = {names[position]: NUMBER for position in sorted(read)}
     if unknown := dtypes.keys() - columns.keys():
         problem = f"dtypes names {min(unknown)!r}, and the model reads {', '.join(columns) or 'no columns'}"
-        raise InvalidOptions(problem, VALID_OPTIONS)
+        raise InvalidOptions(problem)
     for reader, positions in found:
         for position, column in zip(positions, columns_of(reader, len(positions)), strict=False):
             columns[names[position]] = columns[names[position]].then(column)

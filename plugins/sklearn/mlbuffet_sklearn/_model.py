@@ -14,7 +14,7 @@ from mlbuffet.errors import InvalidInput, LoadFailed
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_sklearn._estimator import load_estimator, parts
 from mlbuffet_sklearn._inputs import inputs_of
-from mlbuffet_sklearn._options import parse_options
+from mlbuffet_sklearn._options import Options
 
 _METHODS = {
     "predict": "prediction",
@@ -32,11 +32,10 @@ class SklearnModel:
     Creating it raises `InvalidOptions` or `LoadFailed`.
     """
 
-    def __init__(self, path: Path, options: Mapping[str, Any], lock: Lock) -> None:
-        chosen = parse_options(options)
+    def __init__(self, path: Path, options: Options, lock: Lock) -> None:
         self._lock = lock
-        self._estimator = load_estimator(path, chosen.trusted)
-        self._inputs = inputs_of(self._estimator, chosen.dtypes)
+        self._estimator = load_estimator(path, options.trusted)
+        self._inputs = inputs_of(self._estimator, options.dtypes)
         self._names = _METHODS | ({"predict": "label"} if is_classifier(self._estimator) else {})
         self._empty = self._answers_without_rows()
         self._methods = _signatures(list(self._empty))

@@ -1,14 +1,13 @@
 """The runtime of scikit-learn models."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import Request, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_sklearn._file import check, is_model, unservable
+from mlbuffet_sklearn._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_sklearn._model import SklearnModel
@@ -18,6 +17,7 @@ class SklearnRuntime:
     """Runs scikit-learn models."""
 
     concurrent_loads = True
+    options = Options
     client_options = frozenset({"dtypes"})
 
     def __init__(self) -> None:
@@ -26,24 +26,16 @@ class SklearnRuntime:
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A scikit-learn model: a .skops file of skops.io.dump"""
-        try:
-            return is_model(path)
-        except OSError:  # what cannot be read is no model
-            return False
+        return is_model(path)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Pickles, and files that are damaged or have another name."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "SklearnModel":
+    def load(self, path: Path, options: Options) -> "SklearnModel":
         """The estimator in the file."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
         check(path)
         with importing("sklearn"):
             from mlbuffet_sklearn._model import SklearnModel
