@@ -508,16 +508,3 @@ class TestSklearnsColumns(TestSklearn):
         columns = {"x": np.nan_to_num(COLUMNS["x"][:5]), "город": COLUMNS["город"][:5]}
         outputs = {"label": own.predict(FRAME[:5][["x", "город"]].fillna(0))}
         return Artifact(tmp_path / "m.skops", columns, outputs, signature="predict")
-
-
-class TestSklearnsTexts(TestSklearn):
-    @pytest.fixture
-    def artifact(self, tmp_path: Path) -> Artifact:
-        own = TfidfVectorizer().fit(TEXTS)
-        dump(own, tmp_path / "m.skops")
-        return Artifact(
-            tmp_path / "m.skops",
-            {"text": plain(TEXTS[:5])},
-            {"features": own.transform(TEXTS[:5]).toarray()},
-            signature="transform",
-        )
