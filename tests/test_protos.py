@@ -47,6 +47,17 @@ def test_messages_within_messages_are_there_in_each_implementation_of_protobuf(i
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+def test_a_health_service_without_lists_is_enough() -> None:
+    """As in versions of grpcio-health-checking before 1.85, which are those for protobuf 6."""
+    code = (
+        "from grpc_health.v1 import health_pb2, health_pb2_grpc\n"
+        "vars(health_pb2).pop('HealthListRequest', 0), vars(health_pb2).pop('HealthListResponse', 0)\n"
+        "if hasattr(health_pb2_grpc.HealthServicer, 'List'): del health_pb2_grpc.HealthServicer.List\n"
+        "import mlbuffet.grpc.server"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_messages_are_tritons_to_the_byte() -> None:
     from tritonclient.grpc import service_pb2
 
