@@ -8,7 +8,6 @@ from pathlib import Path
 import grpc
 import httpx
 import numpy as np
-import onnx
 import pytest
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
@@ -20,6 +19,7 @@ import mlbuffet
 from grpc_calls import Serve
 from mlbuffet import Runtimes
 from mlbuffet_tensorflow._tensorflow import tf
+from onnx_linear import save_linear
 from saved_models import MAKERS, Case
 
 # Keras saves and loads weights by a call that numpy 2 deprecates.
@@ -91,14 +91,7 @@ def test_metadata_and_states(channel: grpc.Channel, cases: dict[str, Case]) -> N
 def test_an_onnx_model_answers_a_client_of_tensorflow_serving(
     tmp_path: Path, installed: Runtimes, serve_grpc: Serve
 ) -> None:
-    x, y = (
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
-        for name, size in (("x", 3), ("y", 2))
-    )
-    weights = onnx.numpy_helper.from_array((np.arange(6, dtype=np.float32) / 7).reshape(3, 2), "w")
-    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "linear", [x], [y], [weights])
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "linear.onnx")
+    save_linear(tmp_path / "linear.onnx")
     rows = np.array([[1, 2, 3], [0.1, 0, -1]], np.float32)
     request = PredictRequest()
     request.model_spec.name = "linear"
