@@ -19,6 +19,8 @@ from mlbuffet.telemetry.request_context import REQUEST_ID, begin
 MOST_UNANSWERED = 64
 """How many messages of one stream are read before the first of them is answered; they take memory."""
 STOPPED = Status(StatusCode.UNAVAILABLE, "the server is being stopped", 1)
+_NO_MESSAGE = Status(StatusCode.INVALID_ARGUMENT, "the call ended before its message did")
+_LATE = Status(StatusCode.DEADLINE_EXCEEDED, "the message of the call did not arrive in time")
 _REQUEST_ID = REQUEST_ID.decode()
 _PUSHBACK = "grpc-retry-pushback-ms"
 """When to try again, as clients of gRPC that retry by themselves read it."""
@@ -71,18 +73,37 @@ class MethodHandler:
 
 
 class UnaryHandler(MethodHandler):
-    """A method that answers one message."""
+    """A method that answers one message, which must arrive within ``seconds``."""
 
     _method: Method
 
-    async def answer(self, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        """What gRPC calls."""
+    def __init__(self, path: str, protocol: str, method: Method, log: CallLog, seconds: float) -> None:
+        super().__init__(path, protocol, method, log)
+        self._seconds = seconds
+
+    async def answer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
+        """What gRPC calls, before there is a message: for one that never comes it would answer nothing."""
         call = begin_call(self._protocol, context)
+        body = await self._message(context)
+        if isinstance(body, Status):
+            self._log.note(call, self._path, body.code, 0.0)
+            await abort(context, call, body)
         answer = await self._answered(call, body)
         if isinstance(answer, Status):
             await abort(context, call, answer)
         context.set_trailing_metadata(((_REQUEST_ID, call.context.request_id.decode()),))
         return answer
+
+    async def _message(self, context: grpc.aio.ServicerContext) -> bytes | Status:
+        try:
+            async with asyncio.timeout(self._seconds):
+                body: bytes = await context.read()
+        except TimeoutError:
+            return _LATE
+        if body is not grpc.aio.EOF:
+            return body
+        await asyncio.sleep(0)  # that of a call which gRPC has refused, or whose client is gone, is cancelled here
+        return _NO_MESSAGE
 
 
 class StreamHandler(MethodHandler):

@@ -1,29 +1,24 @@
 """Messages with fields and bytes changed leave a server as it was: `make fuzz` sends it 20 000 of each kind."""
 
 import os
-import re
-import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import numpy as np
-import psutil
 import pytest
 
-from faults import LIMIT
 from grpc_calls import HALF, INFER, assert_healthy, infer, typed
+from grpc_process import GrpcProcess, grpc_process
 from message_mutations import Mutations
 from mlbuffet.grpc.messages import tensorflow_serving as serving
 from mlbuffet.grpc.messages.tensorflow_core import Example, TensorProto
 from mlbuffet.message_text import LONGEST_MESSAGE
 from mlbuffet.server.protocols.tensorflow_serving.grpc_tensors import tensor_of
 from onnx_linear import save_linear
-from processes import environment_with, read_until
 from small_runtimes import write_models
 
 EXAMPLES = int(os.environ.get("MLBUFFET_FUZZ", "100"))
@@ -39,51 +34,17 @@ NAMES += ["shared_memory_region", "signature_def", "inputs", "stable"]
 ROWS = np.array([[1, 2, 3], [0.1, 0, -1]], np.float32)
 
 
-class Running(NamedTuple):
-    process: psutil.Process
-    channel: grpc.Channel
-
-
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server in a process of its own; at its end the log has no traceback."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcProcess]:
     folder = tmp_path_factory.mktemp("fuzz")
-    names = {"half": "HalfPlusTwo", "echo": "Echo", "scored": "OfExamples"}
-    environment = environment_with(folder / "site", [f"{name} = small_runtimes:{kind}" for name, kind in names.items()])
     models = write_models(folder / "models", {"half.half": "half", "echo.echo": ECHO, "scored.examples": ""})
     save_linear(models / "linear.onnx")
     if IS_LONG:
         from tensorflow_module import save_second
 
         save_second(models / "second" / "1")
-    command = [
-        sys.executable,
-        "-m",
-        "mlbuffet",
-        "serve",
-        models,
-        "--port",
-        "0",
-        "--grpc-port",
-        "0",
-        "--max-body",
-        LIMIT,
-    ]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            [str(one) for one in command], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
-        ) as process,
-    ):
-        (address,) = re.findall(r"serving gRPC on (\S+)", read_until(process, "serving on"))
-        with grpc.insecure_channel(address) as channel:
-            yield Running(psutil.Process(process.pid), channel)
-        assert process.poll() is None
-        process.terminate()
-    text = (folder / "log").read_text()
-    assert "Traceback" not in text
-    assert "internal error" not in text
-    assert "_failed" not in text
+    with grpc_process(folder, models) as running:
+        yield running
 
 
 def of_inference() -> list[Any]:
@@ -176,8 +137,8 @@ def is_refusal_or_failure_of_a_model(code: str, details: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_changed_messages_leave_a_server_as_it_was(running: Running, kind: str) -> None:
-    process, channel = running
+def test_changed_messages_leave_a_server_as_it_was(server: GrpcProcess, kind: str) -> None:
+    process, _, channel = server
     list(outcomes(channel, kind, "before", min(EXAMPLES, 2000)))  # what a server comes to hold once
     before, files = process.memory_info().rss, process.num_fds()
     codes: Counter[str] = Counter()
