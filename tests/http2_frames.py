@@ -3,7 +3,9 @@
 import re
 import socket
 import struct
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 
 
 class Kind(IntEnum):
@@ -31,10 +33,9 @@ def frame(kind: Kind, payload: bytes = b"", *, flags: int = 0, stream: int = 1, 
 GREETING = PREFACE + frame(Kind.SETTINGS, stream=0)
 
 
-def begin(path: str, *, stream: int = 1, **more: str) -> bytes:
-    """The frame that begins a call; ``more`` header fields, with ``_`` for each hyphen."""
-    fields = {**USUAL, ":path": path, **{name.replace("_", "-"): value for name, value in more.items()}}
-    block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
+def begin(path: str, fields: Mapping[str, str] = MappingProxyType({}), *, stream: int = 1) -> bytes:
+    """The frame that begins a call, with more header ``fields``."""
+    block = b"".join(b"\0" + _text(name) + _text(value) for name, value in {**USUAL, ":path": path, **fields}.items())
     return frame(Kind.HEADERS, block, flags=END_HEADERS, stream=stream)
 
 

@@ -10,6 +10,7 @@ import grpc
 from grpc import StatusCode
 
 from mlbuffet.errors import InvalidInput
+from mlbuffet.grpc.arrivals import Arrivals
 from mlbuffet.grpc.call_log import CallLog
 from mlbuffet.grpc.service import Call, Method, StreamMethod, parse
 from mlbuffet.grpc.status import Status, status_of
@@ -73,13 +74,13 @@ class MethodHandler:
 
 
 class UnaryHandler(MethodHandler):
-    """A method that answers one message, which must arrive within ``seconds``."""
+    """A method that answers one message, one of the ``arrivals``."""
 
     _method: Method
 
-    def __init__(self, path: str, protocol: str, method: Method, log: CallLog, seconds: float) -> None:
+    def __init__(self, path: str, protocol: str, method: Method, log: CallLog, arrivals: Arrivals) -> None:
         super().__init__(path, protocol, method, log)
-        self._seconds = seconds
+        self._arrivals = arrivals
 
     async def answer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """What gRPC calls, before there is a message: for one that never comes it would answer nothing."""
@@ -96,8 +97,7 @@ class UnaryHandler(MethodHandler):
 
     async def _message(self, context: grpc.aio.ServicerContext) -> bytes | Status:
         try:
-            async with asyncio.timeout(self._seconds):
-                body: bytes = await context.read()
+            body = await self._arrivals.message(context)
         except TimeoutError:
             return _LATE
         if body is not grpc.aio.EOF:

@@ -8,6 +8,7 @@ from grpc import StatusCode
 from typing_extensions import override
 
 from mlbuffet.errors import NotAuthenticated
+from mlbuffet.grpc.arrivals import Arrivals
 from mlbuffet.grpc.call_log import CallLog
 from mlbuffet.grpc.handlers import STOPPED, StreamHandler, UnaryHandler, abort, begin_call
 from mlbuffet.grpc.service import CheckToken, Service, StreamMethod
@@ -25,7 +26,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self, services: Iterable[Service], log: CallLog, check_token: CheckToken | None, message_seconds: float
     ) -> None:
         self._log = log
-        self._message_seconds = message_seconds
+        self._arrivals = Arrivals(message_seconds)
         self._check_token = check_token
         self._open: set[str] = set()
         self._ending = False
@@ -63,7 +64,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             else:
                 if method.is_open:
                     self._open.add(path)
-                unary = UnaryHandler(path, service.protocol, method, self._log, self._message_seconds)
+                unary = UnaryHandler(path, service.protocol, method, self._log, self._arrivals)
                 self._handlers[path] = grpc.stream_unary_rpc_method_handler(unary.answer)
 
     def _unauthenticated(self, path: str, status: Status) -> grpc.RpcMethodHandler:

@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from grpc import StatusCode
 
 from faults import LIMIT
-from grpc_calls import HALF, INFER, Serve, answer, call
+from grpc_calls import HALF, INFER, Serve, answer, assert_healthy, call
 from grpc_process import GrpcProcess, grpc_process
 from http2_frames import GREETING, PREFACE, Kind, begin, data, frame, message, status_after
 from mlbuffet.server import ServerSettings
@@ -39,13 +38,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcProcess]:
         wait_for(lambda: running.process.num_fds() <= files)
 
 
-def assert_answers(server: GrpcProcess) -> None:
-    """Rightly, and within a second."""
-    begun = time.monotonic()
-    assert list(answer(server.channel, HALF).outputs[0].contents.fp32_contents) == [2.5, 3.0, 4.5]
-    assert time.monotonic() - begun < 1
-
-
 CODES = {code.value[0]: code for code in StatusCode}
 MESSAGES: dict[str, tuple[bytes, StatusCode]] = {
     "none": (b"", StatusCode.INVALID_ARGUMENT),
@@ -63,22 +55,22 @@ MESSAGES: dict[str, tuple[bytes, StatusCode]] = {
 def test_a_call_with_a_message_that_is_not_one_ends_with_a_status(server: GrpcProcess, name: str) -> None:
     content, expected = MESSAGES[name]
     assert CODES[status_after(server.address, BEGIN + data(content)) or 0] is expected
-    assert_answers(server)
+    assert_healthy(server.channel)
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"grpc_timeout": "0n"}, StatusCode.DEADLINE_EXCEEDED),
-        ({"grpc_timeout": "99999999H"}, StatusCode.OK),
-        ({"grpc_timeout": "-1S"}, StatusCode.INTERNAL),
-        ({"grpc_encoding": "br"}, StatusCode.INTERNAL),
+        ({"grpc-timeout": "0n"}, StatusCode.DEADLINE_EXCEEDED),
+        ({"grpc-timeout": "99999999H"}, StatusCode.OK),
+        ({"grpc-timeout": "-1S"}, StatusCode.INTERNAL),
+        ({"grpc-encoding": "br"}, StatusCode.INTERNAL),
     ],
 )
 def test_fields_of_grpc_that_are_odd(server: GrpcProcess, fields: dict[str, str], expected: StatusCode) -> None:
-    sent = GREETING + begin(INFER, **fields) + data(message(BODY))
+    sent = GREETING + begin(INFER, fields) + data(message(BODY))
     assert CODES[status_after(server.address, sent) or 0] is expected
-    assert_answers(server)
+    assert_healthy(server.channel)
 
 
 def test_metadata_of_many_kilobytes_are_refused(server: GrpcProcess) -> None:
@@ -86,7 +78,7 @@ def test_metadata_of_many_kilobytes_are_refused(server: GrpcProcess) -> None:
         code, _, _ = call(server.channel, HALF, metadata=[("x", "x" * size)])
         assert code is StatusCode.RESOURCE_EXHAUSTED
     assert call(server.channel, HALF, "/" + "x" * 100_000)[0] is StatusCode.RESOURCE_EXHAUSTED
-    assert_answers(server)
+    assert_healthy(server.channel)
 
 
 NO_CALLS = {
@@ -111,7 +103,7 @@ def test_what_is_no_http2_ends_the_connection(server: GrpcProcess, name: str) ->
                 pass
         except (ConnectionResetError, BrokenPipeError):
             pass
-    assert_answers(server)
+    assert_healthy(server.channel)
 
 
 def reset_call(stream: int) -> bytes:
@@ -132,7 +124,7 @@ UNANSWERED = {
     + data(message(BODY)),
     "data of a stream that there is not": GREETING + data(message(BODY), stream=5),
     "10 000 settings": GREETING + frame(Kind.SETTINGS, stream=0) * 10_000,
-    "1 000 calls that are reset": GREETING + b"".join(reset_call(2 * number + 1) for number in range(1000)),
+    "300 calls that are reset": GREETING + b"".join(reset_call(2 * number + 1) for number in range(300)),
 }
 
 
@@ -147,8 +139,8 @@ def test_many_connections_that_say_too_little_keep_nobody_waiting(server: GrpcPr
             if how == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             connection.sendall(UNANSWERED[name])
-        assert_answers(server)
-    assert_answers(server)
+        assert_healthy(server.channel)
+    assert_healthy(server.channel)
     wait_for(lambda: server.process.num_fds() <= files)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from grpc_calls import HALF, INFER, assert_healthy, infer, typed
 from grpc_process import GrpcProcess, grpc_process
@@ -71,10 +72,14 @@ def of_inference() -> list[Any]:
 def of_tensors() -> list[Any]:
     linear = tensor_of(ROWS, "x")
     content = TensorProto(dtype="DT_FLOAT", tensor_shape=linear.tensor_shape, tensor_content=ROWS.tobytes())
-    arrays = {
-        "half": np.float32([1, 2]), "object": np.array([b"a", b""], object), "int8": np.int8([[1], [2]]),
-        "float16": np.float16([1, 2]), "complex64": np.complex64([1j]), "bool": np.ones((), bool),
-    }  # fmt: skip
+    arrays: dict[str, NDArray[Any]] = {
+        "half": np.array([1, 2], np.float32),
+        "object": np.array([b"a", b""], object),
+        "int8": np.array([[1], [2]], np.int8),
+        "float16": np.array([1, 2], np.float16),
+        "complex64": np.array([1j], np.complex64),
+        "bool": np.ones((), bool),
+    }
     requests = [
         serving.PredictRequest(model_spec={"name": "linear"}, inputs={"x": linear}, output_filter=["y"]),
         serving.PredictRequest(model_spec={"name": "linear", "version": {"value": 1}}, inputs={"x": content}),
