@@ -341,9 +341,17 @@ def test_the_states_of_versions(
     assert [(one.version, one.state, one.status.error_code) for one in found] == versions
 
 
-def test_states_of_what_is_not_there(channel: grpc.Channel) -> None:
-    for spec in ({"name": "nowhere"}, {**H, "version": {"value": 9}}):
-        assert call(channel, messages.GetModelStatusRequest(model_spec=spec), STATUS)[0] is StatusCode.NOT_FOUND
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"name": "nowhere"}, "there is no model 'nowhere'"),
+        ({"name": "nowhere", "version": {"value": 0}}, "there is no model 'nowhere'"),
+        ({**H, "version": {"value": 9}}, "there is no version 9 of the model 'half'; there are: 1, 3"),
+    ],
+)
+def test_states_of_what_is_not_there(channel: grpc.Channel, spec: dict[str, Any], text: str) -> None:
+    code, details, _ = call(channel, messages.GetModelStatusRequest(model_spec=spec), STATUS)
+    assert (code, details) == (StatusCode.NOT_FOUND, text)
 
 
 @pytest.mark.parametrize(
