@@ -21,6 +21,8 @@ MOST_UNANSWERED = 64
 """How many messages of one stream are read before the first of them is answered; they take memory."""
 STOPPED = Status(StatusCode.UNAVAILABLE, "the server is being stopped", 1)
 _NO_MESSAGE = Status(StatusCode.INVALID_ARGUMENT, "the call ended before its message did")
+_SETTLE_SECONDS = 0.05
+"""After which it is known whether gRPC has refused a message itself, or the client is gone: that cancels the call."""
 _LATE = Status(StatusCode.DEADLINE_EXCEEDED, "the message of the call did not arrive in time")
 _REQUEST_ID = REQUEST_ID.decode()
 _PUSHBACK = "grpc-retry-pushback-ms"
@@ -102,7 +104,7 @@ class UnaryHandler(MethodHandler):
             return _LATE
         if body is not grpc.aio.EOF:
             return body
-        await asyncio.sleep(0)  # that of a call which gRPC has refused, or whose client is gone, is cancelled here
+        await asyncio.sleep(_SETTLE_SECONDS)
         return _NO_MESSAGE
 
 

@@ -144,6 +144,15 @@ def test_many_connections_that_say_too_little_keep_nobody_waiting(server: GrpcPr
     wait_for(lambda: server.process.num_fds() <= files)
 
 
+def test_a_message_that_grpc_refuses_is_counted_as_no_other(tmp_path: Path, serve_grpc: Serve) -> None:
+    models = write_models(tmp_path, {"half.half": "half"})
+    with serve_grpc(models, ServerSettings(max_body=LIMIT)) as (address, http):
+        host, _, port = address.rpartition(":")
+        for _ in range(8):
+            status_after((host, int(port)), BEGIN + data(message(BODY, size=LIMIT + 1)))
+        assert "INVALID_ARGUMENT" not in http.get("/metrics").text
+
+
 def test_a_message_that_does_not_arrive_in_time(tmp_path: Path, serve_grpc: Serve) -> None:
     models = write_models(tmp_path, {"half.half": "half"})
     with (
