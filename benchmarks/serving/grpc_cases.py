@@ -1,0 +1,68 @@
+"""Servers under calls of gRPC, side by side, and HTTP of a server that answers both."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from artifacts import artifact
+from case import Case, Field, Plan
+from figures import Key
+from serving import grpc_messages
+from serving.cases import comparison
+from serving.contenders import started
+from serving.h2load import load
+from serving.peers import GRPC_PEERS, MLBUFFET, MLBUFFET_BESIDE_GRPC
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """How a model is asked."""
+
+    name: str
+    model: str
+    connections: int = 1
+    streams: int = 1
+
+
+ONE, SIXTEEN, STREAMS, PIXELS = "1 connection", "16 connections", "16 streams of one connection", "602 112 floats"
+SETTINGS = (
+    _Setting(ONE, "iris"),
+    _Setting(SIXTEEN, "iris", connections=16),
+    _Setting(STREAMS, "iris", streams=16),
+    _Setting(PIXELS, "pixels"),
+)
+
+
+@contextmanager
+def _prepare(plan: Plan) -> Iterator[Field]:
+    field = Field()
+    with ExitStack() as stack:
+        models = {name: artifact(name) for name in dict.fromkeys(one.model for one in SETTINGS)}
+        running = {name: started(GRPC_PEERS, model, plan, field, stack) for name, model in models.items()}
+        for setting in SETTINGS:
+            body = grpc_messages.raw_tensors(models[setting.model])
+            for peer, server in running[setting.model].items():
+                answer = grpc_messages.framed(grpc_messages.ask(server.grpc_address, body))
+                field.measures[Key(peer.name, setting.name)] = partial(
+                    load,
+                    f"http://{server.grpc_address}",
+                    body,
+                    connections=setting.connections,
+                    streams=setting.streams,
+                    seconds=plan.seconds,
+                    answer_size=len(answer),
+                )
+        yield field
+
+
+CASES = (
+    Case(name="grpc", title="gRPC, raw tensors: a small ONNX model, and pixels", unit="requests/s", prepare=_prepare),
+    comparison(
+        "grpc-http",
+        "HTTP of a server without and with gRPC",
+        "iris",
+        (MLBUFFET, MLBUFFET_BESIDE_GRPC),
+        (1, 16, 64),
+    ),
+)

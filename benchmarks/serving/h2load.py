@@ -1,0 +1,60 @@
+"""Load of gRPC from h2load: so many streams, each of which asks again as soon as it has its answer."""
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+
+from figures import Round
+from serving.bodies import Body
+
+_COUNTS = re.compile(r"requests: .*, (\d+) started, (\d+) done, (\d+) succeeded")
+_DATA = re.compile(r"traffic: .*\((\d+)\) data")
+
+
+def load(url: str, body: Body, *, connections: int, streams: int, seconds: int, answer_size: int) -> Round:
+    """What a server answers in ``seconds`` on so many connections, with ``streams`` calls at once on each.
+
+    ``answer_size`` is how many bytes a good answer has, with the head of its message.
+    """
+    h2load = which("h2load")
+    if h2load is None:
+        raise SystemExit("h2load makes the load of gRPC and is not there: apt-get install nghttp2-client")
+    headers = [f"--header={name}: {value}" for name, value in body.headers.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        content, log = Path(folder) / "content", Path(folder) / "log"
+        content.write_bytes(body.content)
+        command = [h2load, "--threads=1", f"--clients={connections}", f"--max-concurrent-streams={streams}"]
+        command += [f"--duration={seconds}", f"--data={content}", f"--log-file={log}", *headers, url + body.path]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return round_of(done.stdout, log.read_text(), answer_size)
+
+
+def round_of(report: str, log: str, answer_size: int) -> Round:
+    """Good answers a second, latencies of all answers, and how many were bad, from what h2load wrote.
+
+    It counts a call that failed as a success, because gRPC says how a call ended behind the status 200 of HTTP. But
+    the answer of such a call has no data, so the data tells how many answers there were. A call that was under way at
+    the end may have sent some of it; as many answers are not counted.
+    """
+    started, ended, succeeded = map(int, _found(_COUNTS, report))
+    [data] = map(int, _found(_DATA, report))
+    answers = data // answer_size
+    good = max(0, min(succeeded, answers - (started - ended)))
+    begins, _, took = np.array([line.split("\t") for line in log.splitlines()], dtype=float).T
+    return {
+        "requests/s": good / (max(begins + took) - min(begins)) * 1e6,
+        "p50 ms": float(np.percentile(took, 50)) / 1000,
+        "p99 ms": float(np.percentile(took, 99)) / 1000,
+        "bad answers": ended - succeeded + max(0, succeeded - answers),
+    }
+
+
+def _found(pattern: re.Pattern[str], report: str) -> tuple[str, ...]:
+    found = pattern.search(report)
+    if found is None:
+        raise ValueError(f"h2load reports nothing like {pattern.pattern!r}: {report[-500:]}")
+    return found.groups()
