@@ -9,7 +9,7 @@ from artifacts import artifact
 from case import Case, Field, Plan
 from figures import Key
 from serving import grpc_messages
-from serving.cases import comparison
+from serving.cases import comparison, setting
 from serving.contenders import started
 from serving.h2load import load
 from serving.peers import GRPC_PEERS, MLBUFFET, MLBUFFET_BESIDE_GRPC
@@ -25,7 +25,7 @@ class _Setting:
     streams: int = 1
 
 
-ONE, SIXTEEN, STREAMS, PIXELS = "1 connection", "16 connections", "16 streams of one connection", "602 112 floats"
+ONE, SIXTEEN, STREAMS, PIXELS = setting(1), setting(16), "16 streams", "602 112 floats"
 SETTINGS = (
     _Setting(ONE, "iris"),
     _Setting(SIXTEEN, "iris", connections=16),
@@ -40,16 +40,16 @@ def _prepare(plan: Plan) -> Iterator[Field]:
     with ExitStack() as stack:
         models = {name: artifact(name) for name in dict.fromkeys(one.model for one in SETTINGS)}
         running = {name: started(GRPC_PEERS, model, plan, field, stack) for name, model in models.items()}
-        for setting in SETTINGS:
-            body = grpc_messages.raw_tensors(models[setting.model])
-            for peer, server in running[setting.model].items():
+        for one in SETTINGS:
+            body = grpc_messages.raw_tensors(models[one.model])
+            for peer, server in running[one.model].items():
                 answer = grpc_messages.framed(grpc_messages.ask(server.grpc_address, body))
-                field.measures[Key(peer.name, setting.name)] = partial(
+                field.measures[Key(peer.name, one.name)] = partial(
                     load,
                     f"http://{server.grpc_address}",
                     body,
-                    connections=setting.connections,
-                    streams=setting.streams,
+                    connections=one.connections,
+                    streams=one.streams,
                     seconds=plan.seconds,
                     answer_size=len(answer),
                 )

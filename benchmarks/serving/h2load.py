@@ -44,9 +44,12 @@ def round_of(report: str, log: str, answer_size: int) -> Round:
     [data] = map(int, _found(_DATA, report))
     answers = data // answer_size
     good = max(0, min(succeeded, answers - (started - ended)))
+    if not ended:
+        return {"requests/s": 0, "p50 ms": 0, "p99 ms": 0, "bad answers": started}
     begins, _, took = np.array([line.split("\t") for line in log.splitlines()], dtype=float).T
+    microseconds = float(np.max(begins + took) - np.min(begins))
     return {
-        "requests/s": good / (max(begins + took) - min(begins)) * 1e6,
+        "requests/s": good / microseconds * 1e6,
         "p50 ms": float(np.percentile(took, 50)) / 1000,
         "p99 ms": float(np.percentile(took, 99)) / 1000,
         "bad answers": ended - succeeded + max(0, succeeded - answers),

@@ -38,7 +38,9 @@ BARE_RAW = Peer(name="bare route, np.frombuffer", script="bare_onnx.py", body=bo
 BARE_TENSORFLOW = Peer(name="bare route", script="bare_tensorflow.py")
 
 MLSERVER = Peer(name="MLServer", script="mlserver_server.py", packages=("mlserver==1.7.1",))
-KSERVE = Peer(name="KServe", script="kserve_server.py", packages=("kserve==0.21.0",))
+KSERVE = Peer(
+    name="KServe", script="kserve_server.py", packages=("kserve==0.21.0",), options=("--enable_grpc", "false")
+)
 PYTHON_PEERS = (
     MLSERVER,
     KSERVE,
@@ -59,7 +61,7 @@ GRPC_PEERS = tuple(
         Peer(name="bare handler", script="bare_grpc.py"),
         replace(MLBUFFET, options=MLBUFFET_BESIDE_GRPC.options),
         MLSERVER,
-        replace(KSERVE, options=("--enable_grpc", "true", "--grpc_port", "{grpc_port}")),
+        replace(KSERVE, options=()),
         TRITON,
     )
 )

@@ -84,6 +84,8 @@ class Server:
         self._process.wait()
 
     def _processes(self) -> list[psutil.Process]:
+        if not self.running:
+            return []
         first = psutil.Process(self._process.pid)
         return [first, *first.children(recursive=True)]
 
