@@ -152,7 +152,7 @@ LOG = "".join(f"{1_700_000_000_000_000 + begin}\t200\t1000\n" for begin in (0, 5
 def test_a_call_that_failed_is_no_good_answer(data: int, started: int, succeeded: int, good: int, bad: int) -> None:
     report = H2LOAD.format(data=data, started=started, succeeded=succeeded, failed=4 - succeeded)
     found = round_of(report, LOG, answer_size=100)
-    assert found == {"requests/s": good / 0.002, "p50 ms": 1, "p99 ms": 1, "bad answers": bad}
+    assert found == {"answers": good, "requests/s": good / 0.002, "p50 ms": 1, "p99 ms": 1, "bad answers": bad}
 
 
 def test_a_server_that_answers_nothing_in_a_round_has_no_good_answers() -> None:

@@ -7,12 +7,14 @@ from functools import partial
 
 from artifacts import artifact
 from case import Case, Field, Plan
-from figures import Key
+from figures import Key, Round
 from serving import grpc_messages
+from serving.bodies import Body
 from serving.cases import comparison, setting
 from serving.contenders import started
 from serving.h2load import load
 from serving.peers import GRPC_PEERS, MLBUFFET, MLBUFFET_BESIDE_GRPC
+from serving.server import Server
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,23 @@ def _prepare(plan: Plan) -> Iterator[Field]:
             body = grpc_messages.raw_tensors(models[one.model])
             for peer, server in running[one.model].items():
                 answer = grpc_messages.framed(grpc_messages.ask(server.grpc_address, body))
-                field.measures[Key(peer.name, one.name)] = partial(
-                    load,
-                    f"http://{server.grpc_address}",
-                    body,
-                    connections=one.connections,
-                    streams=one.streams,
-                    seconds=plan.seconds,
-                    answer_size=len(answer),
-                )
+                measure = partial(_measure, server, body, one, plan.seconds, len(answer))
+                field.measures[Key(peer.name, one.name)] = measure
         yield field
+
+
+def _measure(server: Server, body: Body, asked: _Setting, seconds: int, answer_size: int) -> Round:
+    """What h2load found, and the processor time of the server for each good answer."""
+    before = server.processor_seconds
+    found = load(
+        f"http://{server.grpc_address}",
+        body,
+        connections=asked.connections,
+        streams=asked.streams,
+        seconds=seconds,
+        answer_size=answer_size,
+    )
+    return {**found, "cpu us": (server.processor_seconds - before) / max(1, found["answers"]) * 1e6}
 
 
 CASES = (

@@ -34,7 +34,7 @@ def load(url: str, body: Body, *, connections: int, streams: int, seconds: int, 
 
 
 def round_of(report: str, log: str, answer_size: int) -> Round:
-    """Good answers a second, latencies of all answers, and how many were bad, from what h2load wrote.
+    """Good answers, also a second, latencies of all answers, and how many were bad, from what h2load wrote.
 
     It counts a call that failed as a success, because gRPC says how a call ended behind the status 200 of HTTP. But
     the answer of such a call has no data, so the data tells how many answers there were. A call that was under way at
@@ -45,10 +45,11 @@ def round_of(report: str, log: str, answer_size: int) -> Round:
     answers = data // answer_size
     good = max(0, min(succeeded, answers - (started - ended)))
     if not ended:
-        return {"requests/s": 0, "p50 ms": 0, "p99 ms": 0, "bad answers": started}
+        return {"answers": 0, "requests/s": 0, "p50 ms": 0, "p99 ms": 0, "bad answers": started}
     begins, _, took = np.array([line.split("\t") for line in log.splitlines()], dtype=float).T
     microseconds = float(np.max(begins + took) - np.min(begins))
     return {
+        "answers": good,
         "requests/s": good / microseconds * 1e6,
         "p50 ms": float(np.percentile(took, 50)) / 1000,
         "p99 ms": float(np.percentile(took, 99)) / 1000,

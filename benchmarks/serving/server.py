@@ -61,6 +61,11 @@ class Server:
         """Megabytes that belong to its processes alone, and their part of what they share."""
         return sum(process.memory_full_info().pss for process in self._processes()) / 2**20
 
+    @property
+    def processor_seconds(self) -> float:
+        """The time that its processes have taken of the processors since they started."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+
     def hold(self) -> None:
         """Let no process of it run."""
         self._signal(signal.SIGSTOP)
