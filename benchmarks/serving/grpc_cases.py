@@ -12,7 +12,7 @@ from serving import grpc_messages
 from serving.bodies import Body
 from serving.cases import comparison, setting
 from serving.contenders import started
-from serving.h2load import load
+from serving.h2load import Streams, load
 from serving.peers import GRPC_PEERS, MLBUFFET, MLBUFFET_BESIDE_GRPC
 from serving.server import Server
 
@@ -23,16 +23,15 @@ class _Setting:
 
     name: str
     model: str
-    connections: int = 1
-    streams: int = 1
+    streams: Streams
 
 
 ONE, SIXTEEN, STREAMS, PIXELS = setting(1), setting(16), "16 streams", "602 112 floats"
 SETTINGS = (
-    _Setting(ONE, "iris"),
-    _Setting(SIXTEEN, "iris", connections=16),
-    _Setting(STREAMS, "iris", streams=16),
-    _Setting(PIXELS, "pixels"),
+    _Setting(ONE, "iris", Streams()),
+    _Setting(SIXTEEN, "iris", Streams(connections=16)),
+    _Setting(STREAMS, "iris", Streams(on_each=16)),
+    _Setting(PIXELS, "pixels", Streams()),
 )
 
 
@@ -46,22 +45,15 @@ def _prepare(plan: Plan) -> Iterator[Field]:
             body = grpc_messages.raw_tensors(models[one.model])
             for peer, server in running[one.model].items():
                 answer = grpc_messages.framed(grpc_messages.ask(server.grpc_address, body))
-                measure = partial(_measure, server, body, one, plan.seconds, len(answer))
+                measure = partial(_measure, server, body, one.streams, plan.seconds, len(answer))
                 field.measures[Key(peer.name, one.name)] = measure
         yield field
 
 
-def _measure(server: Server, body: Body, asked: _Setting, seconds: int, answer_size: int) -> Round:
+def _measure(server: Server, body: Body, streams: Streams, seconds: int, answer_size: int) -> Round:
     """What h2load found, and the processor time of the server for each good answer."""
     before = server.processor_seconds
-    found = load(
-        f"http://{server.grpc_address}",
-        body,
-        connections=asked.connections,
-        streams=asked.streams,
-        seconds=seconds,
-        answer_size=answer_size,
-    )
+    found = load(f"http://{server.grpc_address}", body, streams, seconds=seconds, answer_size=answer_size)
     return {**found, "cpu us": (server.processor_seconds - before) / max(1, found["answers"]) * 1e6}
 
 

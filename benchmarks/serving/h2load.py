@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
@@ -15,11 +16,16 @@ _COUNTS = re.compile(r"requests: .*, (\d+) started, (\d+) done, (\d+) succeeded"
 _DATA = re.compile(r"traffic: .*\((\d+)\) data")
 
 
-def load(url: str, body: Body, *, connections: int, streams: int, seconds: int, answer_size: int) -> Round:
-    """What a server answers in ``seconds`` on so many connections, with ``streams`` calls at once on each.
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """How many calls are made at once: so many connections, with so many streams on each."""
 
-    ``answer_size`` is how many bytes a good answer has, with the head of its message.
-    """
+    connections: int = 1
+    on_each: int = 1
+
+
+def load(url: str, body: Body, streams: Streams, *, seconds: int, answer_size: int) -> Round:
+    """What a server answers in ``seconds``; a good answer has ``answer_size`` bytes, with the head of its message."""
     h2load = which("h2load")
     if h2load is None:
         raise SystemExit("h2load makes the load of gRPC and is not there: apt-get install nghttp2-client")
@@ -27,8 +33,9 @@ def load(url: str, body: Body, *, connections: int, streams: int, seconds: int, 
     with tempfile.TemporaryDirectory() as folder:
         content, log = Path(folder) / "content", Path(folder) / "log"
         content.write_bytes(body.content)
-        command = [h2load, "--threads=1", f"--clients={connections}", f"--max-concurrent-streams={streams}"]
-        command += [f"--duration={seconds}", f"--data={content}", f"--log-file={log}", *headers, url + body.path]
+        command = [h2load, "--threads=1", f"--clients={streams.connections}"]
+        command += [f"--max-concurrent-streams={streams.on_each}", f"--duration={seconds}"]
+        command += [f"--data={content}", f"--log-file={log}", *headers, url + body.path]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return round_of(done.stdout, log.read_text(), answer_size)
 
