@@ -1,0 +1,92 @@
+"""A loaded model: its signatures and its predictions."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mlbuffet.errors import InvalidInput
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec, shape_text
+from mlbuffet_litert._interpreter import Details, Function, functions
+from mlbuffet_litert._options import Options
+
+
+class LiteRTModel:
+    """The handle of the model in a file with ``content``. Creating it raises `LoadFailed`."""
+
+    def __init__(self, content: bytes, options: Options) -> None:
+        self._content, self._options = content, options
+        first = self._interpreter()
+        self._free = deque([first])
+        signatures = {name: Signature(_specs(one.inputs), _specs(one.outputs)) for name, one in first.items()}
+        default, reason = _default(signatures)
+        self.signatures = Signatures(signatures, default, default_reason=reason)
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls fill the cores."""
+        return max(1, len(os.sched_getaffinity(0)) // self._options.num_threads)
+
+    def predict(self, signature: str, inputs: Tensors) -> Tensors:
+        """All outputs by name. Raises `InvalidInput`, or an error of LiteRT.
+
+        An interpreter runs one call at a time: there are as many as calls have ever run at once.
+        """
+        try:
+            interpreter = self._free.pop()
+        except IndexError:
+            interpreter = self._interpreter()
+        try:
+            outputs = interpreter[signature].call(**inputs)
+        except RuntimeError as error:  # and the interpreter is not used again
+            raise _run_failure(error, inputs) from error
+        self._free.append(interpreter)
+        return outputs
+
+    def _interpreter(self) -> dict[str, Function]:
+        return functions(self._content, self._options.num_threads)
+
+
+def _default(signatures: Iterable[str]) -> tuple[str | None, str]:
+    """The signature of calls that name none, and why it is that one, or none is."""
+    names = list(signatures)
+    if DEFAULT_SIGNATURE in names:
+        return DEFAULT_SIGNATURE, ""
+    if len(names) == 1:
+        return names[0], "it is the only one"
+    return None, f"there are several, and none is called {DEFAULT_SIGNATURE}; name one"
+
+
+def _specs(tensors: Details) -> list[TensorSpec]:
+    return [_spec(name, details) for name, details in tensors.items()]
+
+
+def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
+    dtype = np.dtype(object if details["dtype"] is np.bytes_ else details["dtype"])
+    shape = [None if size < 0 else int(size) for size in details["shape_signature"]]
+    return TensorSpec(name, dtype, shape, description=_quantization(details["quantization_parameters"]))
+
+
+def _quantization(parameters: Mapping[str, Any]) -> str:
+    """What the integers of a quantised tensor stand for."""
+    match parameters["scales"].tolist(), parameters["zero_points"].tolist():
+        case [[scale], [zero]]:
+            return f"quantised: q stands for {scale:.7g} * (q {-zero:+})"
+        case [[], _]:
+            return ""
+    return f"quantised along dimension {parameters['quantized_dimension']}, with a scale for each position"
+
+
+def _run_failure(error: RuntimeError, inputs: Tensors) -> Exception:
+    """``error`` as an `InvalidInput`, where an operator refuses what comes of the inputs."""
+    if not (match := re.search(r"\((\w+)\) failed to (?:prepare|invoke)", str(error))):
+        return error
+    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
+    return InvalidInput(
+        f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "
+        "a value is out of its range, or sizes do not go together",
+        detail=str(error),
+    )

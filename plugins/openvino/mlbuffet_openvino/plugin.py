@@ -1,0 +1,65 @@
+"""The runtime of OpenVINO models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import hookimpl, importing
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_openvino._file import is_model, model_file, reason_of_refusal, unservable
+
+if TYPE_CHECKING:
+    from mlbuffet_openvino._model import OpenVINOModel
+
+
+class OpenVINORuntime:
+    """Runs OpenVINO models, and where it is chosen ONNX and TensorFlow Lite models."""
+
+    platform = "openvino"
+    concurrent_loads = True
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """An OpenVINO model: a .xml file beside its .bin file, or a folder with one (of several, model.xml)"""
+        try:
+            file = model_file(path)
+            return file is not None and is_model(file) and not unservable(file)
+        except OSError:  # what cannot be read is no model
+            return False
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """Models of old versions, models under other names, and what OpenVINO runs where it is chosen."""
+        try:
+            return reason_of_refusal(path)
+        except OSError:
+            return None
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> "OpenVINOModel":
+        """The model, compiled for its device."""
+        file = model_file(path)
+        if file is None:
+            raise LoadFailed("the folder must hold one .xml file of OpenVINO, or of several one called model.xml")
+        if reason := unservable(file):
+            raise LoadFailed(reason)
+        with importing("openvino"):
+            from mlbuffet_openvino._model import OpenVINOModel
+            from mlbuffet_openvino._options import parse_options
+        return OpenVINOModel(file, parse_options(options))
+
+    @hookimpl
+    def signature(self, model: "OpenVINOModel") -> Signatures:
+        """The one signature, named as TensorFlow names it."""
+        return model.signatures
+
+    @hookimpl
+    def concurrency(self, model: "OpenVINOModel") -> int:
+        """As many calls as OpenVINO computes at once on the device."""
+        return model.concurrency
+
+    @hookimpl
+    def predict(self, model: "OpenVINOModel", signature: str, inputs: Tensors) -> Tensors:  # noqa: ARG002 there is only one
+        """All outputs of the network."""
+        return model.predict(inputs)
