@@ -198,7 +198,7 @@ def test_a_model_answers_what_openvino_answers(tmp_path: Path, name: str) -> Non
         check(model.predict(inputs), own_answer(path, inputs))
         shapes = [spec.shape for spec in model.signatures["serving_default"].inputs.values()]
         if shapes and all(shape and shape[0] is None for shape in shapes):
-            for rows in (slice(1), slice(0)):
+            for rows in (slice(1), slice(0)) if name != "texts" else (slice(1),):  # of which OpenVINO needs one
                 some = {name: array[rows] for name, array in inputs.items()}
                 check(model.predict(some), own_answer(path, some))
 
@@ -219,8 +219,8 @@ def test_floats_are_computed_as_the_option_says(tmp_path: Path, precision: str |
 def test_small_floats_are_those_of_ml_dtypes(tmp_path: Path, ours: str, dtype: Any) -> None:
     x = parameter([-1, 2], getattr(Type, ours))
     values = np.array([[1.5, -2], [0.25, 8]], dtype)
-    with mlbuffet.load(save(network(ops.result(x), x=x), tmp_path / "model.xml")) as model:
-        (answer,) = model.predict({"x": values}).values()
+    with mlbuffet.load(save(Model([ops.result(x)], [x], "network"), tmp_path / "model.xml")) as model:
+        (answer,) = model.predict(dict.fromkeys(model.signatures["serving_default"].inputs, values)).values()
     assert answer.dtype == dtype
     assert answer.tolist() == values.tolist()
 
@@ -261,13 +261,13 @@ def test_sizes_that_do_not_go_together_are_invalid_and_harm_no_later_call(tmp_pa
         assert np.array_equal(model.predict(good)["y0"], first)
 
 
-def test_values_that_lead_to_wrong_shapes_are_invalid_and_harm_no_later_call(tmp_path: Path) -> None:
+def test_values_that_an_operator_cannot_take_are_invalid_and_harm_no_later_call(tmp_path: Path) -> None:
     x, shape = parameter([-1, 4]), parameter([2], np.int64)
     path = save(network(ops.reshape(x, shape, False), x=x, shape=shape), tmp_path / "model.xml")
     with mlbuffet.load(path) as model:
         for _ in range(2):
             assert model.predict({"x": floats(2, 4), "shape": [4, 2]})["y0"].shape == (4, 2)
-            with pytest.raises(InvalidInput, match="values of the inputs lead to shapes"):
+            with pytest.raises(InvalidInput, match="operator Reshape cannot take what comes of the inputs"):
                 model.predict({"x": floats(2, 4), "shape": [3, 7]})
 
 
@@ -300,7 +300,6 @@ NETWORK = b'<?xml version="1.0"?>\n<net name="m" version="%s">\n<layers></layers
 REFUSED = {
     "old.xml": (NETWORK % b"7", "version 7 of OpenVINO's format, and versions 10 and 11 are read"),
     "model.ir": (NETWORK % b"11", "under another name: rename it so that it ends in .xml"),
-    "empty.xml": (NETWORK % b"11", "cannot read it: it is damaged"),
     "cut.xml": (NETWORK[:60] % b"11", "cannot read it: it is damaged"),
     "foreign.xml": (b"<note/>", "no model of OpenVINO"),
     "foreign.onnx": (b"PK\3\4", "the .onnx file is damaged or empty"),
@@ -334,8 +333,8 @@ def test_operators_that_openvino_lacks_are_named(tmp_path: Path, there: str, ins
 
 def test_packed_types_are_refused(tmp_path: Path) -> None:
     x = parameter([-1, 2], Type.u4)
-    with pytest.raises(LoadFailed, match="'x' is of type u4, which is packed"):
-        mlbuffet.load(save(network(ops.result(x), x=x), tmp_path / "model.xml"))
+    with pytest.raises(LoadFailed, match="is of type u4, which is packed"):
+        mlbuffet.load(save(Model([ops.result(x)], [x], "network"), tmp_path / "model.xml"))
 
 
 @pytest.mark.parametrize(
@@ -365,6 +364,13 @@ def test_the_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> N
     for path in (tmp_path / "m.xml", tmp_path):
         assert OpenVINORuntime().accepts(path) is False
         assert OpenVINORuntime().explain(path) is None
+
+
+def test_rows_that_openvino_cannot_compute_are_invalid(tmp_path: Path) -> None:
+    with mlbuffet.load(save(texts()[0], tmp_path / "model.xml")) as model:
+        with pytest.raises(InvalidInput, match="operator StringTensorPack cannot take"):
+            model.predict({"x": np.empty((0, 2), object)})
+        assert model.predict({"x": [["a", "b"]]})["y0"].tolist() == [[b"a", b"b"]]
 
 
 def test_of_several_models_in_a_folder_one_has_the_name_that_counts(tmp_path: Path) -> None:
@@ -429,6 +435,9 @@ def test_one_model_is_served_over_http_and_by_the_command_line(
 
 
 class TestOpenVINO(RuntimeConformance):
+    leak_rounds = 8  # compiling takes a tenth of a second
+    leak_bytes = 3 * 2**20
+
     @pytest.fixture
     def plugin(self) -> OpenVINORuntime:
         return OpenVINORuntime()

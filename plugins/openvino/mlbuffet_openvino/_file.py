@@ -53,7 +53,7 @@ def reason_of_refusal(path: Path) -> str | None:
     if not path.is_file():
         return None
     if path.suffix.lower() in _CHOSEN and not unservable(path):
-        return "OpenVINO can run it where it is chosen: --runtime openvino, or runtime = \"openvino\" in its model.toml"
+        return 'OpenVINO can run it where it is chosen: --runtime openvino, or runtime = "openvino" in its model.toml'
     return unservable(path) if _NET.match(_head(path)) else None
 
 

@@ -1,9 +1,10 @@
 """A loaded model: its signature and its predictions."""
 
+import re
 from pathlib import Path
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, shape_text
 from mlbuffet_openvino._network import Network
 from mlbuffet_openvino._options import Options
 from mlbuffet_openvino._ports import into_tensor, out_of_tensor, specs
@@ -29,8 +30,18 @@ class OpenVINOModel:
         try:
             values = self._network.requests.infer(tensors)
         except RuntimeError as error:
-            if "shape_inference" not in str(error):
-                raise
-            problem = "the values of the inputs lead to shapes that do not go together"
-            raise InvalidInput(problem, detail=str(error)) from error
+            if self._network.is_dynamic and (failure := _run_failure(str(error), inputs)):
+                raise failure from error
+            raise
         return {name: convert(value) for (name, convert), value in zip(self._out, values, strict=True)}
+
+
+def _run_failure(text: str, inputs: Tensors) -> InvalidInput | None:
+    """An error of a run as an `InvalidInput`, where an operator refuses what comes of the inputs."""
+    if not (match := re.search(r"(\w+) node with name", text)):
+        return None
+    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
+    return InvalidInput(
+        f"the model's operator {match[1]} cannot take what comes of the inputs {came}; sizes do not go together",
+        detail=text,
+    )

@@ -13,9 +13,9 @@ from mlbuffet.tensors import TensorSpec
 
 Array = NDArray[Any]
 
-_NATIVE = "boolean f64 f32 f16 i64 i32 i16 i8 u64 u32 u16 u8"
+_NATIVE = ("boolean", "f64", "f32", "f16", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8")
 _DTYPES: dict[str, np.dtype[Any]] = {
-    **{name: getattr(Type, name).to_dtype() for name in _NATIVE.split()},
+    **{name: getattr(Type, name).to_dtype() for name in _NATIVE},
     "string": np.dtype(object),
     "bf16": np.dtype(ml_dtypes.bfloat16),
     "f8e4m3": np.dtype(ml_dtypes.float8_e4m3fn),
@@ -38,7 +38,7 @@ def into_tensor(spec: TensorSpec, port: Any) -> Callable[[Array], Tensor]:
     """How an array becomes the tensor of an input: the same memory where OpenVINO can use it."""
     if spec.dtype.hasobject:
         return _text_tensor
-    if spec.dtype.kind != "V" and spec.dtype.name in np.sctypeDict:
+    if port.element_type.get_type_name() in _NATIVE:
         return _shared_tensor
 
     def of_bits(array: Array) -> Tensor:
