@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec, shape_text
 from mlbuffet_litert._interpreter import Details, Function, functions
 from mlbuffet_litert._options import Options
+from mlbuffet_litert._stderr import without_greeting
 
 
 class LiteRTModel:
@@ -19,7 +21,8 @@ class LiteRTModel:
 
     def __init__(self, content: bytes, options: Options) -> None:
         self._content, self._options = content, options
-        first = self._interpreter()
+        with without_greeting():
+            first = self._interpreter()
         self._free = deque([first])
         signatures = {name: Signature(_specs(one.inputs), _specs(one.outputs)) for name, one in first.items()}
         default, reason = _default(signatures)
@@ -44,7 +47,7 @@ class LiteRTModel:
         except RuntimeError as error:  # and the interpreter is not used again
             raise _run_failure(error, inputs) from error
         self._free.append(interpreter)
-        return outputs
+        return {name: _array(value) for name, value in outputs.items()}
 
     def _interpreter(self) -> dict[str, Function]:
         return functions(self._content, self._options.num_threads)
@@ -78,6 +81,11 @@ def _quantization(parameters: Mapping[str, Any]) -> str:
         case [[], _]:
             return ""
     return f"quantised along dimension {parameters['quantized_dimension']}, with a scale for each position"
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """An output as an array; LiteRT gives a scalar as one of numpy or as ``bytes``."""
+    return value if isinstance(value, np.ndarray) else np.array(value, object if isinstance(value, bytes) else None)
 
 
 def _run_failure(error: RuntimeError, inputs: Tensors) -> Exception:
