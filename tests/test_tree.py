@@ -12,7 +12,7 @@ import pytest
 import mlbuffet
 
 ROOT = Path(__file__).parents[1]
-RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost")
+RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "openvino", "litert")
 
 
 def test_no_folder_shadows_a_framework() -> None:
@@ -42,13 +42,13 @@ def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
         "import mlbuffet",
         "import mlbuffet; mlbuffet.Runtimes().discover()",
         "import mlbuffet; r = mlbuffet.Runtimes(); r.discover(); p = __import__('pathlib').Path; "
-        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt'); "
+        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt', 'a.xml', 'a.tflite'); "
         "assert not any(x.accepts(p(name)) for x in r for name in names)",
         "import mlbuffet.server, mlbuffet.cli.serving",
     ],
 )
 def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
-    heavy = (*RUNTIMES, "keras", "onnxruntime", "pandas", "pytest")
+    heavy = (*RUNTIMES, "ai_edge_litert", "keras", "onnxruntime", "pandas", "pytest")
     check = f"; import sys; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

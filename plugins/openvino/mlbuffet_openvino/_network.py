@@ -24,7 +24,7 @@ _REASONS = {
     r"Incorrect weights in bin file": (
         "its .bin file is cut short, or belongs to another model; copy the .xml and the .bin file again, together"
     ),
-    r"Cannot create (?P<operator>\S+) layer .* unsupported opset|No conversion rule found for operations?: (?P<other>.*)": (
+    r"Cannot create (\S+) layer .* unsupported opset|No conversion rule found for operations?: ([^\n]+)": (
         "it has an operator that {this} does not know: {operator}; install a newer OpenVINO, or convert the model again"
     ),
     r"is not supported yet|doesn't support|Unsupported operation": (
@@ -99,7 +99,7 @@ def _load_failure(text: str) -> LoadFailed:
     """The error of OpenVINO as a sentence."""
     for pattern, reason in _REASONS.items():
         if match := re.search(pattern, text):
-            operator = next(filter(None, match.groupdict().values()), "")
+            operator = next(filter(None, match.groups()), "")
             return LoadFailed(reason.format(this=_THIS, operator=operator), detail=text)
     return LoadFailed(
         f"{_THIS} cannot read it: it is damaged, cut short, or made by a newer version; copy it again, or convert the "
