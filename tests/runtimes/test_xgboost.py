@@ -316,7 +316,9 @@ class TestXGBoostWithCategories(TestXGBoost):
     def artifact(self, tmp_path: Path) -> Artifact:
         path = save_categories(tmp_path / "m.ubj")
         own = xgboost.Booster(model_file=path).predict(xgboost.DMatrix(FRAME[:5], enable_categorical=True))
-        return Artifact(path, {name: values[:5] for name, values in COLUMNS.items()}, outputs={"prediction": own})
+        inputs = {name: values[:5] for name, values in COLUMNS.items()}
+        samples = dict.fromkeys(("raw", "leaves", "contributions"), inputs)  # other categories are refused
+        return Artifact(path, inputs, outputs={"prediction": own}, samples=samples)
 
 
 class TestXGBoostsContributions(TestXGBoost):

@@ -1,6 +1,6 @@
 """A loaded model: its signatures and its predictions."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from catboost import CatBoost, CatBoostError, Pool
 
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_catboost._features import Features
-from mlbuffet_catboost._options import parse_options
+from mlbuffet_catboost._options import Options
 
 _KINDS = {
     DEFAULT_SIGNATURE: "",
@@ -26,8 +26,8 @@ _TYPES = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "
 class CatBoostModel:
     """The handle of the model in ``path``. Creating it raises `InvalidOptions`, `LoadFailed` or `CatBoostError`."""
 
-    def __init__(self, path: Path, form: str, options: Mapping[str, Any]) -> None:
-        self._threads = parse_options(options).thread_count
+    def __init__(self, path: Path, form: str, options: Options) -> None:
+        self._threads = options.thread_count
         self._model = CatBoost().load_model(str(path), format=form)
         self._features = Features(self._model, self._threads)
         self._classes = self._model.classes_

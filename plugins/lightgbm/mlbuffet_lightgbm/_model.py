@@ -1,7 +1,6 @@
 """A loaded model: its signatures and its predictions."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from mlbuffet.errors import InvalidOptions
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_lightgbm._features import Features
-from mlbuffet_lightgbm._options import VALID_OPTIONS, parse_options
+from mlbuffet_lightgbm._options import Options
 
 _KINDS = {
     DEFAULT_SIGNATURE: ({}, ""),
@@ -29,14 +28,14 @@ _LINEAR = re.compile(r"^is_linear=1$|^\[linear_tree: 1\]$", re.MULTILINE)
 class LightGBMModel:
     """The handle of the model whose file is ``text``. Creating it raises `InvalidOptions` or `LoadFailed`."""
 
-    def __init__(self, text: str, options: Mapping[str, Any]) -> None:
-        self._options = parse_options(options)
+    def __init__(self, text: str, options: Options) -> None:
+        self._options = options
         self._booster = Booster(model_str=text)
         self._features = Features(self._booster, text)
         self._classes = _classes(text)
         if self._options.labels and len(self._options.labels) != self._classes:
             problem = f"labels has {len(self._options.labels)} names, and the model {self._classes} classes"
-            raise InvalidOptions(problem, VALID_OPTIONS)
+            raise InvalidOptions(problem)
         self._empty: dict[str, NDArray[Any]] = {}
         kinds = [name for name in _KINDS if name != "contributions" or not _LINEAR.search(text)]
         self.signatures = Signatures({name: self._describe(name) for name in kinds})

@@ -14,7 +14,7 @@ from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_xgboost._features import Features
 from mlbuffet_xgboost._file import is_damaged
-from mlbuffet_xgboost._options import VALID_OPTIONS, parse_options
+from mlbuffet_xgboost._options import Options
 
 _KINDS = {
     DEFAULT_SIGNATURE: ({}, ""),
@@ -27,8 +27,8 @@ _KINDS = {
 class XGBoostModel:
     """The handle of the model in ``content``. Creating it raises `InvalidOptions`, `LoadFailed` or `XGBoostError`."""
 
-    def __init__(self, content: bytes, options: Mapping[str, Any]) -> None:
-        self._options = parse_options(options)
+    def __init__(self, content: bytes, options: Options) -> None:
+        self._options = options
         if is_damaged(content):
             raise LoadFailed("the file is cut short or damaged; copy it again, or save the model again")
         self._booster = Booster()
@@ -42,7 +42,7 @@ class XGBoostModel:
         self._classes = _classes(learner)
         if self._options.labels and len(self._options.labels) != self._classes:
             problem = f"labels has {len(self._options.labels)} names, and the model {self._classes} classes"
-            raise InvalidOptions(problem, VALID_OPTIONS)
+            raise InvalidOptions(problem)
         self._tails: dict[str, tuple[int, ...]] = {}
         self.signatures = Signatures(dict(self._describe()))
 
