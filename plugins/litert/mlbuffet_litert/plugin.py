@@ -1,13 +1,13 @@
 """The runtime of LiteRT models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_litert._file import is_model, unservable
+from mlbuffet_litert._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_litert._model import LiteRTModel
@@ -18,33 +18,28 @@ class LiteRTRuntime:
 
     platform = "tensorflow_lite"
     concurrent_loads = True
+    options = Options
+    client_options = frozenset({"num_threads"})
     output_shapes_may_differ = True  # a converter writes [] and 1 for what it does not know
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A LiteRT (TensorFlow Lite) model: a .tflite file"""
-        try:
-            return is_model(path)
-        except OSError:  # what cannot be read is no model
-            return False
+        return is_model(path)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Damaged models, and models under other names."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "LiteRTModel":
+    def load(self, path: Path, options: Options) -> "LiteRTModel":
         """The first interpreter of the model."""
         if reason := unservable(path):
             raise LoadFailed(reason)
         with importing("ai_edge_litert"):
             from mlbuffet_litert._model import LiteRTModel
-            from mlbuffet_litert._options import parse_options
-        return LiteRTModel(path.read_bytes(), parse_options(options))
+        return LiteRTModel(path.read_bytes(), options)
 
     @hookimpl
     def signature(self, model: "LiteRTModel") -> Signatures:

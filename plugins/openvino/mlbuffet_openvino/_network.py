@@ -9,7 +9,7 @@ import openvino
 
 from mlbuffet.errors import InvalidInput, InvalidOptions, LoadFailed
 from mlbuffet.tensors import shape_text
-from mlbuffet_openvino._options import VALID_OPTIONS, Options
+from mlbuffet_openvino._options import Options
 from mlbuffet_openvino._requests import Requests
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -82,8 +82,7 @@ class Network:
     def _check_device(self) -> None:
         devices = self._core.available_devices
         if self._device.partition(":")[0] not in (*devices, *_CHOOSERS):
-            problem = f"there is no device {self._device!r} here, which has {', '.join(devices)}"
-            raise InvalidOptions(problem, VALID_OPTIONS)
+            raise InvalidOptions(f"there is no device {self._device!r} here, which has {', '.join(devices)}")
 
 
 def _settings(options: Options) -> dict[str, Any]:

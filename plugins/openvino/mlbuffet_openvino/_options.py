@@ -1,14 +1,11 @@
 """The options of the runtime."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from mlbuffet.errors import InvalidOptions
 
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Options(msgspec.Struct, frozen=True):
     """What may be chosen when a model is loaded; the names are OpenVINO's."""
 
     device: str = "CPU"
@@ -19,16 +16,3 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Threads of all calls together; 0: one for each core."""
     inference_precision: Literal["f32", "bf16", "f16"] | None = None
     """What floats are computed in; None: as OpenVINO chooses for the device."""
-
-
-VALID_OPTIONS = Options.__struct_fields__
-
-
-def parse_options(options: Mapping[str, Any]) -> Options:
-    """``options`` as `Options`, or `InvalidOptions`."""
-    if unknown := [name for name in options if name not in VALID_OPTIONS]:
-        raise InvalidOptions(f"there is no option {', '.join(map(repr, unknown))}", VALID_OPTIONS)
-    try:
-        return msgspec.convert(dict(options), Options)
-    except msgspec.ValidationError as error:
-        raise InvalidOptions(str(error), VALID_OPTIONS) from None

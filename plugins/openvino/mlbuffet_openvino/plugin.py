@@ -1,13 +1,13 @@
 """The runtime of OpenVINO models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_openvino._file import is_model, model_file, reason_of_refusal, unservable
+from mlbuffet_openvino._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_openvino._model import OpenVINOModel
@@ -18,26 +18,22 @@ class OpenVINORuntime:
 
     platform = "openvino"
     concurrent_loads = True
+    options = Options
+    client_options = frozenset({"performance_hint", "inference_num_threads", "inference_precision"})
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """An OpenVINO model: a .xml file beside its .bin file, or a folder with one (of several, model.xml)"""
-        try:
-            file = model_file(path)
-            return file is not None and is_model(file) and not unservable(file)
-        except OSError:  # what cannot be read is no model
-            return False
+        file = model_file(path)
+        return file is not None and is_model(file) and not unservable(file)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Models of old versions, models under other names, and what OpenVINO runs where it is chosen."""
-        try:
-            return reason_of_refusal(path)
-        except OSError:
-            return None
+        return reason_of_refusal(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "OpenVINOModel":
+    def load(self, path: Path, options: Options) -> "OpenVINOModel":
         """The model, compiled for its device."""
         file = model_file(path)
         if file is None:
@@ -46,8 +42,7 @@ class OpenVINORuntime:
             raise LoadFailed(reason)
         with importing("openvino"):
             from mlbuffet_openvino._model import OpenVINOModel
-            from mlbuffet_openvino._options import parse_options
-        return OpenVINOModel(file, parse_options(options))
+        return OpenVINOModel(file, options)
 
     @hookimpl
     def signature(self, model: "OpenVINOModel") -> Signatures:
