@@ -19,9 +19,10 @@ _CALLS = 1000
 
 @contextmanager
 def _networks(plan: Plan) -> Iterator[Field]:
-    import openvino
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
+
+    from mlbuffet_openvino._openvino import openvino
 
     plan.tell("TensorFlow makes a network for OpenVINO and LiteRT (`make runtimes` installs them)")
     row = np.random.default_rng(0).normal(size=(1, 10)).astype(np.float32)

@@ -330,7 +330,7 @@ def test_the_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> N
 
 
 def test_openvino_answers_the_same_where_it_is_chosen(made: Callable[[str], Path]) -> None:
-    pytest.importorskip("openvino", reason="`make runtimes` installs it")
+    pytest.importorskip("mlbuffet_openvino._openvino", reason="`make runtimes` installs it")
     path, inputs = made("a convolution"), MODELS["a convolution"][1]
     assert mlbuffet.which(path).chosen == "litert"
     with mlbuffet.load(path, runtime="openvino", options={"inference_precision": "f32"}) as model:

@@ -31,7 +31,8 @@ class LiteRTModel:
     @property
     def concurrency(self) -> int:
         """How many calls fill the cores."""
-        return max(1, len(os.sched_getaffinity(0)) // self._options.num_threads)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // self._options.num_threads)
 
     def predict(self, signature: str, inputs: Tensors) -> Tensors:
         """All outputs by name. Raises `InvalidInput`, or an error of LiteRT.

@@ -5,17 +5,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import openvino
-
-from mlbuffet.errors import InvalidInput, InvalidOptions, LoadFailed
+from mlbuffet.errors import InvalidInput, InvalidOptions, LoadFailed, MLBuffetError
 from mlbuffet.tensors import shape_text
+from mlbuffet_openvino._openvino import openvino
 from mlbuffet_openvino._options import Options
 from mlbuffet_openvino._requests import Requests
 
 Shapes = tuple[tuple[int, ...], ...]
 
 _THIS = f"OpenVINO {openvino.__version__.partition('-')[0]}"
-_CHOOSERS = ("AUTO", "HETERO", "MULTI")
+_NO_DEVICE = re.compile(r"is not registered|Cannot load library|[Nn]o available device|device id")
 _KNOWN_SHAPES = 10_000
 _REASONS = {
     r"Empty weights data|bin file cannot be found": (
@@ -27,9 +26,6 @@ _REASONS = {
     r"Cannot create (\S+) layer .* unsupported opset|No conversion rule found for operations?: ([^\n]+)": (
         "it has an operator that {this} does not know: {operator}; install a newer OpenVINO, or convert the model again"
     ),
-    r"is not supported yet|doesn't support|Unsupported operation": (
-        "{this} cannot run it on this device; convert it with other types of tensors or other operators"
-    ),
 }
 
 
@@ -39,13 +35,15 @@ class Network:
     def __init__(self, file: Path, options: Options) -> None:
         self._core = openvino.Core()
         self._device, self._settings = options.device, _settings(options)
-        self._check_device()
         try:
             # not as memory that is mapped: the files may be replaced while the model answers
             self._model = self._core.read_model(file, config={"ENABLE_MMAP": False})
+        except RuntimeError as error:
+            raise _read_failure(str(error)) from error
+        try:
             self.requests = Requests(self._compile)
         except RuntimeError as error:
-            raise _load_failure(str(error)) from error
+            raise self._compile_failure(str(error)) from error
         self._known: set[Shapes] = set()
         self._lock = threading.Lock()
         self.is_dynamic: bool = self._model.is_dynamic()
@@ -79,10 +77,15 @@ class Network:
         came = [f"{port.any_name!r} of shape {shape_text(shape)}" for port, shape in zip(ports, shapes, strict=True)]
         raise InvalidInput(f"the model cannot take {', '.join(came)}: sizes do not go together", detail=problem)
 
-    def _check_device(self) -> None:
-        devices = self._core.available_devices
-        if self._device.partition(":")[0] not in (*devices, *_CHOOSERS):
-            raise InvalidOptions(f"there is no device {self._device!r} here, which has {', '.join(devices)}")
+    def _compile_failure(self, text: str) -> MLBuffetError:
+        if _NO_DEVICE.search(text):
+            devices = ", ".join(self._core.available_devices)
+            return InvalidOptions(f"there is no device {self._device!r} here, which has {devices}")
+        reason = (
+            f"{_THIS} cannot run it on the device {self._device!r}; choose another, or convert the model with other "
+            "types of tensors or other operators"
+        )
+        return LoadFailed(reason, detail=text)
 
 
 def _settings(options: Options) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def _settings(options: Options) -> dict[str, Any]:
     return settings
 
 
-def _load_failure(text: str) -> LoadFailed:
+def _read_failure(text: str) -> LoadFailed:
     """The error of OpenVINO as a sentence."""
     for pattern, reason in _REASONS.items():
         if match := re.search(pattern, text):

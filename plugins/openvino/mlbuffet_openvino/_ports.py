@@ -6,16 +6,16 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
-from openvino import Tensor, Type
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.tensors import TensorSpec
+from mlbuffet_openvino._openvino import openvino
 
 Array = NDArray[Any]
 
 _NATIVE = ("boolean", "f64", "f32", "f16", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8")
 _DTYPES: dict[str, np.dtype[Any]] = {
-    **{name: getattr(Type, name).to_dtype() for name in _NATIVE},
+    **{name: getattr(openvino.Type, name).to_dtype() for name in _NATIVE},
     "string": np.dtype(object),
     "bf16": np.dtype(ml_dtypes.bfloat16),
     "f8e4m3": np.dtype(ml_dtypes.float8_e4m3fn),
@@ -34,15 +34,15 @@ def specs(ports: Sequence[Any]) -> list[TensorSpec]:
     return list(described.values())
 
 
-def into_tensor(spec: TensorSpec, port: Any) -> Callable[[Array], Tensor]:
+def into_tensor(spec: TensorSpec, port: Any) -> Callable[[Array], Any]:
     """How an array becomes the tensor of an input: the same memory where OpenVINO can use it."""
     if spec.dtype.hasobject:
         return _text_tensor
     if port.element_type.get_type_name() in _NATIVE:
         return _shared_tensor
 
-    def of_bits(array: Array) -> Tensor:
-        tensor = Tensor(port.element_type, array.shape)
+    def of_bits(array: Array) -> Any:
+        tensor = openvino.Tensor(port.element_type, array.shape)
         tensor.data[...] = array.view(tensor.data.dtype)
         return tensor
 
@@ -55,14 +55,14 @@ def out_of_tensor(spec: TensorSpec) -> Callable[[Array], Array]:
     return lambda array: array.astype(object) if dtype.hasobject else array.view(dtype)
 
 
-def _shared_tensor(array: Array) -> Tensor:
-    return Tensor(array if array.flags.carray else np.array(array, order="C"), shared_memory=True)
+def _shared_tensor(array: Array) -> Any:
+    return openvino.Tensor(array if array.flags.carray else np.array(array, order="C"), shared_memory=True)
 
 
-def _text_tensor(array: Array) -> Tensor:
+def _text_tensor(array: Array) -> Any:
     if not array.size:
-        return Tensor(Type.string, array.shape)
-    tensor = Tensor(array.ravel().tolist())
+        return openvino.Tensor(openvino.Type.string, array.shape)
+    tensor = openvino.Tensor(array.ravel().tolist())
     tensor.shape = array.shape
     return tensor
 
