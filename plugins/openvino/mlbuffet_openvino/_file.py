@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-_NET = re.compile(rb'\s*(?:<\?xml[^>]*>\s*)?<net\s[^>]*\bversion="(\d+)"')
+from mlbuffet.errors import LoadFailed
+
+_NETWORK = re.compile(rb'\s*(?:<\?xml[^>]*>\s*)?<net\s[^>]*\bversion="(\d+)"')
 _READ = (b"10", b"11")
 """The versions of the format that OpenVINO reads."""
 _PREFERRED = ("model.xml", "openvino_model.xml")
@@ -25,18 +27,28 @@ def model_file(path: Path) -> Path | None:
 
 def is_model(path: Path) -> bool:
     """Whether ``path`` is a file in OpenVINO's format: XML whose root is a network."""
-    return path.suffix.lower() == ".xml" and path.is_file() and bool(_NET.match(_head(path)))
+    return path.suffix.lower() == ".xml" and path.is_file() and not unservable(path)
+
+
+def checked_file(path: Path) -> Path:
+    """The file to load. Raises `LoadFailed` for what does not begin as a model.
+
+    OpenVINO would try each of its readers on that, which print their errors.
+    """
+    file = model_file(path)
+    if file is None:
+        raise LoadFailed("the folder must hold one .xml file of OpenVINO, or of several one called model.xml")
+    if reason := unservable(file):
+        raise LoadFailed(reason)
+    return file
 
 
 def unservable(path: Path) -> str | None:
-    """Why ``path`` cannot be loaded by this runtime, even if it is chosen; ``None`` for what may be a model.
-
-    What does not begin as one is not given to OpenVINO, which would try each of its readers and print their errors.
-    """
+    """Why the file at ``path`` cannot be loaded even if this runtime is chosen; ``None`` for what may be a model."""
     head, suffix = _head(path), path.suffix.lower()
     if suffix in _CHOSEN:
         return None if _CHOSEN[suffix].match(head) else f"the {suffix} file is damaged or empty; copy it again"
-    if not (match := _NET.match(head)):
+    if not (match := _NETWORK.match(head)):
         return "it is no model of OpenVINO, which is a .xml file, with its weights in the .bin file beside it"
     if suffix != ".xml":
         return "it is an OpenVINO model under another name: rename it so that it ends in .xml"
@@ -48,13 +60,15 @@ def unservable(path: Path) -> str | None:
     return None
 
 
-def reason_of_refusal(path: Path) -> str | None:
+def refusal(path: Path) -> str | None:
     """Why ``path`` is not accepted, where it is OpenVINO's or could be run by it."""
     if not path.is_file():
         return None
-    if path.suffix.lower() in _CHOSEN and not unservable(path):
-        return 'OpenVINO can run it where it is chosen: --runtime openvino, or runtime = "openvino" in its model.toml'
-    return unservable(path) if _NET.match(_head(path)) else None
+    reason = unservable(path)
+    if path.suffix.lower() in _CHOSEN:
+        chosen = 'OpenVINO runs it where it is chosen: --runtime openvino, or runtime = "openvino" in its model.toml'
+        return None if reason else chosen
+    return reason if _NETWORK.match(_head(path)) else None
 
 
 def _head(path: Path) -> bytes:

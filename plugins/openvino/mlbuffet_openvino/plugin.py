@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_openvino._file import is_model, model_file, reason_of_refusal, unservable
+from mlbuffet_openvino._file import checked_file, is_model, model_file, refusal
 from mlbuffet_openvino._options import Options
 
 if TYPE_CHECKING:
@@ -25,21 +24,17 @@ class OpenVINORuntime:
     def accepts(self, path: Path) -> bool:
         """An OpenVINO model: a .xml file beside its .bin file, or a folder with one (of several, model.xml)"""
         file = model_file(path)
-        return file is not None and is_model(file) and not unservable(file)
+        return file is not None and is_model(file)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Models of old versions, models under other names, and what OpenVINO runs where it is chosen."""
-        return reason_of_refusal(path)
+        return refusal(path)
 
     @hookimpl
     def load(self, path: Path, options: Options) -> "OpenVINOModel":
         """The model, compiled for its device."""
-        file = model_file(path)
-        if file is None:
-            raise LoadFailed("the folder must hold one .xml file of OpenVINO, or of several one called model.xml")
-        if reason := unservable(file):
-            raise LoadFailed(reason)
+        file = checked_file(path)
         with importing("openvino"):
             from mlbuffet_openvino._model import OpenVINOModel
         return OpenVINOModel(file, options)
