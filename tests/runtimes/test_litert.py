@@ -201,13 +201,17 @@ def test_a_model_answers_what_litert_answers(made: Callable[[str], Path], name: 
                 check(model.predict(some), own_answer(path, some))
 
 
+def packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def without_signatures(content: bytes) -> bytes:
     """The model as converters before 2021 wrote it."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     model.signatureDefs = None
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(model)
 
 
 def test_a_model_without_signatures_is_its_graph(made: Callable[[str], Path], tmp_path: Path) -> None:
@@ -241,6 +245,51 @@ def test_each_signature_is_one(several: Path) -> None:
             check(model.predict(numbers, signature="scaled"), own_answer(several, numbers, "scaled"))
         with pytest.raises(mlbuffet.UnknownSignature, match="there are several, and none is called serving_default"):
             model.predict(texts)
+
+
+def recurrent_graph() -> Any:
+    """y = h = relu(x + h), where h is a variable; converters write this operator no more."""
+    graph, operator = schema.SubGraphT(), schema.OperatorT()
+    graph.tensors = []
+    for number, (name, shape) in enumerate(
+        {"x": [1, 2], "w": [2, 2], "r": [2, 2], "b": [2], "h": [1, 2], "y": [1, 2]}.items()
+    ):
+        graph.tensors.append(schema.TensorT())
+        vars(graph.tensors[-1]).update(
+            name=name, shape=shape, buffer=number if 1 <= number <= 3 else 0, isVariable=name == "h"
+        )
+    operator.inputs, operator.outputs = [0, 1, 2, 3, 4], [5]
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.RNNOptions, schema.RNNOptionsT()
+    graph.inputs, graph.outputs, graph.operators = [0], [5], [operator]
+    return graph
+
+
+def recurrent_model(names: Sequence[str]) -> bytes:
+    """A model with that graph, or one for each of the signatures with ``names``."""
+    model, code = schema.ModelT(), schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RNN
+    code.version, model.version, model.operatorCodes = 1, 3, [code]
+    model.buffers = [schema.BufferT() for _ in range(4)]
+    for buffer, values in zip(model.buffers[1:], (np.eye(2), np.eye(2), np.zeros(2)), strict=True):
+        buffer.data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
+    model.subgraphs = [recurrent_graph() for _ in names or [""]]
+    model.signatureDefs = [schema.SignatureDefT() for _ in names]
+    for number, name in enumerate(names):
+        given, answer = schema.TensorMapT(), schema.TensorMapT()
+        given.name, given.tensorIndex, answer.name, answer.tensorIndex = "x", 0, "y", 5
+        vars(model.signatureDefs[number]).update(
+            signatureKey=name, subgraphIndex=number, inputs=[given], outputs=[answer]
+        )
+    return packed(model)
+
+
+@pytest.mark.parametrize("names", [[], ["one"], ["one", "two"]])
+def test_what_a_call_leaves_in_variables_is_not_seen_by_the_next(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "m.tflite").write_bytes(recurrent_model(names))
+    with mlbuffet.load(tmp_path / "m.tflite") as model:
+        for _ in range(3):
+            for name in names or ["serving_default"]:
+                assert model.predict({"x": [[1.0, 2.0]]}, signature=name)["y"].tolist() == [[1, 2]]
 
 
 def test_what_quantised_integers_stand_for_is_said(made: Callable[[str], Path]) -> None:

@@ -48,7 +48,15 @@ def functions(content: bytes, num_threads: int) -> dict[str, Function]:
 
 def _of_signature(interpreter: Interpreter, name: str) -> Function:
     runner = interpreter.get_signature_runner(name)
-    return Function(runner.get_input_details(), runner.get_output_details(), runner)
+    # not public; a call would do it, and variables can only be reset where all signatures are ready
+    runner._interpreter_wrapper.AllocateTensors(runner._subgraph_index)
+
+    def call(**arrays: Any) -> Mapping[str, Any]:
+        interpreter.reset_all_variables()  # of another call
+        answer: Mapping[str, Any] = runner(**arrays)
+        return answer
+
+    return Function(runner.get_input_details(), runner.get_output_details(), call)
 
 
 def _of_graph(interpreter: Interpreter) -> Function:
@@ -60,6 +68,7 @@ def _of_graph(interpreter: Interpreter) -> Function:
         for name, array in arrays.items():
             interpreter.resize_tensor_input(inputs[name]["index"], array.shape)
         interpreter.allocate_tensors()
+        interpreter.reset_all_variables()
         for name, array in arrays.items():
             interpreter.set_tensor(inputs[name]["index"], array)
         interpreter.invoke()
