@@ -55,9 +55,14 @@ def load_artifact(
             return Model.load(chosen, path, combined, context)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
-        if isinstance(error, LoadFailed) and (reason := failed_download(path)):
+        if isinstance(error, LoadFailed) and (reason := failed_download(path) or _explained(error, runtimes, path)):
             raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
         raise
+
+
+def _explained(error: LoadFailed, runtimes: Runtimes, path: Path) -> str | None:
+    """What the runtime that failed, and was named without being asked, knows of the artifact."""
+    return runtimes[error.runtime].explain(path) if error.runtime in runtimes else None
 
 
 class Model:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet import Request
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_catboost._file import check, format_of, unservable
+from mlbuffet_catboost._file import format_of, readable_format, unservable
 from mlbuffet_catboost._options import Options
 
 if TYPE_CHECKING:
@@ -33,10 +32,7 @@ class CatBoostRuntime:
     @hookimpl
     def load(self, path: Path, options: Options) -> "CatBoostModel":
         """CatBoost with the model."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
-        form = format_of(path) or path.suffix[1:].lower()
-        check(path, form)
+        form = readable_format(path)
         with importing("catboost"):
             from mlbuffet_catboost._model import CatBoostModel
         return CatBoostModel(path, form, options)
@@ -47,6 +43,6 @@ class CatBoostRuntime:
         return model.signatures
 
     @hookimpl
-    def predict(self, model: "CatBoostModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+    def predict(self, model: "CatBoostModel", inputs: Tensors, request: Request) -> Tensors:
         """What CatBoost says, which is asked anew for each output that is wanted."""
-        return model.predict(signature, inputs, request.outputs)
+        return model.predict(inputs, request.outputs)

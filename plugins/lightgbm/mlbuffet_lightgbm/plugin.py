@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_lightgbm._file import is_model, read_model, unservable
@@ -32,8 +31,6 @@ class LightGBMRuntime:
     @hookimpl
     def load(self, path: Path, options: Options) -> "LightGBMModel":
         """A booster with the model."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
         with importing("lightgbm"):
             from mlbuffet_lightgbm._model import LightGBMModel
         return LightGBMModel(read_model(path), options)

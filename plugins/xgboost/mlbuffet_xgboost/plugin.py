@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_xgboost._file import is_model, unservable
@@ -32,8 +31,6 @@ class XGBoostRuntime:
     @hookimpl
     def load(self, path: Path, options: Options) -> "XGBoostModel":
         """A booster with the model."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
         with importing("xgboost"):
             from mlbuffet_xgboost._model import XGBoostModel
         return XGBoostModel(path.read_bytes(), options)
