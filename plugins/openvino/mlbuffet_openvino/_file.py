@@ -60,15 +60,9 @@ def unservable(path: Path) -> str | None:
     return None
 
 
-def refusal(path: Path) -> str | None:
-    """Why ``path`` is not accepted, where it is OpenVINO's or could be run by it."""
-    if not path.is_file():
-        return None
-    reason = unservable(path)
-    if path.suffix.lower() in _CHOSEN:
-        chosen = 'OpenVINO runs it where it is chosen: --runtime openvino, or runtime = "openvino" in its model.toml'
-        return None if reason else chosen
-    return reason if _NETWORK.match(_head(path)) else None
+def explanation(path: Path) -> str | None:
+    """Why ``path``, which is OpenVINO's, cannot be served; ``None`` for models, and for what is not OpenVINO's."""
+    return unservable(path) if path.is_file() and _NETWORK.match(_head(path)) else None
 
 
 def _head(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_openvino._file import checked_file, is_model, model_file, refusal
+from mlbuffet_openvino._file import checked_file, explanation, is_model, model_file
 from mlbuffet_openvino._options import Options
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class OpenVINORuntime:
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
-        """Models of old versions, models under other names, and what OpenVINO runs where it is chosen."""
-        return refusal(path)
+        """Models of old versions, and models under other names."""
+        return explanation(path)
 
     @hookimpl
     def load(self, path: Path, options: Options) -> "OpenVINOModel":
