@@ -341,9 +341,17 @@ def test_operators_that_openvino_lacks_are_named(tmp_path: Path, there: str, ins
         mlbuffet.load(path)
 
 
-def test_packed_types_are_refused(tmp_path: Path) -> None:
-    x = parameter([-1, 2], Type.u4)
-    with pytest.raises(LoadFailed, match="is of type u4, which is packed"):
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason"),
+    [
+        ([-1, 2], Type.u4, "is of type u4, which is packed"),
+        ([-1, 2], Type.u1, "cannot run it on the device 'CPU'"),
+        ("...", Type.f32, "cannot run it on the device 'CPU'"),
+    ],
+)
+def test_types_and_shapes_that_cannot_be_run_are_refused(tmp_path: Path, shape: Any, dtype: Any, reason: str) -> None:
+    x = parameter(shape, dtype)
+    with pytest.raises(LoadFailed, match=reason):
         mlbuffet.load(save(Model([ops.result(x)], [x], "network"), tmp_path / "model.xml"))
 
 

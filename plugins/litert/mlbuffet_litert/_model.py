@@ -76,12 +76,8 @@ def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
 
 def _quantization(parameters: Mapping[str, Any]) -> str:
     """What the integers of a quantised tensor stand for."""
-    match parameters["scales"].tolist(), parameters["zero_points"].tolist():
-        case [[scale], [zero]]:
-            return f"quantised: q stands for {scale:.7g} * (q {-zero:+})"
-        case [[], _]:
-            return ""
-    return f"quantised along dimension {parameters['quantized_dimension']}, with a scale for each position"
+    scales, zeros = parameters["scales"].tolist(), parameters["zero_points"].tolist()
+    return f"quantised: q stands for {scales[0]:.7g} * (q {-zeros[0]:+})" if len(scales) == len(zeros) == 1 else ""
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -77,15 +77,12 @@ def _dtype(port: Any) -> np.dtype[Any]:
     return _DTYPES[name]
 
 
-def _shape(port: Any) -> tuple[int | None, ...] | None:
-    shape = port.partial_shape
-    if shape.rank.is_dynamic:
-        return None
-    return tuple(size.get_length() if size.is_static else None for size in shape)
+def _shape(port: Any) -> tuple[int | None, ...]:
+    return tuple(size.get_length() if size.is_static else None for size in port.partial_shape)
 
 
 def _bounds(port: Any) -> str:
     """The limits of sizes that are not quite free."""
-    shape = () if port.partial_shape.rank.is_dynamic else port.partial_shape
-    limited = [size for size in shape if size.is_dynamic and (size.min_length > 0 or size.max_length >= 0)]
-    return f"of shape {port.partial_shape.to_string()}" if limited else ""
+    free = [size for size in port.partial_shape if size.is_dynamic]
+    is_limited = any(size.min_length > 0 or size.max_length >= 0 for size in free)
+    return f"of shape {port.partial_shape.to_string()}" if is_limited else ""
