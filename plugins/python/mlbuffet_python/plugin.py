@@ -1,0 +1,72 @@
+"""The runtime of models in Python."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import LoadContext, Request, hookimpl
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_python._folder import is_model, unservable
+
+if TYPE_CHECKING:
+    from mlbuffet_python._model import PythonModel
+
+UPLOADS = "MLBUFFET_PYTHON_UPLOADS"
+
+
+class PythonRuntime:
+    """Runs models that are written in Python."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """A model in Python: a folder with a model.py that imports mlbuffet_python"""
+        try:
+            return is_model(path)
+        except OSError:  # what cannot be read is no model
+            return False
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """A model.py without its folder."""
+        try:
+            return unservable(path)
+        except OSError:
+            return None
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "PythonModel":
+        """An object of the class in model.py."""
+        if context.is_upload and os.environ.get(UPLOADS) != "1":
+            raise LoadFailed(
+                "it is Python code that came with an upload, which this server does not run; whoever starts the server "
+                f"can allow that with {UPLOADS}=1 in its environment"
+            )
+        if not path.is_dir():
+            raise LoadFailed(unservable(path) or "it is no folder with a model.py")
+        from mlbuffet_python._model import PythonModel
+        from mlbuffet_python._requirements import check_requirements
+
+        check_requirements(path)
+        return PythonModel(path.absolute(), options, context)
+
+    @hookimpl
+    def signature(self, model: "PythonModel") -> Signatures:
+        """One for each marked method."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "PythonModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """What the method returns."""
+        return model.predict(signature, inputs, request)
+
+    @hookimpl
+    def concurrency(self, model: "PythonModel") -> int | None:
+        """What the class says, if it says it."""
+        return model.concurrency
+
+    @hookimpl
+    def unload(self, model: "PythonModel") -> None:
+        """Close the object, and forget its modules."""
+        model.close()
