@@ -32,6 +32,8 @@ class Method:
         parameters: dict[str, ParameterSpec] = {}
         specs = []
         for argument in declared.parameters.values():
+            if argument.kind not in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
+                raise self._wrong(f"takes {argument.name!r} not by its name; leave out '*' and '/'")
             if isinstance(argument.annotation, TensorType):
                 self._inputs[argument.name] = argument.annotation
                 specs.append(self._input(argument))
@@ -70,8 +72,8 @@ class Method:
             kind = next(one for one in get_args(kind) if one is not NoneType)
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         kind = type(choices[0]) if choices else kind
-        if kind not in (float, int, bool, str) or argument.kind is not argument.POSITIONAL_OR_KEYWORD:
-            raise self._wrong(f'takes {str(argument)!r}: an input is annotated as in x: Float32["batch", 4]')
+        if kind not in (float, int, bool, str):
+            raise self._wrong(f'does not say what {name!r} is; annotate it as in {name}: Float32["batch", 4]')
         if default is argument.empty:
             raise self._wrong(f"takes the parameter {name!r} without a default; give it one, or None")
         return ParameterSpec(kind, default=default, choices=choices)

@@ -91,7 +91,11 @@ def _model_class(module: ModuleType) -> type:
 def _marked(kind: type) -> list[str]:
     """The names of the marked methods in the order in which they are written, those of base classes first."""
     names = dict.fromkeys(name for base in reversed(kind.__mro__) for name in vars(base))
-    return [name for name in names if hasattr(getattr(kind, name, None), MARK)]
+    return [
+        name
+        for name in names
+        if hasattr(inspect.getattr_static(kind, name), MARK) or hasattr(getattr(kind, name, None), MARK)
+    ]
 
 
 def _arguments(kind: type, options: Mapping[str, Any], context: LoadContext) -> dict[str, Any]:

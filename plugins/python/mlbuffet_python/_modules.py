@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,12 +46,13 @@ class Modules(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # typeshed: 
         name = fullname.removeprefix(f"{self._package}.")
         if name == fullname:
             return None
-        if (file := self._files.get(name)) is not None:
-            places: list[str] | None = [] if file.name == "__init__.py" else None
-            return spec_from_file_location(fullname, file, loader=self, submodule_search_locations=places)
-        if any(one.startswith(f"{name}.") for one in self._files):
-            return ModuleSpec(fullname, None, is_package=True)
-        return None
+        file = self._files.get(name)
+        is_folder = any(one.startswith(f"{name}.") for one in self._files)
+        if file is None:
+            return ModuleSpec(fullname, None, is_package=True) if is_folder else None
+        spec = ModuleSpec(fullname, self, origin=str(file), is_package=file.name == "__init__.py")
+        spec.has_location = True
+        return spec
 
     def get_filename(self, fullname: str) -> str:
         """See `importlib.abc.ExecutionLoader`."""
