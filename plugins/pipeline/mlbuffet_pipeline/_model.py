@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 from mlbuffet.errors import LoadFailed, ModelNotReady
@@ -29,12 +28,17 @@ class Pipeline:
 
     def predict(self, inputs: Tensors, request: Request) -> Tensors:
         """The outputs that are wanted, all by the versions that are the defaults now. Raises what a step raises."""
-        with ExitStack() as stack:
-            models = {name: stack.enter_context(model.held()) for name, model in self._models.items()}
+        models: dict[str, HeldModel] = {}
+        try:
+            for name, model in self._models.items():
+                models[name] = model.held()
             plan = self._plan if self._plan.is_for(models) else self._renewed(models, request)
             values = {Source("", name): array for name, array in inputs.items()}
             Run(models, values, request).steps(plan.steps_for(request.outputs), self._threads)
             return {name: values[plan.outputs[name]] for name in request.outputs}
+        finally:
+            for held in models.values():
+                held.__exit__()
 
     def close(self) -> None:
         """Let the threads end."""

@@ -1,6 +1,7 @@
 """What a call of a pipeline does, for the versions of its models that were looked at."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -34,7 +35,7 @@ class PlannedStep:
         sources = dict.fromkeys(source for text in used if (source := pipeline.source(text)).step == name)
         declared = signature_of(pipeline, name, signatures)
         self._outputs = {output: Source(name, output) for output in declared.outputs if Source(name, output) in sources}
-        self._wanted = tuple(self._outputs)
+        self._wanted = tuple(self._outputs) if len(self._outputs) < len(declared.outputs) else None
         self._constants = step.parameters
         passed = {given: pipeline.source(text) for given, text in pipeline.parameters.items()}
         self._passed = [(source.name, given) for given, source in passed.items() if source.step == name]
@@ -77,7 +78,10 @@ class Plan:
 
     def is_for(self, models: Mapping[str, HeldModel]) -> bool:
         """Whether these are the versions that were looked at."""
-        return all(models[name].signatures is seen for name, seen in self.signatures.items())
+        for name, seen in self.signatures.items():  # noqa: SIM110 all() of a generator takes longer
+            if models[name].signatures is not seen:
+                return False
+        return True
 
     def steps_for(self, outputs: Collection[str]) -> list[PlannedStep]:
         """The steps that these outputs need."""
@@ -90,6 +94,8 @@ class Plan:
         return [step for step in self.steps if step.name in needed]
 
 
-def slow(steps: Iterable[PlannedStep]) -> int:
-    """How many are worth a thread of their own."""
-    return sum(step.seconds > QUICK for step in steps)
+def can_run_at_once(steps: Sequence[PlannedStep]) -> bool:
+    """Whether there are two that do not wait for each other, and two that are worth a thread of their own."""
+    if sum(step.seconds > QUICK for step in steps) < 2:
+        return False
+    return not all(one.name in other.needs for one, other in pairwise(steps))

@@ -7,10 +7,10 @@ from graphlib import TopologicalSorter
 from time import perf_counter
 
 from mlbuffet.hookspecs import HeldModel, Request
-from mlbuffet_pipeline._plan import QUICK, PlannedStep, Values, slow
+from mlbuffet_pipeline._plan import QUICK, PlannedStep, Values, can_run_at_once
 
-_OLD = 0.8
-"""How much of an estimate stays with each call."""
+_RISE = 1.1
+"""By how much an estimate rises with a call that takes longer: one may be late on a busy machine."""
 
 
 class Run:
@@ -23,7 +23,7 @@ class Run:
 
     def steps(self, steps: Sequence[PlannedStep], threads: ThreadPoolExecutor) -> None:
         """Run them all; what is known to be quick goes without a thread. Raises the first error, once none runs."""
-        if slow(steps) < 2:  # so none could run beside another
+        if not can_run_at_once(steps):
             for step in steps:
                 self._step(step)
         else:
@@ -56,5 +56,4 @@ class Run:
     def _step(self, step: PlannedStep) -> None:
         begun = perf_counter()
         step.run(self._models, self._values, self._request)
-        took = perf_counter() - begun
-        step.seconds = took if step.seconds == float("inf") else _OLD * step.seconds + (1 - _OLD) * took
+        step.seconds = min(perf_counter() - begun, _RISE * step.seconds)
