@@ -25,9 +25,9 @@ def test_the_runtimes_arrive_by_their_entry_points_alone() -> None:
     names = {entry_point.name for entry_point in entry_points(group="mlbuffet")}
     assert set(RUNTIMES) <= names
     for path in (ROOT / "core").rglob("*.py"):
-        assert not re.search(rf"^\s*(import|from) (mlbuffet_|{'|'.join(RUNTIMES)})", path.read_text(), re.MULTILINE), (
-            path
-        )
+        assert not re.search(
+            rf"^\s*(import|from) (mlbuffet_|({'|'.join(RUNTIMES)})\b)", path.read_text(), re.MULTILINE
+        ), path
 
 
 @pytest.mark.parametrize("plugin", RUNTIMES)
