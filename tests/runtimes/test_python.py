@@ -435,7 +435,7 @@ def test_requirements_that_are_there_are_no_hindrance(model: Path) -> None:
     ("options", "problem"),
     [
         ({}, "the option 'low' must be given"),
-        ({"low": "x"}, "low: Expected `float`, got `str`"),
+        ({"low": "x"}, "low: expected float, got str"),
         ({"low": 1, "lo": 2}, "there is no option 'lo'; the valid options are: low, names"),
     ],
 )

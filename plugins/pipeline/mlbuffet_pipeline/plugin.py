@@ -1,10 +1,10 @@
 """The runtime of pipelines."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlbuffet.errors import InvalidOptions
+import msgspec
+
 from mlbuffet.hookspecs import LoadContext, Request, hookimpl
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_pipeline._folder import is_pipeline
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from mlbuffet_pipeline._model import Pipeline
 
 
+class Options(msgspec.Struct, frozen=True):
+    """There is nothing to choose."""
+
+
 class PipelineRuntime:
     """Runs pipelines of other models."""
 
+    options = Options
     concurrent_loads = True
     output_shapes_may_differ = True  # what the steps give was looked at when they gave it
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A pipeline: a folder with a pipeline.toml that names steps"""
-        try:
-            return is_pipeline(path)
-        except OSError:  # what cannot be read is none
-            return False
+        return is_pipeline(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "Pipeline":
+    def load(self, path: Path, context: LoadContext) -> "Pipeline":
         """The steps, once their models are loaded and fit."""
-        for name in options:
-            raise InvalidOptions(f"there is no option {name!r}", [])
         from mlbuffet_pipeline._model import Pipeline
 
         return Pipeline(path, context)

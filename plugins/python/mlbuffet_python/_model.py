@@ -123,4 +123,5 @@ def _converted(name: str, value: Any, annotation: Any, valid: Mapping[str, Any])
     try:
         return msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
-        raise InvalidOptions(f"{name}: {error}", valid) from None
+        problem = str(error).replace("`", "")
+        raise InvalidOptions(f"{name}: {problem[:1].lower()}{problem[1:]}", valid) from None

@@ -22,18 +22,12 @@ class PythonRuntime:
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A model in Python: a folder with a model.py that imports mlbuffet_python"""
-        try:
-            return is_model(path)
-        except OSError:  # what cannot be read is no model
-            return False
+        return is_model(path)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """A model.py without its folder."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "PythonModel":
@@ -44,7 +38,7 @@ class PythonRuntime:
                 f"can allow that with {UPLOADS}=1 in its environment"
             )
         if not path.is_dir():
-            raise LoadFailed(unservable(path) or "it is no folder with a model.py")
+            raise LoadFailed("it is no folder with a model.py")
         from mlbuffet_python._model import PythonModel
         from mlbuffet_python._requirements import check_requirements
 
