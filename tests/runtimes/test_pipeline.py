@@ -32,6 +32,7 @@ from mlbuffet import (
 from mlbuffet.repository import ModelRepository, Sources, State
 from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.testing import Artifact, RuntimeConformance
+from mlbuffet.testing.neighbours import Neighbour
 from mlbuffet_pipeline.plugin import PipelineRuntime
 from python_models import write_model
 from waiting import wait_for
@@ -456,6 +457,52 @@ def test_a_step_that_fits_no_more_is_named_until_it_is_mended(
     repository({"b": good})
     wait_for(lambda: not served.unready())
     assert ask(served, {"x": [1.0]})["y"].tolist() == [0]
+
+
+class Changing:
+    """A model among others that becomes another between two calls."""
+
+    def __init__(self, name: str, model: mlbuffet.Model) -> None:
+        self.name = name
+        self.model = model
+
+    @property
+    def signatures(self) -> Signatures:
+        return self.model.signatures
+
+    def held(self) -> Neighbour:
+        return Neighbour(self.name, self.model)
+
+
+def test_a_step_is_looked_at_again_when_it_is_another(declared: Declared, tmp_path: Path) -> None:
+    runtimes = Runtimes()
+    runtimes.register(declared, name="declared")
+
+    def loaded(text: str) -> mlbuffet.Model:
+        (tmp_path / "m.declared").write_text(text)
+        return mlbuffet.load(tmp_path / "m.declared", runtimes=runtimes)
+
+    plugin, good = PipelineRuntime(), "x: float32 (n) -> y: float32 (n)"
+    (tmp_path / "pipeline.toml").write_text(dedent(CHAIN))
+    step = Changing("b", loaded(good))
+    others: Any = {"a": Changing("a", loaded(good)), "b": step}
+    pipeline = plugin.load(tmp_path, LoadContext(name="p", models=others))
+
+    def ask() -> Any:
+        request = mlbuffet.Request(model="p", version=1, outputs=("y",))
+        return plugin.predict(pipeline, "serving_default", {"x": np.zeros(2, F32)}, request)["y"]
+
+    step.model = loaded("x: float32 (rows) -> y: float32 (rows); more: bool ()")
+    assert ask().tolist() == [0, 0]
+    step.model = loaded("x: int64 (n) -> y: float32 (n)")
+    with pytest.raises(ModelNotReady, match="the step 'b': it takes x: int64"):
+        ask()
+    step.model = loaded("x: float32 (n) -> y: bool (n)")
+    with pytest.raises(ModelNotReady, match="with the new version of a step it takes or gives something else"):
+        ask()
+    step.model = loaded(good)
+    assert ask().tolist() == [0, 0]
+    plugin.unload(pipeline)
 
 
 def test_options_and_programs_alone_are_refused(tmp_path: Path) -> None:
