@@ -1,6 +1,7 @@
 """The page on pipelines: its files are those of the example, and what it says to send is answered as it shows."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,13 +19,18 @@ ONLY_SHOWN = {"models/both/model.py"}
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory, serve: Any, installed: Any) -> Iterator[httpx.Client]:
-    """Of a server of what the page shows."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With what the page shows."""
     folder = tmp_path_factory.mktemp("guide")
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     subprocess.run([sys.executable, "train.py"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, serve: Any, installed: Any) -> Iterator[httpx.Client]:
     with serve(folder / "models", runtimes=installed) as client:
         yield client
 
@@ -53,3 +59,14 @@ def test_the_signature_is_as_the_page_says(client: httpx.Client) -> None:
 def test_the_model_that_calls_others_answers(client: httpx.Client) -> None:
     answer = client.post("/v1/models/both:predict", json={"instances": ["thank you"]}).json()
     assert {name: len(chances) for name, chances in answer["predictions"][0].items()} == {"topic": 2, "tone": 2}
+
+
+@pytest.mark.parametrize("path", ["models/ticket", "models/ticket/"])
+def test_its_command_prints_what_it_shows(folder: Path, path: str) -> None:
+    ((command, shown),) = re.findall(r"^\$ (echo .*)\n(\{.*)$", GUIDE, re.MULTILINE)
+    command = command.replace(
+        "mlbuffet predict models/ticket", f"{shlex.quote(sys.executable)} -m mlbuffet predict {path}"
+    )
+    ran = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == shown
