@@ -1,18 +1,19 @@
 """What models in Python cost over their methods, and pipelines over their models called one after the other."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 import mlbuffet
 from case import Case, Field, Plan
-from figures import Key
-from in_process.predict import microseconds
+from figures import Key, Round
 from mlbuffet.repository import ModelRepository, find_models
 
 _CALLS = 1000
@@ -56,17 +57,17 @@ _X = np.ones((1, 4), np.float32)
 def _python(plan: Plan) -> Iterator[Field]:
     plan.tell("a model in Python is loaded")
     text = np.array([b"good tea"], object)
-    with tempfile.TemporaryDirectory() as place, _written(Path(place), ["a"]) as folder:
+    with tempfile.TemporaryDirectory() as place, _written(Path(place), "a") as folder:
         scope: dict[str, Any] = {}
         exec(_MODEL, scope)
         direct = scope["Model"]()
         with mlbuffet.load(folder / "a") as model:
             yield Field(
                 {
-                    Key("the method", "numbers"): microseconds(partial(direct.scale, _X), _CALLS),
-                    Key("Model.predict", "numbers"): microseconds(partial(model.predict, {"x": _X}), _CALLS),
-                    Key("the method", "text"): microseconds(partial(direct.shout, ["good tea"]), _CALLS),
-                    Key("Model.predict", "text"): microseconds(
+                    Key("the method", "numbers"): _median(partial(direct.scale, _X), _CALLS),
+                    Key("Model.predict", "numbers"): _median(partial(model.predict, {"x": _X}), _CALLS),
+                    Key("the method", "text"): _median(partial(direct.shout, ["good tea"]), _CALLS),
+                    Key("Model.predict", "text"): _median(
                         partial(model.predict, {"text": text}, signature="shout"), _CALLS
                     ),
                 }
@@ -89,9 +90,9 @@ def _pipelines(plan: Plan) -> Iterator[Field]:
         field = Field()
         for name, order in {"chain": ["x", "a", "b", "c"], "fork": ["x", "a", "a", "c"]}.items():
             one_by_one = _one_by_one([(models[step], given) for step, given in zip("abcd", order, strict=True)])
-            field.measures[Key("four times Model.predict", name)] = microseconds(one_by_one, _CALLS)
+            field.measures[Key("four times Model.predict", name)] = _median(one_by_one, _CALLS)
             whole = partial(models[name].predict, {"x": _X})
-            field.measures[Key("the pipeline", name)] = microseconds(whole, _CALLS)
+            field.measures[Key("the pipeline", name)] = _median(whole, _CALLS)
         yield field
 
 
@@ -107,8 +108,22 @@ def _one_by_one(steps: list[tuple[mlbuffet.Model, str]]) -> Callable[[], object]
     return call
 
 
+def _median(call: Callable[[], object], calls: int) -> Callable[[], Round]:
+    """Of so many calls, each measured: what comes in between on a busy machine is not theirs."""
+
+    def measure() -> Round:
+        took = []
+        for _ in range(calls):
+            begin = time.perf_counter()
+            call()
+            took.append(time.perf_counter() - begin)
+        return {"us": median(took) * 1e6}
+
+    return measure
+
+
 @contextmanager
-def _written(place: Path, names: Iterator[str] | list[str] | str) -> Iterator[Path]:
+def _written(place: Path, names: str) -> Iterator[Path]:
     for name in names:
         (place / name).mkdir()
         (place / name / "model.py").write_text(_MODEL)

@@ -11,7 +11,8 @@ import mlbuffet
 from mlbuffet import LoadFailed, Runtimes
 from mlbuffet.repository.received_upload import PROVENANCE_FILE
 from mlbuffet_pipeline.plugin import PipelineRuntime
-from mlbuffet_python.plugin import UPLOADS, PythonRuntime
+from mlbuffet_python._uploads import UPLOADS
+from mlbuffet_python.plugin import PythonRuntime
 from python_models import write_model
 from uploading import RunApp, Uploading, uploading, zipped
 

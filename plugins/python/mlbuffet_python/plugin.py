@@ -1,6 +1,5 @@
 """The runtime of models in Python."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,10 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import LoadContext, Request, hookimpl
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_python._folder import is_model, unservable
+from mlbuffet_python._uploads import check_may_run
 
 if TYPE_CHECKING:
     from mlbuffet_python._model import PythonModel
-
-UPLOADS = "MLBUFFET_PYTHON_UPLOADS"
 
 
 class PythonRuntime:
@@ -32,11 +30,7 @@ class PythonRuntime:
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "PythonModel":
         """An object of the class in model.py."""
-        if context.is_upload and os.environ.get(UPLOADS) != "1":
-            raise LoadFailed(
-                "it is Python code that came with an upload, which this server does not run; whoever starts the server "
-                f"can allow that with {UPLOADS}=1 in its environment"
-            )
+        check_may_run(context)
         if not path.is_dir():
             raise LoadFailed("it is no folder with a model.py")
         from mlbuffet_python._model import PythonModel
