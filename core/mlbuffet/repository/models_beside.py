@@ -54,6 +54,7 @@ class ModelsBeside:
 
     @cached_property
     def _models(self) -> CallableModels:
+        self._runtimes.discover()  # they may be of others than the one that asks
         repository = ModelRepository(self._runtimes, self._wanted, Residency(lazy=True))
         self._repositories.append(repository)
         repository.update(Sources(self._places, self._runtimes, self._wanted).find(may_be_empty=True))

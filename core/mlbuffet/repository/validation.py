@@ -119,7 +119,6 @@ def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
         runtimes.select(task.path, task.settings.runtime).default_options = task.default_options
-        runtimes.discover()
         name = task.folder.name
         beside = ModelsBeside(task.beside, name, task.path, runtimes, task.preference, task.configuration)
         context = LoadContext(name=name, models=beside)

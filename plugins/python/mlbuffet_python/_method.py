@@ -61,7 +61,7 @@ class Method:
         raise self._wrong('does not say what it returns; annotate it as -> Float32["batch"], or -> {"name": ...}')
 
     def _input(self, argument: inspect.Parameter) -> TensorSpec:
-        if argument.default not in (None, argument.empty):
+        if argument.default is not None and argument.default is not argument.empty:
             raise self._wrong(f"has a default for the input {argument.name!r}; None says that it may be left out")
         kind = argument.annotation
         return TensorSpec(argument.name, kind.dtype, kind.shape, optional=argument.default is None)

@@ -91,11 +91,12 @@ def _model_class(module: ModuleType) -> type:
 def _marked(kind: type) -> list[str]:
     """The names of the marked methods in the order in which they are written, those of base classes first."""
     names = dict.fromkeys(name for base in reversed(kind.__mro__) for name in vars(base))
-    return [
-        name
-        for name in names
-        if hasattr(inspect.getattr_static(kind, name), MARK) or hasattr(getattr(kind, name, None), MARK)
-    ]
+    return [name for name in names if _is_marked(getattr(kind, name, None), inspect.getattr_static(kind, name))]
+
+
+def _is_marked(*forms: object) -> bool:
+    """Whether one of the forms of a method is: a static one is wrapped."""
+    return any(getattr(form, MARK, None) is True for form in forms)
 
 
 def _arguments(kind: type, options: Mapping[str, Any], context: LoadContext) -> dict[str, Any]:
