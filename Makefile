@@ -7,7 +7,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 4)')
 MESSAGES := core/mlbuffet/grpc/messages
 # these come with the tests' environment; the others' frameworks by `make runtimes`
-PLUGINS := plugins/onnx plugins/tensorflow
+PLUGINS := plugins/onnx plugins/tensorflow plugins/python plugins/pipeline
 OTHERS := $(filter-out $(PLUGINS),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 # where the framework's module has another name than its plugin
 MODULE_litert := ai_edge_litert

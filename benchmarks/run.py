@@ -13,6 +13,7 @@ import in_process.memory
 import in_process.observation
 import in_process.predict
 import in_process.predict_networks
+import in_process.predict_python
 import in_process.predict_trees
 import in_process.request
 import serving.cases
@@ -37,6 +38,7 @@ CASES = (
     *in_process.predict.CASES,
     *in_process.predict_trees.CASES,
     *in_process.predict_networks.CASES,
+    *in_process.predict_python.CASES,
     in_process.request.CASE,
     in_process.batching.CASE,
     in_process.observation.CASE,

@@ -77,6 +77,7 @@ CASES = [
     (LoadFailed("refused", path=PATH, runtime="onnx", detail="bad byte"), "by the runtime 'onnx': refused (bad byte)"),
     (LoadFailed("it is empty"), "it is empty"),
     (PredictFailed("onnx", "s", "at /secret/x"), "failed to compute signature 's': at /secret/x"),
+    (PredictFailed("onnx", "s", "at /secret/x", reason="in line 3"), "signature 's': in line 3 (at /secret/x)"),
     (ModelClosed(PATH), "is closed; load it again"),
     (DeadlineExceeded(0.25), "the model did not answer within 0.25 seconds"),
     (DeadlineExceeded(0), "the time that the call had was over before it began"),

@@ -12,7 +12,7 @@ import pytest
 import mlbuffet
 
 ROOT = Path(__file__).parents[1]
-RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "openvino", "litert")
+RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "openvino", "litert", "python", "pipeline")
 
 
 def test_no_folder_shadows_a_framework() -> None:
@@ -25,9 +25,9 @@ def test_the_runtimes_arrive_by_their_entry_points_alone() -> None:
     names = {entry_point.name for entry_point in entry_points(group="mlbuffet")}
     assert set(RUNTIMES) <= names
     for path in (ROOT / "core").rglob("*.py"):
-        assert not re.search(rf"^\s*(import|from) (mlbuffet_|{'|'.join(RUNTIMES)})", path.read_text(), re.MULTILINE), (
-            path
-        )
+        assert not re.search(
+            rf"^\s*(import|from) (mlbuffet_|({'|'.join(RUNTIMES)})\b)", path.read_text(), re.MULTILINE
+        ), path
 
 
 @pytest.mark.parametrize("plugin", RUNTIMES)

@@ -294,15 +294,21 @@ class LoadFailed(MLBuffetError):
 
 
 class PredictFailed(MLBuffetError):
-    """The runtime failed while it computed ``signature``; ``detail`` is its own text, kept from clients."""
+    """The runtime failed while it computed ``signature``; ``detail`` is its own text, kept from clients.
 
-    def __init__(self, runtime: str, signature: str, detail: str) -> None:
+    A plugin that knows where it failed raises ``PredictFailed(runtime, signature, detail, reason=...)`` with a sentence
+    of its own, without paths and without the text of another library, which clients are told.
+    """
+
+    def __init__(self, runtime: str, signature: str, detail: str, *, reason: str = "") -> None:
         self.runtime = runtime
         self.signature = signature
         self.detail = detail
+        self.reason = reason
+        failed = f"failed to compute signature {signature!r}" + (f": {reason}" if reason else "")
         super().__init__(
-            f"the runtime {runtime!r} failed to compute signature {signature!r}: {detail}",
-            public=f"the model failed to compute signature {signature!r}; the server's log has the cause",
+            f"the runtime {runtime!r} {failed}" + (f" ({detail})" if reason else f": {detail}"),
+            public=f"the model {failed}; the server's log has the cause",
         )
 
 

@@ -21,10 +21,10 @@ from mlbuffet.cli.arguments import (
     watch_token,
 )
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
+from mlbuffet.cli.model_loading import loaded as load
 from mlbuffet.cli.options import parse_options, parse_served_options
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, naming_sources, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.loading import load_from as load
 from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes, installed_runtimes
 
