@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jax.export import Exported
+from jax.extend.mlir import ir
 from jax.interpreters.mlir import make_ir_context
 from jax.tree_util import DictKey, PyTreeDef, SequenceKey, keystr, tree_flatten_with_path, tree_unflatten
 
@@ -74,15 +75,14 @@ def _arguments(exported: Exported, paths: list[Path]) -> dict[Path, str]:
 
 
 def _locations(exported: Exported) -> list[str | None]:
-    """What the module says its arguments were in the source, such as x, or batch['ids']."""
+    """What the module says its arguments were in the source, such as x, or batch['ids']; ``None`` where it does not."""
     with make_ir_context() as context:
         context.attach_diagnostic_handler(_log)  # else it prints what is wrong with a damaged file
         module = exported.mlir_module(serialized=False)  # its operations live as long as this
-        functions = {function.name.value: function for function in module.body.operations}
-        main = functions.get("_wrapped_jax_export_main", functions["main"])
-        found = [re.fullmatch(r'loc\("(.+)"\)', str(argument.location)) for argument in main.arguments]
-    used = len(exported.module_kept_var_idx)
-    return [match and match[1] for match in found[len(found) - used :]]
+        functions = ir.SymbolTable(module.operation)
+        main = functions["_wrapped_jax_export_main" if "_wrapped_jax_export_main" in functions else "main"]
+        found = [getattr(argument.location, "name_str", None) for argument in main.arguments]
+    return found[len(found) - len(exported.module_kept_var_idx) :]
 
 
 def _log(diagnostic: Any) -> bool:
