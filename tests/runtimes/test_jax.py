@@ -292,7 +292,7 @@ def test_one_file_is_served_over_http_and_by_the_command_line(
         assert np.array_equal(np.array([row["scores"] for row in answer["predictions"]], np.float32), scores)
         assert client.post("/v1/models/iris:predict", json={"instances": [[1.0]]}).status_code == 400
     (tmp_path / "in.json").write_text(json.dumps({"x": X.tolist()}))
-    command = ["-m", "mlbuffet", "predict", tmp_path / "iris.jax", "--inputs", tmp_path / "in.json"]
+    command = ["-m", "mlbuffet", "predict", str(tmp_path / "iris.jax"), "--inputs", str(tmp_path / "in.json")]
     ran = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert np.array_equal(np.array(json.loads(ran.stdout)["scores"], np.float32), scores)
