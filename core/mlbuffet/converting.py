@@ -8,7 +8,7 @@ from timeit import Timer
 from typing import Any
 
 from mlbuffet.comparison import Difference, Tolerance, compare
-from mlbuffet.errors import ConversionFailed, MLBuffetError
+from mlbuffet.errors import ConversionFailed, MLBuffetError, reason_of
 from mlbuffet.model import Model
 from mlbuffet.tensors import Signature
 
@@ -43,8 +43,7 @@ def as_onnx(source: Source, runtime: str) -> bytes:
     except MLBuffetError:
         raise
     except Exception as error:  # converters raise anything where there is a part that they do not know
-        detail = f"{type(error).__name__}: {error}"
-        raise ConversionFailed("its converter cannot take it", detail=detail) from error
+        raise ConversionFailed("its converter cannot take it", detail=reason_of(error)) from error
 
 
 def differences(

@@ -22,7 +22,7 @@ _SAMPLES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Both runtimes, the seconds of a call of each, and the differences; where they are too large nothing is written."""
+    """Both runtimes, the seconds of a call of each, the differences, and the file if they are small enough."""
 
     runtimes: Sequence[str]
     seconds: Sequence[float]
@@ -76,4 +76,4 @@ def _loaded(file: Path, prefer: Preference | None) -> Model:
         return load_from(file, installed_runtimes(), prefer)
     except LoadFailed as error:
         reason = "its converter knows no counterpart of a part of it, and what it wrote cannot be loaded"
-        raise ConversionFailed(reason, detail=error.detail or error.reason) from error
+        raise ConversionFailed(reason, detail=(error.detail or error.reason).partition("\n")[0]) from error

@@ -27,7 +27,10 @@ def convert(source: Source) -> bytes:
 
 
 def _converted(folder: Path, tags: Any, source: Source) -> bytes:
-    loaded = tf.saved_model.load(str(folder), tags=tags)
+    try:
+        loaded = tf.saved_model.load(str(folder), tags=tags)
+    except ValueError:  # of several graphs one must be named
+        loaded = tf.saved_model.load(str(folder), tags=["serve"])
     function = loaded.signatures[source.name] if source.name in loaded.signatures else _traced(loaded, source.name)
     traced = SimpleNamespace(get_concrete_function=lambda *_: function)
     model, _ = from_function(traced, input_signature=(), opset=source.opset)

@@ -37,16 +37,15 @@ class JaxModel:
         """The function for inputs of these ``shapes``. Raises `InvalidInput` where it was not exported for them."""
         specs = self._inputs.values()
         arguments = [jax.ShapeDtypeStruct(shape, spec.dtype) for shape, spec in zip(shapes, specs, strict=True)]
-        function = jax.jit(lambda *arrays: self._call(arrays), in_shardings=SingleDeviceSharding(self._device))
+        function: Callable[..., Sequence[Any]] = jax.jit(lambda *arrays: self._call(arrays), in_shardings=SingleDeviceSharding(self._device))
         try:
-            lowered = function.lower(*arguments)
+            function.lower(*arguments).compile()  # which a call then finds
         except ValueError as error:
             taken = zip(self._inputs, self._exported.in_avals, strict=True)
             listed = ", ".join(f"{name} {array.shape}" for name, array in taken)
             problem = f"the model takes {listed} with sizes from 1, and these do not fit"
             raise InvalidInput(problem, detail=str(error)) from error
-        compiled: Callable[..., Sequence[Any]] = lowered.compile()
-        return compiled
+        return function
 
     def _call(self, arrays: Sequence[Any]) -> Any:
         positional, named = jax.tree.unflatten(self._exported.in_tree, arrays)
