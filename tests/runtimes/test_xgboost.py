@@ -143,13 +143,16 @@ def test_categories_with_names_are_one_input_a_feature(tmp_path: Path, suffix: s
     with mlbuffet.load(path) as model:
         specs = model.signatures["serving_default"].inputs.values()
         assert [str(spec) for spec in specs] == ["town: bytes (batch,)", "größe: int64 (batch,)", "x: float32 (batch,)"]
-        assert "Lima, Oslo, Rome; empty text where it is missing" in next(iter(specs)).description
+        descriptions = [spec.description for spec in specs]
+        assert "Lima, Oslo, Rome; empty text where it is missing" in descriptions[0]
+        assert descriptions[1].endswith("; -1 where it is missing")
         for signature, arguments in KINDS.items():
             (answer,) = model.predict(COLUMNS, signature=signature).values()
             expected = own.predict(xgboost.DMatrix(turned, enable_categorical=True), **arguments)
             assert np.array_equal(answer, expected)
         gone = FRAME.assign(town=pandas.Categorical([None] * ROWS, categories=TOWNS.categories))
-        answer = model.predict({**COLUMNS, "town": [""] * ROWS})["prediction"]
+        gone["größe"] = pandas.Categorical([None] * ROWS, categories=FRAME["größe"].cat.categories)
+        answer = model.predict({**COLUMNS, "town": [""] * ROWS, "größe": [-1] * ROWS})["prediction"]
         assert np.array_equal(answer, own.predict(xgboost.DMatrix(gone, enable_categorical=True)))
 
 
@@ -171,13 +174,13 @@ def test_names_of_categories_that_xgboost_damages_are_told(tmp_path: Path) -> No
         mlbuffet.load(save_categories(tmp_path / "m.json", FRAME.assign(town=towns)))
 
 
-def test_features_have_names_in_the_description(tmp_path: Path) -> None:
+def test_columns_of_a_matrix_have_names(tmp_path: Path) -> None:
     trained(X, BINARY, data={"feature_names": ["länge", "幅", "c", "d"]}).save_model(tmp_path / "m.json")
     trained(MANY, MANY[:, 0], 1).save_model(tmp_path / "n.json")
     with mlbuffet.load(tmp_path / "m.json") as model, mlbuffet.load(tmp_path / "n.json") as many:
         spec = model.signatures["raw"].inputs["features"]
-        assert spec.description == "the columns are länge, 幅, c, d; NaN where a value is missing"
-        assert "f49 and 9950 more" in many.signatures["raw"].inputs["features"].description
+        assert spec.labels == ("länge", "幅", "c", "d")
+        assert many.signatures["raw"].inputs["features"].labels[-1] == "f9999"
 
 
 def test_another_number_may_mean_a_missing_value(tmp_path: Path) -> None:
@@ -316,7 +319,9 @@ class TestXGBoostWithCategories(TestXGBoost):
     def artifact(self, tmp_path: Path) -> Artifact:
         path = save_categories(tmp_path / "m.ubj")
         own = xgboost.Booster(model_file=path).predict(xgboost.DMatrix(FRAME[:5], enable_categorical=True))
-        return Artifact(path, {name: values[:5] for name, values in COLUMNS.items()}, outputs={"prediction": own})
+        inputs = {name: values[:5] for name, values in COLUMNS.items()}
+        samples = dict.fromkeys(("raw", "leaves", "contributions"), inputs)  # other categories are refused
+        return Artifact(path, inputs, outputs={"prediction": own}, samples=samples)
 
 
 class TestXGBoostsContributions(TestXGBoost):
