@@ -189,7 +189,7 @@ def test_the_sizes_that_were_called_last_stay_compiled(tmp_path: Path, caplog: p
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"compile_sizes": [{"b": 1}]}, "compile_sizes has sizes of b; the symbolic dimensions are batch"),
+        ({"compile_sizes": [{"b": 1}]}, "compile_sizes has b; the symbolic dimensions are batch"),
         ({"compile_sizes": [{"batch": 0}]}, "compile_sizes"),
         ({"max_compiled": 0}, "max_compiled"),
         ({"device": "gpu:7"}, "there is no device 'gpu:7'; here are cpu:0"),
@@ -202,6 +202,12 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: dict[str, 
     save(tmp_path / "m.jax", classify, *specs("batch, 4", X))
     with pytest.raises(InvalidOptions, match=problem):
         mlbuffet.load(tmp_path / "m.jax", options=options)
+
+
+def test_a_device_that_it_was_not_exported_for_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "m.jax", lambda x: x, X, platforms=["tpu"])
+    with pytest.raises(InvalidOptions, match="it was exported for tpu, and cannot run on cpu"):
+        mlbuffet.load(tmp_path / "m.jax", options={"device": "cpu"})
 
 
 def test_a_second_device_can_be_chosen(tmp_path: Path) -> None:
@@ -298,6 +304,17 @@ def test_one_file_is_served_over_http_and_by_the_command_line(
     assert np.array_equal(np.array(json.loads(ran.stdout)["scores"], np.float32), scores)
 
 
+def test_an_input_that_the_function_may_overwrite_stays_as_it_is(tmp_path: Path) -> None:
+    function = jax.jit(lambda state, x: {"state": state + x, "same": x}, donate_argnames="state")
+    (tmp_path / "m.jax").write_bytes(export.export(function)(*specs("n, 4; n, 4", MANY, MANY)).serialize())
+    state, x = X.copy(), X.copy()
+    with mlbuffet.load(tmp_path / "m.jax") as model:
+        answer = model.predict({"state": state, "x": x})
+    assert np.array_equal(answer["state"], X + X)
+    assert np.array_equal(state, X)
+    assert not np.shares_memory(answer["same"], x)
+
+
 class TestJax(RuntimeConformance):
     """With symbolic dimensions."""
 
@@ -319,11 +336,3 @@ class TestJaxWithFixedSizes(TestJax):
         path = save(tmp_path / "m.bin", lambda x, i: (x * 2, i + 1), X.astype(np.float64), WIDE)
         outputs = {"output_0": X.astype(np.float64) * 2, "output_1": WIDE + 1}
         return Artifact(path, {"x": X.astype(np.float64), "i": WIDE}, outputs, options={"device": "cpu"})
-
-
-class TestJaxThatIsDonatedItsInputs(TestJax):
-    @pytest.fixture
-    def artifact(self, tmp_path: Path) -> Artifact:
-        function = jax.jit(lambda state, x: {"state": state + x, "same": x}, donate_argnames="state")
-        (tmp_path / "m.jax").write_bytes(export.export(function)(*specs("n, 4; n, 4", X, X)).serialize())
-        return Artifact(tmp_path / "m.jax", {"state": X, "x": X}, {"state": X + X, "same": X})

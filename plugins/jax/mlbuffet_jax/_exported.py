@@ -9,7 +9,6 @@ from jax.export import Exported, deserialize
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Signature
-from mlbuffet_jax._options import VALID_OPTIONS
 from mlbuffet_jax._signature import signature_of
 
 _DAMAGE = (
@@ -39,11 +38,17 @@ def device_for(platforms: Sequence[str], wanted: str) -> jax.Device:
     for name in [wanted] if wanted else platforms:
         platform, _, number = name.partition(":")
         with suppress(RuntimeError, IndexError):
-            return jax.devices(platform)[int(number or 0)]
+            return _checked(jax.devices(platform)[int(number or 0)], platforms)
     here = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
     if wanted:
-        raise InvalidOptions(f"there is no device {wanted!r}; here are {here}", VALID_OPTIONS)
+        raise InvalidOptions(f"there is no device {wanted!r}; here are {here}")
     reason = (
         f"it was exported for {', '.join(platforms)}, and here are {here}; export it with platforms=['cpu', 'cuda']"
     )
     raise LoadFailed(f"{reason}, or those of the machine that serves it")
+
+
+def _checked(device: jax.Device, platforms: Sequence[str]) -> jax.Device:
+    if device.platform not in {"gpu" if name in ("cuda", "rocm") else name for name in platforms}:
+        raise InvalidOptions(f"it was exported for {', '.join(platforms)}, and cannot run on {device.platform}")
+    return device

@@ -1,6 +1,6 @@
 """A loaded model: what is compiled for each size of its inputs, and its predictions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from jax.sharding import SingleDeviceSharding
 from mlbuffet.errors import InvalidInput, InvalidOptions, LoadFailed
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures, Tensors
 from mlbuffet_jax._exported import device_for, read
-from mlbuffet_jax._options import VALID_OPTIONS, Options
+from mlbuffet_jax._options import Options
 
 
 class JaxModel:
@@ -33,11 +33,11 @@ class JaxModel:
             run = self._compiled(*[array.shape for array in arrays])
             return {name: np.array(value) for name, value in zip(self._outputs, run(*arrays), strict=True)}
 
-    def _compile(self, *shapes: tuple[int, ...]) -> Callable[..., Sequence[Any]]:
+    def _compile(self, *shapes: tuple[int, ...]) -> Any:
         """The function for inputs of these ``shapes``. Raises `InvalidInput` where it was not exported for them."""
         specs = self._inputs.values()
         arguments = [jax.ShapeDtypeStruct(shape, spec.dtype) for shape, spec in zip(shapes, specs, strict=True)]
-        function: Callable[..., Sequence[Any]] = jax.jit(lambda *arrays: self._call(arrays), in_shardings=SingleDeviceSharding(self._device))
+        function = jax.jit(lambda *arrays: self._call(arrays), in_shardings=SingleDeviceSharding(self._device))
         try:
             function.lower(*arguments).compile()  # which a call then finds
         except ValueError as error:
@@ -57,8 +57,7 @@ class JaxModel:
         free = {size or "an expression" for shape in shapes for size in shape if not isinstance(size, int)}
         for sizes in asked or ([] if free else [{}]):
             if sizes.keys() != free:
-                problem = f"compile_sizes has sizes of {_listed(sizes)}; the symbolic dimensions are {_listed(free)}"
-                raise InvalidOptions(problem, VALID_OPTIONS)
+                raise InvalidOptions(f"compile_sizes has {_listed(sizes)}; the symbolic dimensions are {_listed(free)}")
             try:
                 with jax.enable_x64(True):  # noqa: FBT003
                     self._compiled(*[tuple(map(sizes.get, shape, shape)) for shape in shapes])

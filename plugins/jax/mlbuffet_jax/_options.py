@@ -1,14 +1,11 @@
 """The options of the runtime."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from mlbuffet.errors import InvalidOptions
 
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Options(msgspec.Struct, frozen=True):
     """What may be chosen when a model is loaded."""
 
     device: Annotated[str, msgspec.Meta(pattern=r"^(\w+(:\d+)?)?$")] = ""
@@ -17,16 +14,3 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes of the symbolic dimensions, for which the model is compiled when it is loaded."""
     max_compiled: Annotated[int, msgspec.Meta(ge=1)] = 16
     """For how many sizes, the latest that were called, what was compiled is kept."""
-
-
-VALID_OPTIONS = Options.__struct_fields__
-
-
-def parse_options(options: Mapping[str, Any]) -> Options:
-    """``options`` as `Options`, or `InvalidOptions`."""
-    if unknown := [name for name in options if name not in VALID_OPTIONS]:
-        raise InvalidOptions(f"there is no option {', '.join(map(repr, unknown))}", VALID_OPTIONS)
-    try:
-        return msgspec.convert(dict(options), Options)
-    except msgspec.ValidationError as error:
-        raise InvalidOptions(str(error), VALID_OPTIONS) from None

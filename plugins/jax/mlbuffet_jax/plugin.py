@@ -1,13 +1,12 @@
 """The runtime of functions that JAX exported."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_jax._file import is_exported, unservable
+from mlbuffet_jax._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_jax._model import JaxModel
@@ -17,32 +16,25 @@ class JaxRuntime:
     """Runs functions that JAX exported."""
 
     concurrent_loads = True
+    options = Options
+    client_options = frozenset({"compile_sizes", "max_compiled"})
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A function of JAX: a file with what exported.serialize() of jax.export returns"""
-        try:
-            return is_exported(path)
-        except OSError:  # what cannot be read is no model
-            return False
+        return is_exported(path)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """StableHLO alone, checkpoints, and damaged files."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "JaxModel":
+    def load(self, path: Path, options: Options) -> "JaxModel":
         """The function, compiled where its sizes are known."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
         with importing("jax"):
             from mlbuffet_jax._model import JaxModel
-            from mlbuffet_jax._options import parse_options
-        return JaxModel(path.read_bytes(), parse_options(options))
+        return JaxModel(path.read_bytes(), options)
 
     @hookimpl
     def signature(self, model: "JaxModel") -> Signatures:
