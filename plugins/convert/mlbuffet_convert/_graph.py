@@ -21,11 +21,13 @@ def fitted(model: ModelProto, source: Source) -> bytes:
     before, after = list[NodeProto](), list[NodeProto]()
     for spec, value in _pairs(signature.inputs, graph.input, "inputs"):
         before += _bridge(spec.name, value.name, spec, value, is_input=True)
-    for spec, value in _pairs(signature.outputs, graph.output, "outputs"):
-        after += _bridge(value.name, spec.name, spec, value, is_input=False)
+    # a graph has one value of a name: an output that is called as an input gets another
+    names = [f"{name}_out" if name in signature.inputs else name for name in signature.outputs]
+    for name, (spec, value) in zip(names, _pairs(signature.outputs, graph.output, "outputs"), strict=True):
+        after += _bridge(value.name, name, spec, value, is_input=False)
     _replace(graph.node, [*before, *graph.node, *after])
-    _replace(graph.input, map(_declared, signature.inputs.values()))
-    _replace(graph.output, map(_declared, signature.outputs.values()))
+    _replace(graph.input, map(_declared, signature.inputs, signature.inputs.values()))
+    _replace(graph.output, map(_declared, names, signature.outputs.values()))
     content: bytes = model.SerializeToString()
     return content
 
@@ -55,7 +57,7 @@ def _bridge(
     """The nodes that lead from ``source`` to ``target``, one of which is of ``spec`` and the other of ``value``."""
     inner = value.type.tensor_type
     wanted = inner.elem_type if is_input else _element(spec)
-    step = f"{_INNER}{spec.name}"
+    step = f"{_INNER}{'input' if is_input else 'output'}/{spec.name}"
     if wanted != (_element(spec) if is_input else inner.elem_type):
         yield helper.make_node("Cast", [source], [f"{step}/cast"], to=wanted)
         source = f"{step}/cast"
@@ -68,8 +70,8 @@ def _bridge(
         yield helper.make_node("Identity", [source], [target])
 
 
-def _declared(spec: TensorSpec) -> ValueInfoProto:
-    return helper.make_tensor_value_info(spec.name, _element(spec), spec.shape)
+def _declared(name: str, spec: TensorSpec) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, _element(spec), spec.shape)
 
 
 def _element(spec: TensorSpec) -> Any:
