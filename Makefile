@@ -9,8 +9,10 @@ MESSAGES := core/mlbuffet/grpc/messages
 # these come with the tests' environment; the others' frameworks by `make runtimes`
 PLUGINS := plugins/onnx plugins/tensorflow
 OTHERS := $(filter-out $(PLUGINS),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+# where the framework's module has another name than its plugin
+MODULE_convert := tf2onnx
 # of those whose framework is missing no test runs
-FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(notdir $(1)))
+FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(or $(MODULE_$(notdir $(1))),$(notdir $(1))))
 WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))
 comma := ,
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
