@@ -11,6 +11,7 @@ PLUGINS := plugins/onnx plugins/tensorflow plugins/python plugins/pipeline
 OTHERS := $(filter-out $(PLUGINS),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 # where the framework's module has another name than its plugin
 MODULE_litert := ai_edge_litert
+MODULE_convert := tf2onnx
 # of those whose framework is missing no test runs
 FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(or $(MODULE_$(notdir $(1))),$(notdir $(1))))
 WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))

@@ -14,6 +14,7 @@ import in_process.observation
 import in_process.predict
 import in_process.predict_networks
 import in_process.predict_python
+import in_process.predict_jax
 import in_process.predict_trees
 import in_process.request
 import serving.cases
@@ -36,6 +37,7 @@ CASES = (
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,
+    *in_process.predict_jax.CASES,
     *in_process.predict_trees.CASES,
     *in_process.predict_networks.CASES,
     *in_process.predict_python.CASES,

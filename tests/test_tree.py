@@ -12,7 +12,7 @@ import pytest
 import mlbuffet
 
 ROOT = Path(__file__).parents[1]
-RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "openvino", "litert", "python", "pipeline")
+RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "openvino", "litert", "python", "pipeline", "jax")
 
 
 def test_no_folder_shadows_a_framework() -> None:

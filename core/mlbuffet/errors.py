@@ -14,6 +14,7 @@
     ├── IncompleteRuntime       a plugin does not implement every hook of a runtime
     ├── DuplicateRuntime        two plugins want one name
     ├── LoadFailed              the runtime cannot load the artifact
+    ├── ConversionFailed        a model cannot be converted to another format
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
     ├── RepositoryClosed        a repository was used before it was opened, or after close()
@@ -291,6 +292,16 @@ class LoadFailed(MLBuffetError):
         where = f"'{path}' cannot be loaded{by}: " if path else ""
         public = f"the model cannot be loaded: {reason}" + ("; the server's log has the cause" if detail else "")
         super().__init__(where + reason + (f" ({detail})" if detail else ""), public=public)
+
+
+class ConversionFailed(MLBuffetError):
+    """A model cannot be converted, for a ``reason``; ``detail`` is the converter's own text."""
+
+    def __init__(self, reason: str, *, detail: str | None = None) -> None:
+        self.reason = reason
+        self.detail = detail
+        public = f"the model cannot be converted: {reason}"
+        super().__init__(public + (f" ({detail})" if detail else ""), public=public)
 
 
 class PredictFailed(MLBuffetError):
