@@ -53,7 +53,7 @@ def _array_of_tensor(tensor: torch.Tensor) -> NDArray[Any]:
     # two are the tensor itself and what is asked here; more are an input, a weight or another output
     is_shared = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) > 2
     dtype = dtype_of(tensor.dtype)
-    is_small = dtype is not None and dtype.num >= _USER_DEFINED
-    array: NDArray[Any] = (tensor.view(_INTEGERS[tensor.itemsize][1]) if is_small else tensor).numpy(force=True)
+    small = dtype if dtype is not None and dtype.num >= _USER_DEFINED else None
+    array: NDArray[Any] = (tensor.view(_INTEGERS[tensor.itemsize][1]) if small else tensor).numpy(force=True)
     array = array.copy() if is_shared else array
-    return array.view(dtype) if is_small else array
+    return array.view(small) if small else array

@@ -28,12 +28,13 @@ def compiled_function(path: Path, declared: Mapping[str, TensorSpec], device: to
         raise LoadFailed(f"it was compiled for the device {compiled_for!r}; set the option device, or compile it again")
     if not declared:
         raise LoadFailed(
-            "a compiled model does not say what it takes; give its tensors in their order in the option inputs, such as "
-            '[{name = "x", dtype = "float32", shape = ["batch", 4]}] in [options] of model.toml'
+            "a compiled model does not say what it takes; give its tensors in their order in the option inputs, such "
+            'as [{name = "x", dtype = "float32", shape = ["batch", 4]}] in [options] of model.toml'
         )
     index = -1 if device.index is None else device.index
-    # torch._inductor.aoti_load_package would run a C++ compiler to see whether this machine is the one of the compilation
-    loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, False, _RUNNERS, index)
+    # torch._inductor.aoti_load_package is not used: it runs a C++ compiler, to learn what this processor can do
+    is_for_one_thread = False
+    loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, is_for_one_thread, _RUNNERS, index)
     returned = pytree.treespec_loads(loader.get_call_spec()[1])
     read = reader(device, is_written=True)  # the model may do so, and wants memory that is aligned
     arguments = [Argument(one, read) for one in declared]

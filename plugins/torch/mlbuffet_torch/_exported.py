@@ -15,7 +15,7 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet.tensors import Signature, TensorSpec
 from mlbuffet_torch._arrays import reader
 from mlbuffet_torch._function import Argument, Function
-from mlbuffet_torch._names import named_leaves, outer_dtype, output_dtype
+from mlbuffet_torch._names import named_leaves, output_dtype
 from mlbuffet_torch._torch import torch
 from mlbuffet_torch._written import written_inputs
 
@@ -42,7 +42,8 @@ def exported_function(program: ExportedProgram, device: torch.device) -> Functio
     dimensions = _dimension_names({one.name: values.get(one.name) for one in given})
     arguments = [_argument(one, values, device, is_written=one.name in written) for one in given]
     inputs = [_spec(one.name, values[one.name], dimensions) for one in given if not isinstance(one, ConstantArgument)]
-    outputs = [value is not None and _spec(name, value, dimensions) for name, value in _results(program, values)]
+    results = _results(program, values)
+    outputs = [None if value is None else _spec(name, value, dimensions) for name, value in results]
     module = program.module(check_guards=_has_rules(program))
     module.graph.set_codegen(CodeGen())
     module.recompile()

@@ -13,9 +13,9 @@ from mlbuffet_torch._arrays import array_of
 from mlbuffet_torch._torch import torch
 
 _OF_INPUTS = re.compile(
-    r"shapes cannot be multiplied|must match the (?:existing )?size|[Ss]izes? .*must match|size mismatch|expected .*size|"
-    r"[Ee]xpected .*(?:input|tensor|dim|size|shape)|is invalid for input of size|Kernel size can't be greater|"
-    r"index out of range|out of bounds|must have the same dtype|expected scalar type"
+    r"shapes cannot be multiplied|must match the (?:existing )?size|[Ss]izes? .*must match|size mismatch|"
+    r"expected .*size|[Ee]xpected .*(?:input|tensor|dim|size|shape)|is invalid for input of size|"
+    r"Kernel size can't be greater|index out of range|out of bounds|must have the same dtype|expected scalar type"
 )
 
 
@@ -72,7 +72,7 @@ def _invalid_input(text: str, inputs: Tensors) -> InvalidInput | None:
         return InvalidInput(f"the model was exported for inputs with {rule[1]}")
     if unfit := re.match(r"input_handles\[(\d+)\]: (.*)", text):
         return InvalidInput(f"input {list(inputs)[int(unfit[1])]!r} does not fit the compiled model: {unfit[2]}")
-    if not _OF_INPUTS.search(text):
+    if not _OF_INPUTS.search(text) and all(array.size for array in inputs.values()):
         return None
     came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     problem = "a value is out of its range, or sizes or dtypes do not go together"

@@ -12,7 +12,7 @@ from mlbuffet_torch._trust import check_without_code
 
 
 class TorchModel:
-    """The handle of the model at ``path``. Creating it raises `InvalidOptions`, `LoadFailed`, or an error of PyTorch."""
+    """The handle of the model at ``path``. Creating it raises `InvalidOptions`, `LoadFailed`, or PyTorch's errors."""
 
     def __init__(self, path: Path, kind: Kind, options: Options) -> None:
         check_whole(path)

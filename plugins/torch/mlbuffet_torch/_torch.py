@@ -4,10 +4,9 @@ import os
 import warnings
 
 import numpy as np
+import torch
 
-os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")  # else compiled models read memory that is not theirs
-
-import torch  # noqa: E402 it reads the environment
+os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")  # else compiled models may read memory that is not theirs
 
 with warnings.catch_warnings():  # PyTorch warns once of arrays that cannot be written, which inputs often are
     warnings.simplefilter("ignore")
