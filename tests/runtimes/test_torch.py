@@ -7,9 +7,10 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ class Case(NamedTuple):
     model: Any
     arguments: tuple[Any, ...]
     dimensions: tuple[Any, ...] | None = None
-    named: dict[str, Any] = {}
+    named: Mapping[str, Any] = MappingProxyType({})
 
 
 def scored(self: Any, x: Any) -> Any:
@@ -124,7 +125,7 @@ def export(case: Case, path: Path) -> Path:
     dimensions = case.dimensions and (*case.dimensions, *(None for _ in case.named))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's, of its own modules
-        program = torch.export.export(case.model, case.arguments, case.named, dynamic_shapes=dimensions)
+        program = torch.export.export(case.model, case.arguments, dict(case.named), dynamic_shapes=dimensions)
         torch.export.save(program, path)
     return path
 
@@ -157,7 +158,7 @@ def check_against_own(model: mlbuffet.Model, own: Any, arguments: Any, named: di
         with torch.inference_mode():
             try:
                 expected = own(*those[0], **those[1])
-            except RuntimeError:
+            except (AssertionError, RuntimeError):
                 with pytest.raises(InvalidInput):
                     model.predict(inputs)
             else:
@@ -198,7 +199,7 @@ def test_outputs_are_named_after_keys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "rule"),
-    [({"x": 7, "y": 3}, r"x.size\(\)\[0\] == 2 \* y"), ({"x": 130, "y": 65}, r"<= 64")],
+    [({"x": 7, "y": 3}, r"x.size\(\)\[0\]\) // 2 == y.size"), ({"x": 130, "y": 65}, r"x.size\(\)\[0\] <= 128")],
 )
 def test_a_rule_of_sizes_is_told(tmp_path: Path, sizes: dict[str, int], rule: str) -> None:
     with mlbuffet.load(export(CASES["half as many"](), tmp_path / "m.pt2")) as model:
@@ -258,7 +259,7 @@ class Texts(nn.Module):
         if scale is not None:
             sums.mul_(scale)
         weights.zero_()
-        return {"sums": sums, "лучший": sums.argmax(1)}, [text.upper() for text in texts], len(texts)
+        return {"sums": sums, "лучший": sums.argmax(1)}, [text + text for text in texts], len(texts)
 
 
 WEIGHTS = {"name": "weights", "dtype": "float32", "shape": ["batch", 1]}
@@ -287,7 +288,7 @@ def test_a_scripted_model_takes_texts_numbers_and_what_may_be_left_out(texts: Pa
             tensors = {name: torch.tensor(value) if name == "scale" else value for name, value in more.items()}
             expected = own_script(texts)(written, torch.ones(4, 1), **tensors)
             check_equal({name: answer[name] for name in ("output_0_sums", "output_0_лучший")}, expected[0])
-            assert answer["output_1"].tolist() == [text.upper().encode() for text in written]
+            assert answer["output_1"].tolist() == [(text + text).encode() for text in written]
             assert answer["output_2"] == 4
     assert ones.all()
 
@@ -536,7 +537,7 @@ def test_models_are_served_over_http_and_by_the_command_line(
         assert [one["label"] for one in asked["predictions"]] == own["label"].tolist()
         inputs = {"inputs": {name: [value] for name, value in row.items()}}
         answer = client.post("/v1/models/texts:predict", json=inputs).json()
-        assert answer["outputs"]["output_1"] == ["ΓΕΙΑ"]
+        assert answer["outputs"]["output_1"] == ["γειαγεια"]
     (tmp_path / "in.json").write_text(json.dumps({"x": X.tolist()}))
     command = ["-m", "mlbuffet", "predict", str(tmp_path / "iris.pt2"), "--inputs", str(tmp_path / "in.json")]
     ran = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
@@ -570,27 +571,24 @@ class TestTorchScript(TestTorch):
         outputs = {
             "output_0_sums": sums["sums"].detach().numpy(),
             "output_0_лучший": sums["лучший"].numpy(),
-            "output_1": np.array([text.upper().encode() for text in written], object),
+            "output_1": np.array([(text + text).encode() for text in written], object),
             "output_2": np.array(2),
         }
         return Artifact(texts, inputs, outputs, options={"inputs": [WEIGHTS]})
 
 
 class TestTracedTorchScript(TestTorch):
-    @pytest.fixture(scope="class")
-    def traced(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        model = CASES["a classifier"]().model
-        return save_script(
-            lambda: torch.jit.trace(model, X, strict=False), tmp_path_factory.mktemp("traced") / "m.torchscript"
-        )
-
     @pytest.fixture
-    def artifact(self, traced: Path) -> Artifact:
+    def artifact(self, tmp_path: Path) -> Artifact:
+        model = CASES["a classifier"]().model
+        traced = save_script(lambda: torch.jit.trace(model, X, strict=False), tmp_path / "m.torchscript")
         outputs = {name: tensor.detach().numpy() for name, tensor in own_script(traced)(X).items()}
         return Artifact(traced, {"x": X.numpy()}, outputs)
 
 
 class TestCompiledTorch(TestTorch):
+    leak_bytes = 2**26  # the code of a compiled model stays in the process, 1.5 MB of this one
+
     @pytest.fixture
     def artifact(self, compiled: Path) -> Artifact:
         own = torch._C._aoti.AOTIModelPackageLoader(str(compiled), "model", False, 1, -1)

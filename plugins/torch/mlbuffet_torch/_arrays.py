@@ -32,10 +32,10 @@ def tensor_of(array: NDArray[Any]) -> torch.Tensor:
 
 
 def reader(device: torch.device, *, is_written: bool = False) -> Callable[[NDArray[Any]], torch.Tensor]:
-    """What makes an array a tensor on ``device``; with a copy if the model writes into it."""
+    """What makes an array a tensor on ``device``; in memory of its own if the model writes into it."""
     if device.type == "cpu" and not is_written:
         return tensor_of
-    return lambda array: tensor_of(array.copy() if is_written else array).to(device)
+    return lambda array: tensor_of(array).to(device, copy=True, memory_format=torch.contiguous_format)
 
 
 def array_of(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ Kind = Literal["exported", "compiled", "script"]
 
 _SUFFIXES = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how torch.save began before it wrote zip files
+_ZIP = b"PK\x03\x04"
 _LIMIT = 2**44
 _PROGRAM = "program = torch.export.export(model.eval(), (example,)); torch.export.save(program, 'model.pt2')"
 
@@ -40,7 +41,7 @@ def unservable(path: Path) -> str | None:
             "torch.export.save(torch.export.load('old.pt2'), 'model.pt2')"
         )
     damaged = f"the {suffix} file is empty, cut short or damaged; copy it again, or save the model again"
-    return damaged if not head or (head.startswith(b"PK") and not entries) or suffix == ".pt2" else None
+    return damaged if not head or (head.startswith(_ZIP) and not entries) or suffix == ".pt2" else None
 
 
 def check_whole(path: Path) -> None:
@@ -67,13 +68,15 @@ def _entries(path: Path) -> Set[str]:
 
 
 def _names(path: Path) -> list[str]:
-    if not _head(path).startswith(b"PK\x03\x04"):
+    if not _head(path).startswith(_ZIP):
         return []
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            entries = archive.infolist()
     except DAMAGED:
         return []
+    # a file that was cut may end as a zip file that is in it does
+    return [entry.filename for entry in entries] if any(entry.header_offset == 0 for entry in entries) else []
 
 
 def _head(path: Path) -> bytes:
