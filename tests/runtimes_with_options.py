@@ -1,19 +1,31 @@
 """Runtimes that differ in the options that they have, and show in their outputs what they were given."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mlbuffet import InvalidOptions, Runtimes, Signature, Signatures, Tensors, TensorSpec, hookimpl
 
 
+class ScaleOptions(msgspec.Struct, frozen=True):
+    factor: float = 1.0
+    library: str | None = None
+
+
+@dataclass(frozen=True)
+class ShiftOptions:
+    offset: float = 0.0
+
+
 class Scale:
     """y = x * factor, from a .scale file; ``library`` is for whoever owns the machine."""
 
+    options: type | None = ScaleOptions
     client_options = frozenset({"factor"})
-    load_options = client_options | {"library"}
     suffix = ".scale"
 
     @hookimpl
@@ -22,12 +34,8 @@ class Scale:
         return path.suffix == self.suffix
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-        if unknown := options.keys() - self.names():
-            raise InvalidOptions(f"there is no {', '.join(unknown)}", sorted(self.names()))
-        if isinstance(options.get("factor"), str):
-            raise InvalidOptions("factor is no number", sorted(self.names()))
-        return dict(options)
+    def load(self, path: Path, options: Any) -> Any:
+        return options
 
     @hookimpl
     def signature(self, model: Any) -> Signatures:
@@ -35,33 +43,34 @@ class Scale:
         return Signatures({"serving_default": Signature([x], [y])})
 
     @hookimpl
-    def predict(self, model: dict[str, Any], inputs: Tensors) -> Tensors:
-        return {"y": inputs["x"] * model.get("factor", 1)}
-
-    def names(self) -> frozenset[str]:
-        return self.load_options
+    def predict(self, model: ScaleOptions, inputs: Tensors) -> Tensors:
+        return {"y": inputs["x"] * model.factor}
 
 
 class Shift(Scale):
     """y = x + offset; no option is for clients."""
 
+    options = ShiftOptions
     client_options = frozenset[str]()
-    load_options = frozenset({"offset"})
     suffix = ".shift"
 
     @hookimpl
-    def predict(self, model: dict[str, Any], inputs: Tensors) -> Tensors:
-        return {"y": inputs["x"] + model.get("offset", 0)}
+    def predict(self, model: Any, inputs: Tensors) -> Tensors:
+        return {"y": inputs["x"] + model.offset}
 
 
 class Silent(Scale):
     """As ``Scale``, and does not say which options it has."""
 
-    load_options = client_options = frozenset[str]()
+    options = None
+    client_options = frozenset[str]()
     suffix = ".silent"
 
-    def names(self) -> frozenset[str]:
-        return frozenset({"factor"})
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> ScaleOptions:
+        if unknown := options.keys() - {"factor"}:
+            raise InvalidOptions(f"there is no {', '.join(unknown)}", ["factor"])
+        return ScaleOptions(**options)
 
 
 def runtimes_with_options() -> Runtimes:

@@ -120,6 +120,14 @@ def test_a_module_can_be_a_plugin(site: Site) -> None:
         ),
         (PLUGIN.replace("def predict", "async def predict"), "its hook 'predict' is a coroutine function"),
         (PLUGIN.replace("@hookimpl\n        def predict", "def predict"), "does not implement predict"),
+        (
+            PLUGIN.replace("class Plugin:", "class Plugin:\n        options = {'a': 1}"),
+            "its attribute 'options' cannot be read: Type '{'a': 1}' is not supported; make it a msgspec.Struct or a",
+        ),
+        (
+            PLUGIN.replace("class Plugin:", "class Plugin:\n        options = int"),
+            "<class 'int'> has no fields; make it a",
+        ),
         ("class Plugin: pass", "does not implement accepts, load, signature, predict"),
         ("class Plugin:\n    def __init__(self): raise OSError('no device')", "no device"),
     ],
@@ -197,7 +205,7 @@ def test_an_exception_in_accepts_counts_as_no_and_is_logged(
     class Raises(Mine):
         @hookimpl
         def accepts(self, path: Path) -> bool:
-            raise OSError("disk on fire")
+            raise ArithmeticError("disk on fire")
 
     runtimes.register(Raises, name="raises")
     with caplog.at_level(logging.WARNING):
@@ -205,6 +213,26 @@ def test_an_exception_in_accepts_counts_as_no_and_is_logged(
     assert "'raises' failed in accepts for" in caplog.text
     assert "disk on fire" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_a_plugin_may_leave_it_to_the_core_that_a_file_cannot_be_read(
+    runtimes: Runtimes, half: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Reads(Mine):
+        @hookimpl
+        def accepts(self, path: Path) -> bool:
+            return (path / "below").read_bytes() == b""
+
+        @hookimpl
+        def explain(self, path: Path) -> str | None:
+            return (path / "below").read_text()
+
+    runtimes.register(Reads, name="reads")
+    with caplog.at_level(logging.INFO):
+        assert not runtimes["reads"].accepts(half)
+        assert runtimes["reads"].explain(half) is None
+        assert runtimes.select(half).name == "half"
+    assert caplog.text == ""
 
 
 class Explains(Mine):

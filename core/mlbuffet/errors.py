@@ -117,9 +117,12 @@ class UnknownSignature(InvalidInput):
 
 
 class InvalidOptions(MLBuffetError):
-    """A runtime does not take these options; ``valid`` are the names it knows."""
+    """A runtime does not take these options; ``valid`` are the names it knows.
 
-    def __init__(self, problem: str, valid: Iterable[str]) -> None:
+    A plugin that declares its options leaves ``valid`` out: they are filled in.
+    """
+
+    def __init__(self, problem: str, valid: Iterable[str] = ()) -> None:
         self.problem = problem
         self.valid = tuple(valid)
         super().__init__(f"invalid options: {problem}; the valid options are: {_listed(self.valid)}")

@@ -7,9 +7,9 @@ The first line of the docstring of ``accepts`` (or of the class) is what ``mlbuf
 attributes are read where a plugin has them: ``platform: str`` is what Open Inference Protocol calls the model's
 platform, and with ``takes_any_shape = True`` inputs may come in other shapes than declared (`mlbuffet.Model.predict`).
 With ``output_shapes_may_differ = True`` outputs may have other shapes than declared: the files say what nobody holds.
-Loads of one runtime run one after the other, unless it says ``concurrent_loads = True``. ``load_options:
-frozenset[str]`` are the names of all its options, and ``client_options: frozenset[str]`` of those that an upload may
-give.
+Loads of one runtime run one after the other, unless it says ``concurrent_loads = True``. ``options: type``, a
+`msgspec.Struct` or a dataclass, has a field for each of its options, and ``client_options: frozenset[str]`` are the
+names of those that an upload may give.
 """
 
 from collections.abc import Iterator, Mapping
@@ -82,18 +82,20 @@ class RuntimePlugin(Protocol):
     def accepts(self, path: Path) -> bool:
         """Whether ``path`` (a file or a folder) is an artifact of this runtime.
 
-        Looks at names and magic bytes alone, imports no framework, and says no rather than raise.
+        Looks at names and magic bytes alone, imports no framework, and says no rather than raise; an ``OSError`` is a
+        no.
         """
         ...
 
     @hookspec(firstresult=True)
-    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> Any:
+    def load(self, path: Path, options: Any, context: LoadContext) -> Any:
         """Load the artifact and return a handle that only this plugin uses.
 
+        ``options`` is an instance of the plugin's type ``options``, or where it has none a mapping of what was given.
         ``context`` says which model it is and who gives the options, and gives others of its repository, which it may
         call. A plugin that needs nothing of it leaves the argument out.
 
-        Raise `InvalidOptions` for an option that is not known, and `LoadFailed` with a reason for an artifact that
+        Raise `InvalidOptions` for an option that does not fit, and `LoadFailed` with a reason for an artifact that
         cannot be served. What else is raised becomes `LoadFailed`.
         """
         ...

@@ -51,12 +51,18 @@ def load_artifact(
     try:
         chosen = runtimes.select(path, runtime)
         combined = chosen.combined_options(options, client_options)
-        return Model.load(chosen, path, combined, context)
+        with chosen.naming_options(client_options):
+            return Model.load(chosen, path, combined, context)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
-        if isinstance(error, LoadFailed) and (reason := failed_download(path)):
+        if isinstance(error, LoadFailed) and (reason := failed_download(path) or _explained(error, runtimes, path)):
             raise LoadFailed(reason, path=path, runtime=error.runtime, detail=error.detail) from error
         raise
+
+
+def _explained(error: LoadFailed, runtimes: Runtimes, path: Path) -> str | None:
+    """What the runtime that failed, and was named without being asked, knows of the artifact."""
+    return runtimes[error.runtime].explain(path) if error.runtime in runtimes else None
 
 
 class Model:
@@ -91,10 +97,8 @@ class Model:
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
 
     @classmethod
-    def load(
-        cls, runtime: Runtime, path: Path, options: Mapping[str, Any], context: LoadContext | None = None
-    ) -> "Model":
-        """Load ``path`` with ``runtime``. Raises `InvalidOptions` or `LoadFailed`."""
+    def load(cls, runtime: Runtime, path: Path, options: Any, context: LoadContext | None = None) -> "Model":
+        """Load ``path`` with ``runtime``, and `Runtime.combined_options`. Raises `InvalidOptions` or `LoadFailed`."""
         context = context or LoadContext(name=_name_of(path))
         with runtime.load_turn(), _load_errors(runtime, path):
             handle = runtime.hook("load")(path=path, options=options, context=context)

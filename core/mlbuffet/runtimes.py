@@ -5,7 +5,7 @@ import logging
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -30,6 +30,7 @@ from mlbuffet.errors import (
 )
 from mlbuffet.hookspecs import PROJECT, OptionalHooks, RuntimePlugin
 from mlbuffet.load_turn import LoadTurn
+from mlbuffet.options_type import option_names, options_of
 from mlbuffet.runtime_choice import Preference, RuntimeChoice, Wanted, names_of
 
 _MADE_IF_TAKEN = "request"
@@ -61,7 +62,9 @@ class Runtime:
         concurrent: bool = getattr(plugin, "concurrent_loads", False)
         self.load_turn: Callable[[], AbstractContextManager[object]] = nullcontext if concurrent else LoadTurn().taken
         """Around the load of a model."""
-        self.load_options: frozenset[str] = frozenset(getattr(plugin, "load_options", ()))
+        self.options_type: type | None = getattr(plugin, "options", None)
+        """Its fields are the options; ``None`` where the plugin does not say which it has."""
+        self.load_options: tuple[str, ...] | None = _option_names(name, self.options_type)
         """The names of its options, where it says them."""
         self.client_options: frozenset[str] = frozenset(getattr(plugin, "client_options", ()))
         """The names of the options that whoever uploads a model may give."""
@@ -90,11 +93,25 @@ class Runtime:
         accepted, failure = self._call("accepts", path)
         return None if accepted else failure
 
-    def combined_options(self, options: Mapping[str, Any], client_options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a load. Raises `InvalidOptions` for those of a client that a client may not give."""
+    def combined_options(self, options: Mapping[str, Any], client_options: Mapping[str, Any]) -> Any:
+        """What ``load`` is given. Raises `InvalidOptions`, also for options of a client that a client may not give."""
         if refused := [name for name in client_options if name not in self.client_options]:
             raise InvalidOptions(f"an upload may not set {', '.join(map(repr, refused))}", sorted(self.client_options))
-        return {**self.default_options, **client_options, **options}
+        given = {**self.default_options, **client_options, **options}
+        if self.options_type is None:
+            return given
+        with self.naming_options(client_options):
+            return options_of(self.options_type, given)
+
+    @contextmanager
+    def naming_options(self, client_options: Mapping[str, Any]) -> Iterator[None]:
+        """Raises `InvalidOptions` with the names that there are, to a client that gave some with those for clients."""
+        try:
+            yield
+        except InvalidOptions as error:
+            valid = error.valid or self.load_options or ()
+            known = [name for name in valid if name in self.client_options] if client_options else valid
+            raise InvalidOptions(error.problem, known) from error
 
     def explain(self, path: Path) -> str | None:
         """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""
@@ -105,10 +122,13 @@ class Runtime:
         """What the hook says, and what it raises instead."""
         try:
             return self.hook(hook)(path=path), ""
+        except OSError as error:
+            logger.debug("the runtime %r could not read '%s': %s", self.name, path, error)
         except Exception as error:
             logger.warning("the runtime %r failed in %s for '%s': %s", self.name, hook, path, reason_of(error))
             logger.debug("its traceback:", exc_info=error)
             return None, reason_of(error)
+        return None, ""
 
     def __str__(self) -> str:
         return self.name
@@ -274,12 +294,12 @@ class Runtimes:
             missing = [hook for hook in ("accepts", "load", "signature", "predict") if hook not in implemented]
             if missing and (implemented or not self._manager.get_hookcallers(instance)):
                 raise IncompleteRuntime(name, missing)
+            if implemented:
+                hook, takes = partial(self._bind, instance), partial(self._takes, instance)
+                self._runtimes[name] = Runtime(name, instance, hook, takes, entry_point)
         except Exception:
             self._manager.unregister(instance)
             raise
-        if implemented:
-            hook, takes = partial(self._bind, instance), partial(self._takes, instance)
-            self._runtimes[name] = Runtime(name, instance, hook, takes, entry_point)
 
     def _check_hooks(self, plugin: object, name: str) -> None:
         """Before pluggy does it, whose messages do not name what is allowed."""
@@ -370,6 +390,15 @@ def address_of(plugin: object) -> str:
         return plugin.__name__
     kind = plugin if isinstance(plugin, type) else type(plugin)
     return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _option_names(name: str, kind: type | None) -> tuple[str, ...] | None:
+    try:
+        return None if kind is None else option_names(kind)
+    except (TypeError, NameError) as error:
+        problem = f"its attribute 'options' cannot be read: {error}"
+        instead = "make it a msgspec.Struct or a dataclass, whose fields are the options"
+        raise InvalidHook(name, problem, instead) from error
 
 
 def _arguments(function: Callable[..., Any]) -> list[str]:

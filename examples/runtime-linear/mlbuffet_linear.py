@@ -1,14 +1,19 @@
 """Linear models for MLBuffet: an .npz file with the arrays weights [features, outputs] and bias [outputs]."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import is_zipfile
 
 import numpy as np
 
-from mlbuffet import InvalidOptions, LoadFailed, Signature, Signatures, Tensors, TensorSpec, hookimpl
+from mlbuffet import LoadFailed, Signature, Signatures, Tensors, TensorSpec, hookimpl
+
+
+@dataclass(frozen=True)
+class LinearOptions:
+    """What may be chosen when a model is loaded."""
+
+    softmax: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class LinearModel:
 class LinearRuntime:
     """The runtime; the entry point of the package names it."""
 
-    load_options = client_options = frozenset({"softmax"})
+    options = LinearOptions
+    client_options = frozenset({"softmax"})
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
@@ -31,17 +37,14 @@ class LinearRuntime:
         return path.suffix == ".npz" and path.is_file() and is_zipfile(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> LinearModel:
+    def load(self, path: Path, options: LinearOptions) -> LinearModel:
         """Read the arrays, and refuse those that are no linear model."""
-        for name, value in options.items():
-            if name != "softmax" or not isinstance(value, bool):
-                raise InvalidOptions(f"{name} = {value!r} (softmax is true or false)", valid=["softmax"])
         with np.load(path, allow_pickle=False) as arrays:
             weights, bias = arrays["weights"], arrays["bias"]
         if weights.dtype not in (np.float32, np.float64) or weights.ndim != 2 or bias.shape != weights.shape[1:]:
             found = f"weights {weights.dtype} {weights.shape}, bias {bias.shape}"
             raise LoadFailed(f"it holds {found}; save float32 or float64 [features, outputs] and [outputs]")
-        return LinearModel(weights, bias.astype(weights.dtype), options.get("softmax", False))
+        return LinearModel(weights, bias.astype(weights.dtype), options.softmax)
 
     @hookimpl
     def signature(self, model: LinearModel) -> Signatures:

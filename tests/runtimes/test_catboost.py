@@ -171,15 +171,15 @@ def test_what_was_never_seen_is_answered_as_catboost_answers_it(tmp_path: Path, 
     assert np.array_equal(answer["probabilities"], own.predict_proba(FRAME.assign(**{column: value})))
 
 
-def test_features_have_names_in_the_description(tmp_path: Path) -> None:
+def test_columns_of_a_matrix_have_names(tmp_path: Path) -> None:
     trained("Regressor", pandas.DataFrame(X, columns=["länge", "幅", "c", "d"]), BINARY).save_model(
         str(tmp_path / "m.cbm")
     )
     trained("Regressor", MANY, MANY[:, 0], iterations=1).save_model(str(tmp_path / "n.cbm"))
     with mlbuffet.load(tmp_path / "m.cbm") as model, mlbuffet.load(tmp_path / "n.cbm") as many:
         spec = model.signatures["raw"].inputs["features"]
-        assert spec.description == "the columns are länge, 幅, c, d; NaN where a value is missing"
-        assert "49 and 9950 more" in many.signatures["raw"].inputs["features"].description
+        assert spec.labels == ("länge", "幅", "c", "d")
+        assert many.signatures["raw"].inputs["features"].labels[-1] == "9999"
 
 
 def test_embeddings_are_refused(tmp_path: Path) -> None:

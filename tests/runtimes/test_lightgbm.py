@@ -179,13 +179,13 @@ def test_ordered_categories_whose_place_is_unknown_are_refused(tmp_path: Path) -
         mlbuffet.load(tmp_path / "m.txt")
 
 
-def test_features_have_names_in_the_description(tmp_path: Path) -> None:
+def test_columns_of_a_matrix_have_names(tmp_path: Path) -> None:
     trained(X, BINARY, data={"feature_name": ["länge", "幅", "c", "d"]}).save_model(tmp_path / "m.txt")
     trained(MANY, MANY[:, 0], 1).save_model(tmp_path / "n.txt")
     with mlbuffet.load(tmp_path / "m.txt") as model, mlbuffet.load(tmp_path / "n.txt") as many:
         spec = model.signatures["raw"].inputs["features"]
-        assert spec.description == "the columns are länge, 幅, c, d; NaN where a value is missing"
-        assert "Column_49 and 9950 more" in many.signatures["raw"].inputs["features"].description
+        assert spec.labels == ("länge", "幅", "c", "d")
+        assert many.signatures["raw"].inputs["features"].labels[-1] == "Column_9999"
 
 
 @pytest.mark.parametrize(

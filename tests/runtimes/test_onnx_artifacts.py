@@ -128,7 +128,7 @@ def test_what_the_system_cannot_look_at_is_not_accepted(runtime: Any, tmp_path: 
     loop = tmp_path / "loop.onnx"
     loop.symlink_to(loop)
     for path in (loop, loop / "below.onnx", tmp_path / f"{'long' * 1000}.onnx"):
-        assert runtime.hook("accepts")(path=path) is False
+        assert runtime.refusal(path) == ""
 
 
 def test_a_file_cut_short_is_accepted_and_not_loaded(runtime: Any, write: Any) -> None:
@@ -288,12 +288,12 @@ def test_options_are_taken(write: Any, options: dict[str, Any]) -> None:
     ("options", "problem"),
     [
         ({"threads": 1}, "no option 'threads'"),
-        ({"intra_op_threads": "1"}, r"Expected `int`, got `str` - at `\$.intra_op_threads`"),
-        ({"intra_op_threads": True}, r"Expected `int`, got `bool`"),
+        ({"intra_op_threads": "1"}, r"intra_op_threads: expected int, got str"),
+        ({"intra_op_threads": True}, "expected int, got bool"),
         ({"inter_op_threads": -1}, ">= 0"),
-        ({"spinning": 1}, r"Expected `bool`, got `int`"),
+        ({"spinning": 1}, "expected bool, got int"),
         ({"graph_optimization": "most"}, "'most'"),
-        ({"providers": "CPUExecutionProvider"}, r"Expected `array.*`, got `str`"),
+        ({"providers": "CPUExecutionProvider"}, "expected array.*, got str"),
         ({"providers": []}, "length >= 1"),
         ({"providers": ["NoSuchProvider"]}, "'NoSuchProvider' is not available here, which has .*CPUExecutionProvider"),
         ({"providers": ["CPUExecutionProvider"] * 2}, "named twice"),

@@ -13,6 +13,7 @@ import pytest
 import mlbuffet
 from mlbuffet import Runtimes
 from mlbuffet_onnx._stderr import stderr_to_logging
+from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._tensorflow import LOG_LEVEL, _stderr_sifted, tf
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 
@@ -139,7 +140,7 @@ def test_a_closed_model_is_freed_without_waiting_for_the_garbage_collector(model
     runtimes.register(runtime, name="tensorflow")
     gc.disable()
     try:
-        handle = runtime.load(models[0], {})
+        handle = runtime.load(models[0], Options())
         graph, session = weakref.ref(handle._session.graph), weakref.ref(handle._session)
         runtime.unload(handle)
         del handle

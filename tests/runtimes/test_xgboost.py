@@ -171,13 +171,13 @@ def test_names_of_categories_that_xgboost_damages_are_told(tmp_path: Path) -> No
         mlbuffet.load(save_categories(tmp_path / "m.json", FRAME.assign(town=towns)))
 
 
-def test_features_have_names_in_the_description(tmp_path: Path) -> None:
+def test_columns_of_a_matrix_have_names(tmp_path: Path) -> None:
     trained(X, BINARY, data={"feature_names": ["länge", "幅", "c", "d"]}).save_model(tmp_path / "m.json")
     trained(MANY, MANY[:, 0], 1).save_model(tmp_path / "n.json")
     with mlbuffet.load(tmp_path / "m.json") as model, mlbuffet.load(tmp_path / "n.json") as many:
         spec = model.signatures["raw"].inputs["features"]
-        assert spec.description == "the columns are länge, 幅, c, d; NaN where a value is missing"
-        assert "f49 and 9950 more" in many.signatures["raw"].inputs["features"].description
+        assert spec.labels == ("länge", "幅", "c", "d")
+        assert many.signatures["raw"].inputs["features"].labels[-1] == "f9999"
 
 
 def test_another_number_may_mean_a_missing_value(tmp_path: Path) -> None:
@@ -316,7 +316,9 @@ class TestXGBoostWithCategories(TestXGBoost):
     def artifact(self, tmp_path: Path) -> Artifact:
         path = save_categories(tmp_path / "m.ubj")
         own = xgboost.Booster(model_file=path).predict(xgboost.DMatrix(FRAME[:5], enable_categorical=True))
-        return Artifact(path, {name: values[:5] for name, values in COLUMNS.items()}, outputs={"prediction": own})
+        inputs = {name: values[:5] for name, values in COLUMNS.items()}
+        samples = dict.fromkeys(("raw", "leaves", "contributions"), inputs)  # other categories are refused
+        return Artifact(path, inputs, outputs={"prediction": own}, samples=samples)
 
 
 class TestXGBoostsContributions(TestXGBoost):

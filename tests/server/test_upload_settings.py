@@ -180,7 +180,7 @@ def test_a_value_that_the_runtime_refuses_lists_what_a_client_may_give(served: U
     fields = {"runtime": "scale", "options": '{"factor": "a"}'}
     for answer in (served.push("m", FILE, **fields), put(served, **fields)):
         assert answer.status_code == 422
-        assert answer.json()["error"].endswith("factor is no number; the valid options are: factor")
+        assert answer.json()["error"].endswith("factor: expected float, got str; the valid options are: factor")
 
 
 def test_options_that_a_client_may_no_longer_give_fail_the_version_alone(run_app: RunApp, served: Uploading) -> None:
@@ -206,7 +206,7 @@ def test_clients_cannot_set_what_reaches_files_devices_or_other_models(
 ) -> None:
     one = installed[runtime]
     assert one.client_options
-    assert one.load_options == one.client_options | for_owners
+    assert set(one.load_options or ()) == one.client_options | for_owners
     assert not one.client_options & for_owners
 
 

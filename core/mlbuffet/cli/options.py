@@ -37,7 +37,7 @@ class ServedOptions:
             if name not in runtimes:
                 raise UnknownRuntime(name, (one.name for one in runtimes), runtimes.broken)
             known = runtimes[name].load_options
-            if known and (unknown := options.keys() - known):
+            if known is not None and (unknown := options.keys() - set(known)):
                 raise InvalidOptions(f"the runtime {name!r} has no {', '.join(sorted(unknown))}", sorted(known))
             runtimes[name].default_options = options
 
@@ -84,11 +84,11 @@ def parse_served_options(texts: Iterable[str]) -> ServedOptions:
 
 def _runtimes_with(key: str, runtimes: Runtimes) -> list[str]:
     """Those that say they have the option ``key``; the error names all options that there are."""
-    if found := [one.name for one in runtimes if key in one.load_options]:
+    if found := [one.name for one in runtimes if key in (one.load_options or ())]:
         return found
-    silent = [one.name for one in runtimes if not one.load_options]
+    silent = [one.name for one in runtimes if one.load_options is None]
     advice = f" ({', '.join(silent)} does not say what it has: write {silent[0]}:{key}=VALUE)" if silent else ""
-    valid = [f"{one.name}:{option}" for one in runtimes for option in sorted(one.load_options)]
+    valid = [f"{one.name}:{option}" for one in runtimes for option in sorted(one.load_options or ())]
     raise InvalidOptions(f"no runtime has {key!r}{advice}", valid)
 
 

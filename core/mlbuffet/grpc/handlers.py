@@ -9,9 +9,8 @@ from typing import NoReturn
 import grpc
 from grpc import StatusCode
 
-from mlbuffet.errors import InvalidInput
 from mlbuffet.grpc.call_log import CallLog
-from mlbuffet.grpc.service import Call, Method, StreamMethod, parse
+from mlbuffet.grpc.service import Call, Method, StreamMethod
 from mlbuffet.grpc.status import Status, status_of
 from mlbuffet.inference import Deadline
 from mlbuffet.telemetry.request_context import REQUEST_ID, begin
@@ -24,12 +23,14 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 """When to try again, as clients of gRPC that retry by themselves read it."""
 
 
-def begin_call(protocol: str, context: grpc.aio.ServicerContext) -> Call:
-    """The call that this task handles."""
+def begin_call(protocol: str, context: grpc.aio.ServicerContext, size: int = 0) -> Call:
+    """The call that this task handles, with a message of so many bytes."""
     metadata = context.invocation_metadata()
     ids = [(REQUEST_ID, value.encode()) for key, value in metadata if key == _REQUEST_ID]
     seconds = context.time_remaining()
-    return Call(begin(protocol, ids), metadata, context.peer, None if seconds is None else Deadline.after(seconds))
+    return Call(
+        begin(protocol, ids), metadata, context.peer, None if seconds is None else Deadline.after(seconds), size
+    )
 
 
 async def abort(context: grpc.aio.ServicerContext, call: Call, status: Status) -> NoReturn:
@@ -55,7 +56,7 @@ class MethodHandler:
         begun, code = perf_counter(), StatusCode.CANCELLED
         try:
             method = self._method
-            answer: bytes = (await method.answer(call, parse(method.request, body))).SerializeToString()
+            answer: bytes = (await method.answer(call, method.read(body))).SerializeToString()
             code = StatusCode.OK
             return answer
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets a status
@@ -77,7 +78,7 @@ class UnaryHandler(MethodHandler):
 
     async def answer(self, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """What gRPC calls."""
-        call = begin_call(self._protocol, context)
+        call = begin_call(self._protocol, context, len(body))
         answer = await self._answered(call, body)
         if isinstance(answer, Status):
             await abort(context, call, answer)
@@ -115,17 +116,9 @@ class StreamHandler(MethodHandler):
             answers.create_task(self._answer_one(body, context, writing)).add_done_callback(lambda _: room.release())
 
     async def _answer_one(self, body: bytes, context: grpc.aio.ServicerContext, writing: asyncio.Lock) -> None:
-        answer = await self._answered(begin_call(self._protocol, context), body)
+        answer = await self._answered(begin_call(self._protocol, context, len(body)), body)
         if isinstance(answer, Status):
-            answer = self._refusal(body, answer.message)
+            answer = self._method.refusal(body, answer.message).SerializeToString()
         async with writing:
             with suppress(grpc.aio.BaseError, grpc.aio.UsageError):  # the client is gone; that cancels this task too
                 await context.write(answer)
-
-    def _refusal(self, body: bytes, text: str) -> bytes:
-        try:
-            message = parse(self._method.request, body)
-        except InvalidInput:
-            message = self._method.request()
-        refusal: bytes = self._method.refusal(message, text).SerializeToString()
-        return refusal

@@ -11,7 +11,7 @@ from mlbuffet.errors import DeadlineExceeded, ModelNotFound, Overloaded
 from mlbuffet.grpc.service import Call, Message
 from mlbuffet.inference import Deadline, InferenceRequest, InferenceResult, InferenceService, ModelSelector
 from mlbuffet.inference.deadline import within
-from mlbuffet.inference.offload import offload
+from mlbuffet.inference.offload import LARGE, offload
 from mlbuffet.tensors import Signatures, rough_size
 
 Decoded: TypeAlias = tuple[InferenceRequest, Callable[[InferenceResult], Message]]
@@ -54,8 +54,10 @@ class Prediction:
         codec, context = self._codec, call.context
         selector = codec.selector(message)
         try:
-            context.version = self._service.admit(selector, counted=codec.has_statistics)
-            served = await self._service.serve(selector, counted=codec.has_statistics)
+            served = self._service.serve_now(selector, counted=codec.has_statistics)
+            if served is None:
+                context.version = self._service.admit(selector, counted=codec.has_statistics)
+                served = await self._service.serve(selector, counted=codec.has_statistics)
         except ModelNotFound as error:
             raise codec.not_found(selector, error) from None
         except Overloaded as error:
@@ -63,18 +65,21 @@ class Prediction:
             raise
         with served:
             context.version = served.model, served.version
-            deadline = self._deadline(call.deadline)
             signatures = served.signatures
-            request, encode = await offload(
-                codec.size_to_decode(message), lambda: codec.decode(message, selector, signatures)
-            )
-            request = replace(request, id=context.request_id.decode(), deadline=deadline)
-            if deadline is not None and deadline.at <= time.monotonic():
-                raise DeadlineExceeded(deadline.seconds)
-            result = served.infer_now(request)
+            if call.size < LARGE:
+                request, encode = codec.decode(message, selector, signatures)
+            else:
+                size = codec.size_to_decode(message)
+                request, encode = await offload(size, lambda: codec.decode(message, selector, signatures))
+            if call.deadline is not None and call.deadline.at <= time.monotonic():
+                raise DeadlineExceeded(call.deadline.seconds)
+            result = served.infer_now(request)  # which has no use for a deadline
             if result is None:
+                deadline = self._deadline(call.deadline)
+                request = replace(request, id=context.request_id.decode(), deadline=deadline)
                 result = await within(deadline, served.infer(request))
-            return await offload(rough_size(result.outputs), lambda: encode(result))
+            size = rough_size(result.outputs)
+            return encode(result) if size < LARGE else await offload(size, lambda: encode(result))
 
     def _deadline(self, of_client: Deadline | None) -> Deadline | None:
         """The client's or the server's, whichever comes first."""

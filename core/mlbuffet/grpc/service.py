@@ -40,12 +40,15 @@ class Call(NamedTuple):
     """Gives the address of the client, as gRPC writes it."""
     deadline: Deadline | None
     """That of the client; ``None`` where it set none."""
+    size: int = 0
+    """Of its message, in bytes."""
 
 
 class Method(NamedTuple):
     """A method that answers one message with one."""
 
-    request: type[Message]
+    read: Callable[[bytes], Message]
+    """The message in what was sent. Raises `InvalidInput`."""
     answer: Callable[[Call, Message], Awaitable[Message]]
     """Raises `MLBuffetError`."""
     is_open: bool = False
@@ -55,10 +58,10 @@ class Method(NamedTuple):
 class StreamMethod(NamedTuple):
     """A method that answers each message of a stream with one, in the order in which the answers are there."""
 
-    request: type[Message]
+    read: Callable[[bytes], Message]
     answer: Callable[[Call, Message], Awaitable[Message]]
-    refusal: Callable[[Message, str], Message]
-    """The answer to a message that led to an error, with that error's text."""
+    refusal: Callable[[bytes, str], Message]
+    """The answer to what was sent where that led to an error, with the error's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,13 @@ def authorization(metadata: Metadata) -> list[str]:
     return [str(value) for name, value in metadata if name == "authorization"]
 
 
-def parse(kind: type[Message], body: bytes) -> Message:
-    """The message of a class that ``body`` is. Raises `InvalidInput`."""
-    try:
-        return kind.FromString(body)
-    except DecodeError:
-        raise InvalidInput(f"what was sent is no {kind.DESCRIPTOR.full_name}") from None
+def reader(kind: type[Message]) -> Callable[[bytes], Message]:
+    """What reads messages of one class, for a `Method`."""
+
+    def read(body: bytes) -> Message:
+        try:
+            return kind.FromString(body)
+        except DecodeError:
+            raise InvalidInput(f"what was sent is no {kind.DESCRIPTOR.full_name}") from None
+
+    return read

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlbuffet.errors import InvalidOptions
 from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
@@ -28,13 +27,7 @@ class LoadSettings:
         """The artifact at ``path``. Raises as `load_artifact` does."""
         known = replace(context, options_folder=self.options_folder)
         given = self.client_options
-        try:
-            return load_artifact(path, runtimes, self.runtime, self.options, client_options=given, context=known)
-        except InvalidOptions as error:
-            if not given:
-                raise
-            allowed = runtimes.select(path, self.runtime).client_options  # others are not for clients
-            raise InvalidOptions(error.problem, [name for name in error.valid if name in allowed]) from error
+        return load_artifact(path, runtimes, self.runtime, self.options, client_options=given, context=known)
 
 
 def load_settings(

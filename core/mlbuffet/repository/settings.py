@@ -8,6 +8,7 @@ from msgspec import Meta, ValidationError, convert
 
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.caching.memory import CAPACITY
+from mlbuffet.options_type import problem_of
 from mlbuffet.repository.eviction import Residency
 from mlbuffet.runtime_choice import Preference
 from mlbuffet.scheduling import Limits
@@ -93,5 +94,4 @@ def settings_of(kind: type[T], function: str, options: Mapping[str, object]) -> 
     try:
         return convert(options, kind)
     except ValidationError as error:
-        what, _, where = str(error).replace("`", "").rpartition(" - at $.")
-        raise ValueError(f"{function}: {where}: {what[:1].lower()}{what[1:]}") from None
+        raise ValueError(f"{function}: {problem_of(error)}") from None

@@ -3,6 +3,8 @@
 https://protobuf.dev/programming-guides/encoding/
 """
 
+from functools import lru_cache
+
 _LENGTH_DELIMITED = 2
 
 
@@ -11,6 +13,7 @@ def field(number: int, content: bytes) -> bytes:
     return field_head(number, len(content)) + content
 
 
+@lru_cache(maxsize=1024)
 def field_head(number: int, size: int) -> bytes:
     """What stands before the ``size`` bytes of such a field."""
     return varint(number << 3 | _LENGTH_DELIMITED) + varint(size)

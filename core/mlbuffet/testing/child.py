@@ -42,6 +42,7 @@ from importlib.metadata import EntryPoint
 
 sys.path[:] = pickle.load(sys.stdin.buffer)
 import mlbuffet
+import msgspec  # in which a plugin writes its options
 
 def packages():
     return {name.partition(".")[0] for name in sys.modules}

@@ -25,7 +25,8 @@ class Lifetime(Subject):
     def test_unload_lets_the_model_go(self, runtime: Runtime, artifact: Artifact) -> None:
         """``unload``, where there is one, does not raise, and afterwards nothing refers to what ``load`` returned."""
         context = LoadContext(name="model")
-        handle = runtime.hook("load")(path=artifact.path, options=artifact.options, context=context)
+        options = runtime.combined_options(artifact.options, {})
+        handle = runtime.hook("load")(path=artifact.path, options=options, context=context)
         runtime.hook("signature")(model=handle)
         runtime.hook("unload")(model=handle)
         try:

@@ -67,7 +67,8 @@ def _live(runtime: Runtime, artifact: Artifact, call: CallHook) -> None:
     """The life of one model, with every hook called through ``call``, and ``predict`` for every signature."""
     path = artifact.path.absolute()
     context = LoadContext(name="model")
-    handle = call("load", runtime.hook("load"), path=path, options=artifact.options, context=context)
+    options = runtime.combined_options(artifact.options, {})
+    handle = call("load", runtime.hook("load"), path=path, options=options, context=context)
     signatures = call("signature", runtime.hook("signature"), model=handle)
     try:
         for one in calls_of(artifact, signatures):

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlbuffet import InvalidOptions, LoadFailed
+from mlbuffet import LoadFailed
 from mlbuffet.testing import Artifact, RuntimeConformance
-from mlbuffet_linear import LinearRuntime
+from mlbuffet_linear import LinearOptions, LinearRuntime
 
 X = np.array([[1.0, 2.0], [3.0, 4.0]])
 
@@ -47,9 +47,4 @@ class TestLinearWithSoftmax(TestLinear):
 def test_arrays_that_are_no_linear_model_are_refused(tmp_path: Path, arrays: dict[str, Any], reason: str) -> None:
     np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(LoadFailed, match=reason):
-        LinearRuntime().load(tmp_path / "model.npz", {})
-
-
-def test_softmax_is_true_or_false(path: Path) -> None:
-    with pytest.raises(InvalidOptions, match="softmax is true or false"):
-        LinearRuntime().load(path, {"softmax": 1})
+        LinearRuntime().load(tmp_path / "model.npz", LinearOptions())

@@ -1,7 +1,5 @@
 """The features of a model as inputs: one matrix, or where there are categories or texts one input a feature."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from catboost import CatBoost, Pool
 
@@ -9,6 +7,7 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet.tensors import Tensors, TensorSpec
 
 MATRIX = "features"
+_MISSING = "NaN where a value is missing"
 _SHOWN = 50
 
 
@@ -27,7 +26,7 @@ class Features:
         self._count = len(names)
         self._kinds = {"cat_features": categories or None, "text_features": texts or None}
         self._is_matrix = not (categories or texts)
-        self.specs = [TensorSpec(MATRIX, np.float32, ("batch", len(names)), description=_in_order(names))]
+        self.specs = [TensorSpec(MATRIX, np.float32, ("batch", len(names)), labels=names, description=_MISSING)]
         if not self._is_matrix:
             kinds = dict.fromkeys(categories, "a category") | dict.fromkeys(texts, "a text")
             self.specs = [_column(name, kinds.get(number, "")) for number, name in enumerate(names)]
@@ -47,11 +46,6 @@ class Features:
         for number, column in enumerate(columns):
             data[:, number] = column
         return Pool(data, thread_count=self._threads, **self._kinds)
-
-
-def _in_order(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"the columns are {', '.join(names[:_SHOWN])}{more}; NaN where a value is missing"
 
 
 def _column(name: str, kind: str) -> TensorSpec:

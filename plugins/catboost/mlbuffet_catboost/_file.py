@@ -33,14 +33,15 @@ def unservable(path: Path) -> str | None:
     return damaged if path.suffix.lower() == ".cbm" else None
 
 
-def check(path: Path, form: str) -> None:
-    """Raises `LoadFailed` for JSON that is not whole: CatBoost would crash, or load a part."""
+def readable_format(path: Path) -> str:
+    """The format to read ``path`` in, or `LoadFailed`: of JSON that is not whole CatBoost crashes, or loads a part."""
+    form = _format(_head(path)) or "json"
     try:
-        whole = form != "json" or _KEYS.issubset(json.loads(path.read_bytes()).keys())
+        if form == "cbm" or _KEYS.issubset(json.loads(path.read_bytes()).keys()):
+            return form
     except (ValueError, AttributeError):
-        whole = False
-    if not whole:
-        raise LoadFailed("the JSON is cut short or damaged; copy it again, or save the model again")
+        pass
+    raise LoadFailed("it is cut short or damaged; copy it again, or save the model again")
 
 
 def _format(head: bytes) -> str | None:

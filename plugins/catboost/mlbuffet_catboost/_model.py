@@ -1,6 +1,6 @@
 """A loaded model: its signatures and its predictions."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from catboost import CatBoost, CatBoostError, Pool
 
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_catboost._features import Features
-from mlbuffet_catboost._options import parse_options
+from mlbuffet_catboost._options import Options
 
 _KINDS = {
     DEFAULT_SIGNATURE: "",
@@ -24,25 +24,28 @@ _TYPES = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "
 
 
 class CatBoostModel:
-    """The handle of the model in ``path``. Creating it raises `InvalidOptions`, `LoadFailed` or `CatBoostError`."""
+    """The handle of the model in ``path``. Creating it raises `LoadFailed` or `CatBoostError`."""
 
-    def __init__(self, path: Path, form: str, options: Mapping[str, Any]) -> None:
-        self._threads = parse_options(options).thread_count
+    def __init__(self, path: Path, form: str, options: Options) -> None:
+        self._threads = options.thread_count
         self._model = CatBoost().load_model(str(path), format=form)
         self._features = Features(self._model, self._threads)
         self._classes = self._model.classes_
         loss = str((self._model.get_all_params() or {}).get("loss_function", "")).partition(":")[0]
         self._has_several_labels = loss in ("MultiLogloss", "MultiCrossEntropy")
         self._types = {"raw": _RAW, "probabilities": "Probability", "prediction": _TYPES.get(loss, _RAW)}
-        self._empty: dict[str, Tensors] = {}
         self.signatures = Signatures(dict(self._describe()))
 
-    def predict(self, signature: str, inputs: Tensors, wanted: Collection[str]) -> Tensors:
-        """The outputs of ``signature`` that are ``wanted``, or an error of CatBoost."""
-        if not len(next(iter(inputs.values()))):
-            return {name: array.copy() for name, array in self._empty[signature].items()}
+    def predict(self, inputs: Tensors, wanted: Collection[str]) -> Tensors:
+        """The outputs that are ``wanted``, or an error of CatBoost."""
+        if len(next(iter(inputs.values()))):
+            return self._outputs(inputs, wanted)
+        # CatBoost refuses to compute no rows
+        return {name: values[:0] for name, values in self._outputs(self._features.row(), wanted).items()}
+
+    def _outputs(self, inputs: Tensors, names: Collection[str]) -> Tensors:
         pool = self._features.pool(inputs)
-        return {name: self._compute(name, pool) for name in self._empty[signature] if name in wanted}
+        return {name: self._compute(name, pool) for name in names}
 
     def _compute(self, output: str, pool: Pool) -> Any:
         match output:
@@ -62,17 +65,13 @@ class CatBoostModel:
 
     def _describe(self) -> Iterator[tuple[str, Signature]]:
         """The signatures that CatBoost answers: without weights in its leaves a model has no contributions."""
-        specs = self._features.specs
-        row = self._features.row()
         labels = {} if self._has_several_labels else {"probabilities": [str(name) for name in self._classes]}
         main = ("label", "probabilities") if len(self._classes) else ("prediction",)
         for signature, description in _KINDS.items():
             with suppress(CatBoostError) if description else nullcontext():
-                pool = self._features.pool(row)
-                answers = {name: self._compute(name, pool) for name in ((signature,) if description else main)}
-                self._empty[signature] = {name: array[:0] for name, array in answers.items()}
+                answers = self._outputs(self._features.row(), (signature,) if description else main)
                 outputs = [
                     TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
                     for name, array in answers.items()
                 ]
-                yield signature, Signature(specs, outputs, description=description)
+                yield signature, Signature(self._features.specs, outputs, description=description)

@@ -1,14 +1,13 @@
 """The runtime of CatBoost models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlbuffet import Request
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_catboost._file import check, format_of, unservable
+from mlbuffet_catboost._file import format_of, readable_format, unservable
+from mlbuffet_catboost._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_catboost._model import CatBoostModel
@@ -18,30 +17,22 @@ class CatBoostRuntime:
     """Runs CatBoost models."""
 
     concurrent_loads = True
+    options = Options
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A CatBoost model: a .cbm or .json file of save_model"""
-        try:
-            return format_of(path) is not None
-        except OSError:  # what cannot be read is no model
-            return False
+        return format_of(path) is not None
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Files that are empty or damaged, and models under other names."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "CatBoostModel":
+    def load(self, path: Path, options: Options) -> "CatBoostModel":
         """CatBoost with the model."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
-        form = format_of(path) or path.suffix[1:].lower()
-        check(path, form)
+        form = readable_format(path)
         with importing("catboost"):
             from mlbuffet_catboost._model import CatBoostModel
         return CatBoostModel(path, form, options)
@@ -52,6 +43,6 @@ class CatBoostRuntime:
         return model.signatures
 
     @hookimpl
-    def predict(self, model: "CatBoostModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+    def predict(self, model: "CatBoostModel", inputs: Tensors, request: Request) -> Tensors:
         """What CatBoost says, which is asked anew for each output that is wanted."""
-        return model.predict(signature, inputs, request.outputs)
+        return model.predict(inputs, request.outputs)

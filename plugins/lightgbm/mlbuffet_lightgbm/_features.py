@@ -12,6 +12,7 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet.tensors import Tensors, TensorSpec
 
 MATRIX = "features"
+_MISSING = "NaN where a value is missing"
 Codes = Mapping[Any, float]
 _SHOWN = 50
 
@@ -22,7 +23,7 @@ class Features:
     def __init__(self, booster: Booster, text: str) -> None:
         names = booster.feature_name()
         self._codes = _codes(booster.pandas_categorical or [], text)
-        self.specs = [TensorSpec(MATRIX, np.float64, ("batch", len(names)), description=_in_order(names))]
+        self.specs = [TensorSpec(MATRIX, np.float64, ("batch", len(names)), labels=names, description=_MISSING)]
         if self._codes:
             self.specs = [_column(name, self._codes.get(number)) for number, name in enumerate(names)]
 
@@ -35,11 +36,6 @@ class Features:
             for number, spec in enumerate(self.specs)
         ]
         return np.stack(columns, axis=1)
-
-
-def _in_order(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"the columns are {', '.join(names[:_SHOWN])}{more}; NaN where a value is missing"
 
 
 def _column(name: str, codes: Codes | None) -> TensorSpec:

@@ -1,17 +1,16 @@
 """A loaded model: its signatures and its predictions."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from lightgbm import Booster
+from lightgbm.basic import _InnerPredictor
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidOptions
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_lightgbm._features import Features
-from mlbuffet_lightgbm._options import VALID_OPTIONS, parse_options
+from mlbuffet_lightgbm._options import Options
 
 _KINDS = {
     DEFAULT_SIGNATURE: ({}, ""),
@@ -29,29 +28,29 @@ _LINEAR = re.compile(r"^is_linear=1$|^\[linear_tree: 1\]$", re.MULTILINE)
 class LightGBMModel:
     """The handle of the model whose file is ``text``. Creating it raises `InvalidOptions` or `LoadFailed`."""
 
-    def __init__(self, text: str, options: Mapping[str, Any]) -> None:
-        self._options = parse_options(options)
-        self._booster = Booster(model_str=text)
+    def __init__(self, text: str, options: Options) -> None:
+        self._booster = Booster(model_str=text)  # which frees the model when it goes
+        # Booster.predict makes one for each call, which takes a third of the time of a small call
+        self._predictor = _InnerPredictor.from_booster(self._booster, {"num_threads": options.num_threads})
         self._features = Features(self._booster, text)
+        self._labels = options.labels
         self._classes = _classes(text)
-        if self._options.labels and len(self._options.labels) != self._classes:
-            problem = f"labels has {len(self._options.labels)} names, and the model {self._classes} classes"
-            raise InvalidOptions(problem, VALID_OPTIONS)
-        self._empty: dict[str, NDArray[Any]] = {}
+        if options.labels and len(options.labels) != self._classes:
+            raise InvalidOptions(f"labels has {len(options.labels)} names, and the model {self._classes} classes")
         kinds = [name for name in _KINDS if name != "contributions" or not _LINEAR.search(text)]
         self.signatures = Signatures({name: self._describe(name) for name in kinds})
 
     def predict(self, signature: str, inputs: Tensors) -> Tensors:
         """All outputs of ``signature``, or an error of LightGBM."""
         matrix = self._features.matrix(inputs)
-        values = self._compute(signature, matrix) if len(matrix) else self._empty[signature].copy()
-        return self._outputs(signature, values)
+        if len(matrix):
+            return self._outputs(signature, matrix)
+        one = np.zeros((1, matrix.shape[1]))  # LightGBM refuses to compute no rows
+        return {name: values[:0] for name, values in self._outputs(signature, one).items()}
 
-    def _compute(self, signature: str, matrix: NDArray[np.float64]) -> Any:
-        arguments = _KINDS[signature][0]
-        return self._booster.predict(matrix, num_threads=self._options.num_threads, **arguments)
-
-    def _outputs(self, signature: str, values: NDArray[Any]) -> Tensors:
+    def _outputs(self, signature: str, matrix: NDArray[np.float64]) -> Tensors:
+        rounds = self._booster.best_iteration
+        values = self._predictor.predict(matrix, num_iteration=rounds, **_KINDS[signature][0])
         if signature != DEFAULT_SIGNATURE:
             return {signature: values}
         if not self._classes:
@@ -59,15 +58,14 @@ class LightGBMModel:
         probabilities = values if values.ndim == 2 else np.stack([1 - values, values], axis=1)
         return {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
 
-    def _describe(self, name: str) -> Signature:
-        values = self._compute(name, np.zeros((1, self._booster.num_feature())))
-        self._empty[name] = values[:0]
-        labels = {"probabilities": self._options.labels}
-        specs = [
-            TensorSpec(output, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(output, ()))
-            for output, array in self._outputs(name, values).items()
+    def _describe(self, signature: str) -> Signature:
+        row = np.zeros((1, self._booster.num_feature()))
+        labels = {"probabilities": self._labels}
+        outputs = [
+            TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
+            for name, array in self._outputs(signature, row).items()
         ]
-        return Signature(self._features.specs, specs, description=_KINDS[name][1])
+        return Signature(self._features.specs, outputs, description=_KINDS[signature][1])
 
 
 def _classes(text: str) -> int:

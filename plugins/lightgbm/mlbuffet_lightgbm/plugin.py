@@ -1,13 +1,12 @@
 """The runtime of LightGBM models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_lightgbm._file import is_model, read_model, unservable
+from mlbuffet_lightgbm._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_lightgbm._model import LightGBMModel
@@ -17,28 +16,21 @@ class LightGBMRuntime:
     """Runs LightGBM models."""
 
     concurrent_loads = True
+    options = Options
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A LightGBM model: a .txt, .lgb, .lgbm or .model file of save_model"""
-        try:
-            return is_model(path)
-        except OSError:  # what cannot be read is no model
-            return False
+        return is_model(path)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Dumps, and models under other names."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "LightGBMModel":
+    def load(self, path: Path, options: Options) -> "LightGBMModel":
         """A booster with the model."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
         with importing("lightgbm"):
             from mlbuffet_lightgbm._model import LightGBMModel
         return LightGBMModel(read_model(path), options)

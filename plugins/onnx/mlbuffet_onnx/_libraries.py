@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
-from mlbuffet_onnx._options import VALID_OPTIONS
 
 ALLOWED = "MLBUFFET_ONNX_LIBRARIES"
 """The environment variable with the files and folders of libraries that a model.toml may name besides."""
@@ -20,7 +19,7 @@ def find_libraries(names: Sequence[str], folder: Path, options_folder: Path | No
     """
     for number, name in enumerate(names):
         if not name.strip() or "\0" in name:
-            raise InvalidOptions(f"custom_op_libraries[{number}] is {name!r}, which is no path", VALID_OPTIONS)
+            raise InvalidOptions(f"custom_op_libraries[{number}] is {name!r}, which is no path")
     bases = [folder] if options_folder is None else [options_folder, folder]
     places = None if options_folder is None else [place.resolve() for place in (*bases, *_allowed())]
     files = [_first_file([(base / name).resolve() for base in bases]) for name in names]
@@ -38,7 +37,6 @@ def _check(name: str, file: Path, places: Sequence[Path] | None) -> None:
         raise InvalidOptions(
             f"{name} lies outside of the model's folder, in which its model.toml lies; put the library into it, or let "
             f"the person who starts the server name the library or its folder in the environment variable {ALLOWED}",
-            VALID_OPTIONS,
         )
     if not file.is_file():
         problem = f"{name} is no file; it is a path from the folder of the model.toml, or of the artifact"

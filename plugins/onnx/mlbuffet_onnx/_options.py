@@ -1,18 +1,15 @@
 """The options of the runtime."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-
-from mlbuffet.errors import InvalidOptions
 
 Threads = Annotated[int, msgspec.Meta(ge=0)]
 Provider = str | tuple[str, dict[str, Any]]
 Optimization = Literal["disable", "basic", "extended", "all"]
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Options(msgspec.Struct, frozen=True):
     """What may be chosen when a model is loaded; the names are onnxruntime's."""
 
     providers: Annotated[list[Provider], msgspec.Meta(min_length=1)] | None = None
@@ -29,17 +26,3 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far the graph is rewritten for speed before it runs."""
     custom_op_libraries: tuple[str, ...] = ()
     """Shared libraries with operators of their own, as paths from the model's folder."""
-
-
-VALID_OPTIONS = Options.__struct_fields__
-
-
-def parse_options(options: Mapping[str, Any]) -> Options:
-    """``options`` as `Options`, or `InvalidOptions`."""
-    unknown = [name for name in options if name not in VALID_OPTIONS]
-    if unknown:
-        raise InvalidOptions(f"there is no option {', '.join(map(repr, unknown))}", VALID_OPTIONS)
-    try:
-        return msgspec.convert(dict(options), Options)
-    except msgspec.ValidationError as error:
-        raise InvalidOptions(str(error), VALID_OPTIONS) from None

@@ -12,7 +12,7 @@ from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import Tensors
 from mlbuffet_onnx._failures import ERRORS, load_failure
 from mlbuffet_onnx._onnxruntime import native, onnxruntime
-from mlbuffet_onnx._options import VALID_OPTIONS, Options
+from mlbuffet_onnx._options import Options
 from mlbuffet_onnx._ports import Port, refuse_mixture
 from mlbuffet_onnx._stderr import stderr_to_logging
 from mlbuffet_onnx._values import (
@@ -154,8 +154,6 @@ def _check_providers(options: Options) -> None:
     names = [provider if isinstance(provider, str) else provider[0] for provider in options.providers]
     for position, name in enumerate(names):
         if name not in available:
-            raise InvalidOptions(
-                f"the provider {name!r} is not available here, which has {', '.join(available)}", VALID_OPTIONS
-            )
+            raise InvalidOptions(f"the provider {name!r} is not available here, which has {', '.join(available)}")
         if name in names[:position]:
-            raise InvalidOptions(f"the provider {name!r} is named twice", VALID_OPTIONS)
+            raise InvalidOptions(f"the provider {name!r} is named twice")

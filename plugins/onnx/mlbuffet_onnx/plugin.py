@@ -1,13 +1,13 @@
 """The runtime of ONNX models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import LoadContext, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_onnx._artifact import is_onnx, model_file, unservable
+from mlbuffet_onnx._options import Options
 from mlbuffet_onnx._stderr import stderr_to_logging
 
 if TYPE_CHECKING:
@@ -20,28 +20,22 @@ class OnnxRuntime:
     platform = "onnx_onnxv1"
     concurrent_loads = True
     output_shapes_may_differ = True  # onnxruntime itself warns where they do, and files are often imprecise
+    options = Options
     client_options = frozenset({"intra_op_threads", "inter_op_threads", "spinning", "graph_optimization"})
-    load_options = client_options | {"providers", "custom_op_libraries"}
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """An ONNX model: a .onnx file, or a folder with one .onnx file (of several, model.onnx)"""
-        try:
-            file = model_file(path)
-            return file is not None and is_onnx(file)
-        except OSError:  # what cannot be read is no model
-            return False
+        file = model_file(path)
+        return file is not None and is_onnx(file)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """A .onnx file that is empty or damaged, and a file in ORT format."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "OnnxModel":
+    def load(self, path: Path, options: Options, context: LoadContext) -> "OnnxModel":
         """A session of onnxruntime with the model."""
         file = model_file(path)
         if file is None:
@@ -51,8 +45,7 @@ class OnnxRuntime:
             stderr_to_logging(),
         ):  # onnxruntime may complain of the machine as soon as it is imported
             from mlbuffet_onnx._model import OnnxModel
-            from mlbuffet_onnx._options import parse_options
-        return OnnxModel(file, parse_options(options), context.options_folder)
+        return OnnxModel(file, options, context.options_folder)
 
     @hookimpl
     def signature(self, model: "OnnxModel") -> Signatures:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlbuffet.archives import Budget
-from mlbuffet.errors import LoadFailed
+from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import DEFAULT_SIGNATURE
 from mlbuffet_tensorflow._archive import budget_of, unpack
 from mlbuffet_tensorflow._artifact import Kind, kind_to_load
@@ -17,7 +17,7 @@ from mlbuffet_tensorflow._imports import import_modules
 from mlbuffet_tensorflow._keras_file import keras_function, load_keras, save_keras
 from mlbuffet_tensorflow._keras_sizes import safe_keras_file
 from mlbuffet_tensorflow._opening import opened
-from mlbuffet_tensorflow._options import Options, invalid_options
+from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._refusals import NotRestored, load_failed, not_loadable, nothing_to_serve
 from mlbuffet_tensorflow._resolution import UNTRACED
 from mlbuffet_tensorflow._saved_model import MetaGraph, read_meta_graph, tags_of
@@ -115,7 +115,7 @@ def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: 
 
 def _load_keras(path: Path, options: Options, files: ExitStack, budget: Budget) -> SessionModel:
     if options.tags is not None:
-        raise invalid_options("a file of Keras has no tags")
+        raise InvalidOptions("a file of Keras has no tags")
     copy = _folder(files)
     with ExitStack() as while_it_is_read:
         model = load_keras(safe_keras_file(path, partial(_folder, while_it_is_read), budget))

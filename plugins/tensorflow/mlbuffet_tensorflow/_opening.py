@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from mlbuffet.errors import InvalidOptions
 from mlbuffet_tensorflow._checks import Checks
 from mlbuffet_tensorflow._graph import Graph
-from mlbuffet_tensorflow._options import Options, invalid_options
+from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._refusals import NotRestored
 from mlbuffet_tensorflow._saved_model import MetaGraph, tags_of
 from mlbuffet_tensorflow._session import Served, SessionModel, close_session, open_session
@@ -44,7 +45,7 @@ def _device(session: Any, requested: str | None) -> str | None:
     devices = [device.name for device in session.list_devices()]
     if not any(device.endswith(name) for device in devices):
         known = ", ".join(device.partition("/device:")[2].lower() for device in devices)
-        raise invalid_options(f"there is no device {requested!r} here; there are: {known}")
+        raise InvalidOptions(f"there is no device {requested!r} here; there are: {known}")
     return name
 
 

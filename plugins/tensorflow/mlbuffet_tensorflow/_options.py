@@ -1,16 +1,13 @@
 """The options that a caller or a model.toml may give this runtime."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-
-from mlbuffet.errors import InvalidOptions
 
 Threads = Annotated[int, msgspec.Meta(ge=0, le=4096)]
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to load a model."""
 
     signature: str | None = None
@@ -32,19 +29,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     imports: tuple[str, ...] = ()
     """Python modules that are imported before the model is loaded, for the operations that they bring."""
 
-
-def parse_options(options: Mapping[str, Any]) -> Options:
-    """``options`` as values, or `InvalidOptions`."""
-    try:
-        parsed = msgspec.convert(dict(options), Options)
-    except msgspec.ValidationError as error:
-        raise invalid_options(str(error)) from error
-    for name in parsed.imports:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise invalid_options(f"imports holds {name!r}, which is no name of a Python module, as tensorflow_text is")
-    return parsed
-
-
-def invalid_options(problem: str) -> InvalidOptions:
-    """The error for options that are well formed and do not fit the model."""
-    return InvalidOptions(problem, Options.__struct_fields__)
+    def __post_init__(self) -> None:
+        """Refuse what is no name of a module."""
+        for name in self.imports:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise ValueError(f"imports holds {name!r}, which is no name of a Python module, as tensorflow_text is")

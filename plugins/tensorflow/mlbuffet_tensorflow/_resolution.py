@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mlbuffet.errors import InvalidOptions
 from mlbuffet.tensors import DEFAULT_SIGNATURE
-from mlbuffet_tensorflow._options import invalid_options
 
 CALL = "__call__"
 UNTRACED = "it was never called, or its arguments could not be saved, so that the file holds nothing of it"
@@ -43,9 +43,9 @@ def _option(offered: Offered) -> Default | None:
     if offered.requested is None:
         return None
     if reason := offered.left_out.get(offered.requested):
-        raise invalid_options(f"the signature {offered.requested!r} cannot be served: {reason}")
+        raise InvalidOptions(f"the signature {offered.requested!r} cannot be served: {reason}")
     if offered.requested not in offered.names:
-        raise invalid_options(f"there is no signature {offered.requested!r}; the model has: {', '.join(offered.names)}")
+        raise InvalidOptions(f"there is no signature {offered.requested!r}; the model has: {', '.join(offered.names)}")
     return Default(offered.requested, "the option signature names it")
 
 

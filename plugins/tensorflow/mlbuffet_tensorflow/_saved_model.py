@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from mlbuffet.errors import LoadFailed
-from mlbuffet_tensorflow._options import invalid_options
+from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet_tensorflow._tensorflow import saved_model_pb2
 
 MetaGraph: TypeAlias = Any  # TensorFlow's messages have no types
@@ -29,7 +28,7 @@ def read_meta_graph(path: Path, tags: tuple[str, ...] | None) -> MetaGraph:
         return graphs[_to_serve(list(graphs))]
     wanted = tuple(sorted(set(tags)))
     if wanted not in graphs:
-        raise invalid_options(f"no graph of the file is tagged {list(tags)}; the tags are {_shown(graphs)}")
+        raise InvalidOptions(f"no graph of the file is tagged {list(tags)}; the tags are {_shown(graphs)}")
     return graphs[wanted]
 
 

@@ -1,13 +1,13 @@
 """The TensorFlow runtime, as MLBuffet sees it."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_tensorflow._artifact import Kind, kind_of, kind_to_load
+from mlbuffet_tensorflow._artifact import kind_of, kind_to_load
+from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._unservable import unservable
 
 if TYPE_CHECKING:
@@ -19,29 +19,26 @@ class TensorFlowRuntime:
 
     platform = "tensorflow_savedmodel"
     concurrent_loads = True
+    options = Options
     client_options = frozenset({"signature", "tags", "inter_op_threads", "xla"})
-    load_options = client_options | {"intra_op_threads", "device", "gpu_memory_growth", "imports"}
     takes_any_shape = True
     output_shapes_may_differ = True  # what a graph says of them may come of set_shape, which nothing checks
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A SavedModel (a folder with saved_model.pb or .pbtxt), a .keras or .h5 file, or a .zip of one of these"""
-        kind = _kind_of(path)
+        kind = kind_of(path)
         return kind is not None and unservable(kind) is None
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """What else TensorFlow writes and nobody can call, such as a checkpoint or a TFLite file, and damaged files."""
-        kind = _kind_of(path)
+        kind = kind_of(path)
         return None if kind is None else unservable(kind)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "SessionModel":
+    def load(self, path: Path, options: Options) -> "SessionModel":
         """Bring every signature of the model at ``path`` into a session."""
-        from mlbuffet_tensorflow._options import parse_options
-
-        parsed = parse_options(options)
         if reason := unservable(kind_to_load(path)):
             raise LoadFailed(reason)
         try:
@@ -57,7 +54,7 @@ class TensorFlowRuntime:
                 "importing TensorFlow takes a folder for temporary files; name one that can be written in TMPDIR",
                 detail=str(error),
             ) from error
-        return load_artifact(path, parsed)
+        return load_artifact(path, options)
 
     @hookimpl
     def signature(self, model: "SessionModel") -> Signatures:
@@ -73,10 +70,3 @@ class TensorFlowRuntime:
     def unload(self, model: "SessionModel") -> None:
         """Close the session, which holds the weights, the tables and the thread pool."""
         model.close()
-
-
-def _kind_of(path: Path) -> Kind | None:
-    try:
-        return kind_of(path)
-    except (OSError, ValueError):  # no permission; a NUL in the name
-        return None

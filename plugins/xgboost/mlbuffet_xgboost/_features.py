@@ -13,6 +13,7 @@ from mlbuffet.errors import InvalidInput, LoadFailed
 from mlbuffet.tensors import Tensors, TensorSpec
 
 MATRIX = "features"
+_MISSING = "NaN where a value is missing"
 Codes = Mapping[Any, float]
 _SHOWN = 50
 
@@ -24,7 +25,7 @@ class Features:
         self.types = booster.feature_types
         names = booster.feature_names or [f"f{number}" for number in range(booster.num_features())]
         self._codes = _codes(booster) if "c" in (self.types or ()) else {}
-        self.specs = [TensorSpec(MATRIX, np.float32, ("batch", len(names)), description=_in_order(names))]
+        self.specs = [TensorSpec(MATRIX, np.float32, ("batch", len(names)), labels=names, description=_MISSING)]
         if self._codes:
             self.specs = [_column(name, self._codes.get(number)) for number, name in enumerate(names)]
 
@@ -37,11 +38,6 @@ class Features:
             for number, spec in enumerate(self.specs)
         ]
         return np.stack(columns, axis=1)
-
-
-def _in_order(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"the columns are {', '.join(names[:_SHOWN])}{more}; NaN where a value is missing"
 
 
 def _column(name: str, codes: Codes | None) -> TensorSpec:

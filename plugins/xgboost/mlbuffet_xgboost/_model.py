@@ -14,7 +14,7 @@ from mlbuffet.errors import InvalidOptions, LoadFailed
 from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
 from mlbuffet_xgboost._features import Features
 from mlbuffet_xgboost._file import is_damaged
-from mlbuffet_xgboost._options import VALID_OPTIONS, parse_options
+from mlbuffet_xgboost._options import Options
 
 _KINDS = {
     DEFAULT_SIGNATURE: ({}, ""),
@@ -27,46 +27,33 @@ _KINDS = {
 class XGBoostModel:
     """The handle of the model in ``content``. Creating it raises `InvalidOptions`, `LoadFailed` or `XGBoostError`."""
 
-    def __init__(self, content: bytes, options: Mapping[str, Any]) -> None:
-        self._options = parse_options(options)
+    def __init__(self, content: bytes, options: Options) -> None:
         if is_damaged(content):
             raise LoadFailed("the file is cut short or damaged; copy it again, or save the model again")
-        self._booster = Booster()
-        self._booster.load_model(bytearray(content))
-        self._booster.set_param({"nthread": self._options.nthread})
+        self._options = options
+        self._booster = Booster({"nthread": options.nthread}, model_file=bytearray(content))
         learner = json.loads(self._booster.save_config())["learner"]
         self._is_linear = learner["gradient_booster"]["name"] == "gblinear"
         best = None if self._is_linear else self._booster.attr("best_iteration")
         self._rounds = (0, 0 if best is None else int(best) + 1)
         self._features = Features(self._booster)
         self._classes = _classes(learner)
-        if self._options.labels and len(self._options.labels) != self._classes:
-            problem = f"labels has {len(self._options.labels)} names, and the model {self._classes} classes"
-            raise InvalidOptions(problem, VALID_OPTIONS)
-        self._tails: dict[str, tuple[int, ...]] = {}
+        if options.labels and len(options.labels) != self._classes:
+            raise InvalidOptions(f"labels has {len(options.labels)} names, and the model {self._classes} classes")
         self.signatures = Signatures(dict(self._describe()))
 
     def predict(self, signature: str, inputs: Tensors) -> Tensors:
         """All outputs of ``signature``. Raises `InvalidInput`, or an error of XGBoost."""
         matrix = self._features.matrix(inputs)
-        tail = self._tails[signature]
-        # XGBoost leaves out an axis of 1, and answers to no rows without axes
-        values = self._compute(signature, matrix) if len(matrix) else np.empty(0, np.float32)
-        return self._outputs(signature, values.reshape(len(matrix), *tail))
+        if len(matrix):
+            return self._outputs(signature, matrix)
+        one = np.zeros((1, matrix.shape[1]), np.float32)  # of no rows XGBoost does not say the shape
+        return {name: values[:0] for name, values in self._outputs(signature, one).items()}
 
-    def _compute(self, signature: str, matrix: NDArray[np.float32]) -> Any:
-        missing, rounds = self._options.missing, self._rounds
-        if signature in ("leaves", "contributions") or self._is_linear:
-            types, threads = self._features.types, self._options.nthread
-            data = DMatrix(matrix, missing=missing, feature_types=types, nthread=threads, enable_categorical=True)
-            arguments = _KINDS[signature][0]
-            return self._booster.predict(data, iteration_range=rounds, validate_features=False, **arguments)
-        kind = "margin" if signature == "raw" else "value"
-        return self._booster.inplace_predict(
-            matrix, iteration_range=rounds, predict_type=kind, missing=missing, validate_features=False
-        )
-
-    def _outputs(self, signature: str, values: NDArray[np.float32]) -> Tensors:
+    def _outputs(self, signature: str, matrix: NDArray[np.float32]) -> Tensors:
+        values = self._compute(signature, matrix)
+        if signature == "leaves":
+            return {signature: values.reshape(len(matrix), -1)}  # of one tree XGBoost leaves out the axis
         if signature != DEFAULT_SIGNATURE:
             return {signature: values}
         if not self._classes:
@@ -74,20 +61,27 @@ class XGBoostModel:
         probabilities = values if values.ndim == 2 else np.stack([1 - values, values], axis=1)
         return {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
 
+    def _compute(self, signature: str, matrix: NDArray[np.float32]) -> NDArray[Any]:
+        given = {"iteration_range": self._rounds, "validate_features": False}
+        missing, threads = self._options.missing, self._options.nthread
+        if signature in ("leaves", "contributions") or self._is_linear:
+            types = self._features.types
+            data = DMatrix(matrix, missing=missing, feature_types=types, nthread=threads, enable_categorical=True)
+            return self._booster.predict(data, **given, **_KINDS[signature][0])  # type: ignore[no-any-return]
+        kind = "margin" if signature == "raw" else "value"
+        return self._booster.inplace_predict(matrix, predict_type=kind, missing=missing, **given)  # type: ignore[no-any-return]
+
     def _describe(self) -> Iterator[tuple[str, Signature]]:
         """The signatures that the booster answers: one of linear models has no leaves, one of vectors no SHAP."""
         row = np.zeros((1, self._booster.num_features()), np.float32)
-        for name, (_, description) in _KINDS.items():
+        labels = {"probabilities": self._options.labels}
+        for signature, (_, description) in _KINDS.items():
             with suppress(XGBoostError) if description else nullcontext():
-                values = self._compute(name, row)
-                self._tails[name] = values.shape[1:] or ((1,) if name == "leaves" else ())
-                outputs = self._outputs(name, values.reshape(1, *self._tails[name]))
-                labels = {"probabilities": self._options.labels}
-                specs = [
-                    TensorSpec(output, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(output, ()))
-                    for output, array in outputs.items()
+                outputs = [
+                    TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
+                    for name, array in self._outputs(signature, row).items()
                 ]
-                yield name, Signature(self._features.specs, specs, description=description)
+                yield signature, Signature(self._features.specs, outputs, description=description)
 
 
 def _classes(learner: Mapping[str, Any]) -> int:

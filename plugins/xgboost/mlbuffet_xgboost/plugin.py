@@ -1,13 +1,12 @@
 """The runtime of XGBoost models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_xgboost._file import is_model, unservable
+from mlbuffet_xgboost._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_xgboost._model import XGBoostModel
@@ -17,28 +16,21 @@ class XGBoostRuntime:
     """Runs XGBoost models."""
 
     concurrent_loads = True
+    options = Options
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """An XGBoost model: a .json or .ubj file of save_model"""
-        try:
-            return is_model(path)
-        except OSError:  # what cannot be read is no model
-            return False
+        return is_model(path)
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """The old binary format, dumps and configurations, and models under other names."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "XGBoostModel":
+    def load(self, path: Path, options: Options) -> "XGBoostModel":
         """A booster with the model."""
-        if reason := unservable(path):
-            raise LoadFailed(reason)
         with importing("xgboost"):
             from mlbuffet_xgboost._model import XGBoostModel
         return XGBoostModel(path.read_bytes(), options)

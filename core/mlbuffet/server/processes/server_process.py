@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        first = not self._app.state.draining
+        first = not self._is_draining
         self._app.state.draining = True
         if first:
             _end_process_after(self._grace, self._clean_up)
@@ -152,6 +152,11 @@ class Server(uvicorn.Server):
         signal.raise_signal(signal.SIGHUP)
 
     @property
+    def _is_draining(self) -> bool:
+        """Nobody has said so yet in an application around that of MLBuffet."""
+        return getattr(self._app.state, "draining", False)
+
+    @property
     def _grpc(self) -> GrpcServing | None:
         """``None`` in an application around that of MLBuffet."""
         return getattr(self._app.state, "grpc", None)
@@ -172,7 +177,7 @@ class Server(uvicorn.Server):
 
     @override
     async def on_tick(self, counter: int) -> bool:
-        if self._app.state.draining and self._keeps_connections:
+        if self._is_draining and self._keeps_connections:
             self._keeps_connections = False
             self._close_connections_as_they_are_used()
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at

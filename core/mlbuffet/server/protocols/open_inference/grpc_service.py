@@ -5,15 +5,17 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from collections.abc import Callable, Mapping
 
-from mlbuffet.errors import ModelNotFound, ModelNotReady
+from mlbuffet.errors import InvalidInput, ModelNotFound, ModelNotReady
 from mlbuffet.grpc.messages import open_inference as messages
 from mlbuffet.grpc.prediction import Prediction
-from mlbuffet.grpc.service import Call, Encoded, Message, Method, Service, StreamMethod, authorization
+from mlbuffet.grpc.service import Call, Encoded, Message, Method, Service, StreamMethod, authorization, reader
 from mlbuffet.inference import InferenceService, ModelDescription, ModelSelector, State, VersionStatus
 from mlbuffet.server.change_rules import check_caller, check_changeable, why_forwarded
 from mlbuffet.server.protobuf_fields import field
 from mlbuffet.server.protocols.open_inference import answers
-from mlbuffet.server.protocols.open_inference.grpc_prediction import OpenInferenceMessages, selector_of
+from mlbuffet.server.protocols.open_inference.grpc_prediction import OpenInferenceMessages
+from mlbuffet.server.protocols.open_inference.grpc_requests import selector_of
+from mlbuffet.server.protocols.open_inference.grpc_templates import Request
 from mlbuffet.server.protocols.open_inference.metadata import model_config, model_metadata, server_metadata
 from mlbuffet.server.protocols.open_inference.model_repository import check_change_parameters, index_entry
 from mlbuffet.server.protocols.open_inference.statistics import model_stats
@@ -49,20 +51,20 @@ class _Methods:
         self._prediction = Prediction(service, self._codec, settings.request_timeout)
 
     def offered(self) -> Mapping[str, Method | StreamMethod]:
-        infer = self._prediction.answer
+        read, infer = self._codec.read, self._prediction.answer
         return {
-            "ServerLive": Method(messages.ServerLiveRequest, self._live, is_open=True),
-            "ServerReady": Method(messages.ServerReadyRequest, self._ready, is_open=True),
-            "ServerMetadata": Method(messages.ServerMetadataRequest, self._server_metadata),
-            "ModelReady": Method(messages.ModelReadyRequest, self._model_ready),
-            "ModelMetadata": Method(messages.ModelMetadataRequest, self._model_metadata),
-            "ModelConfig": Method(messages.ModelConfigRequest, self._model_config),
-            "ModelStatistics": Method(messages.ModelStatisticsRequest, self._statistics),
-            "ModelInfer": Method(messages.ModelInferRequest, infer),
-            "ModelStreamInfer": StreamMethod(messages.ModelInferRequest, self._stream_infer, _stream_refusal),
-            "RepositoryIndex": Method(messages.RepositoryIndexRequest, self._index),
-            "RepositoryModelLoad": Method(messages.RepositoryModelLoadRequest, self._load),
-            "RepositoryModelUnload": Method(messages.RepositoryModelUnloadRequest, self._unload),
+            "ServerLive": Method(reader(messages.ServerLiveRequest), self._live, is_open=True),
+            "ServerReady": Method(reader(messages.ServerReadyRequest), self._ready, is_open=True),
+            "ServerMetadata": Method(reader(messages.ServerMetadataRequest), self._server_metadata),
+            "ModelReady": Method(reader(messages.ModelReadyRequest), self._model_ready),
+            "ModelMetadata": Method(reader(messages.ModelMetadataRequest), self._model_metadata),
+            "ModelConfig": Method(reader(messages.ModelConfigRequest), self._model_config),
+            "ModelStatistics": Method(reader(messages.ModelStatisticsRequest), self._statistics),
+            "ModelInfer": Method(read, infer),
+            "ModelStreamInfer": StreamMethod(reader(messages.ModelInferRequest), self._stream_infer, _stream_refusal),
+            "RepositoryIndex": Method(reader(messages.RepositoryIndexRequest), self._index),
+            "RepositoryModelLoad": Method(reader(messages.RepositoryModelLoadRequest), self._load),
+            "RepositoryModelUnload": Method(reader(messages.RepositoryModelUnloadRequest), self._unload),
         }
 
     async def _live(self, call: Call, request: Message) -> Message:
@@ -108,7 +110,7 @@ class _Methods:
         entries = [model_stats(*one[:2], counted.get(one[:2], none)) for one in versions]
         return messages.ModelStatisticsResponse(model_stats=entries)
 
-    async def _stream_infer(self, call: Call, request: messages.ModelInferRequest) -> Message:
+    async def _stream_infer(self, call: Call, request: Request) -> Message:
         answer = await self._prediction.answer(call, request)
         return Encoded(field(_INFER_RESPONSE, answer.SerializeToString()))
 
@@ -163,7 +165,11 @@ def _enumerated(tensor: answers.ConfigTensor) -> Mapping[str, object]:
     return tensor if tensor["data_type"] in _DATA_TYPES else {**tensor, "data_type": "TYPE_INVALID"}
 
 
-def _stream_refusal(request: messages.ModelInferRequest, text: str) -> Message:
+def _stream_refusal(body: bytes, text: str) -> Message:
+    try:
+        request = reader(messages.ModelInferRequest)(body)
+    except InvalidInput:
+        request = messages.ModelInferRequest()
     return messages.ModelStreamInferResponse(
         error_message=text, infer_response=messages.ModelInferResponse(model_name=request.model_name, id=request.id)
     )

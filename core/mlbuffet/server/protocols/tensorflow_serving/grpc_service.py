@@ -5,7 +5,7 @@ from google.protobuf.json_format import ParseDict
 from mlbuffet.errors import InvalidInput, ModelNotFound
 from mlbuffet.grpc.messages import tensorflow_serving as messages
 from mlbuffet.grpc.prediction import Prediction
-from mlbuffet.grpc.service import Call, Message, Method, Service
+from mlbuffet.grpc.service import Call, Message, Method, Service, reader
 from mlbuffet.inference import InferenceService, ModelDescription
 from mlbuffet.server.protocols.tensorflow_serving.grpc_prediction import (
     Classify,
@@ -38,7 +38,7 @@ def tensorflow_serving(service: InferenceService, settings: ServerSettings) -> l
         Service(
             f"{_ROOT}ModelService",
             PROTOCOL,
-            {"GetModelStatus": Method(messages.GetModelStatusRequest, _ModelService(service).status)},
+            {"GetModelStatus": Method(reader(messages.GetModelStatusRequest), _ModelService(service).status)},
             {"HandleReloadConfigRequest": "this server reads no configuration file: change its folder (--watch)"},
         ),
         Service(
@@ -75,11 +75,11 @@ class _PredictionService:
 
     def offered(self) -> dict[str, Method]:
         return {
-            "Predict": Method(messages.PredictRequest, self._predict.answer),
-            "Classify": Method(messages.ClassificationRequest, self._classify.answer),
-            "Regress": Method(messages.RegressionRequest, self._regress.answer),
-            "MultiInference": Method(messages.MultiInferenceRequest, self._multi_inference),
-            "GetModelMetadata": Method(messages.GetModelMetadataRequest, self._metadata),
+            "Predict": Method(reader(messages.PredictRequest), self._predict.answer),
+            "Classify": Method(reader(messages.ClassificationRequest), self._classify.answer),
+            "Regress": Method(reader(messages.RegressionRequest), self._regress.answer),
+            "MultiInference": Method(reader(messages.MultiInferenceRequest), self._multi_inference),
+            "GetModelMetadata": Method(reader(messages.GetModelMetadataRequest), self._metadata),
         }
 
     async def _multi_inference(self, call: Call, request: messages.MultiInferenceRequest) -> Message:
