@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -28,6 +28,11 @@ from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet_torch._arrays import array_of
 from mlbuffet_torch.plugin import TorchRuntime
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    Tensor = torch.Tensor
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -148,7 +153,7 @@ def check_equal(answer: mlbuffet.Tensors, own: Any) -> None:
         assert array.tobytes() == expected.tobytes()
 
 
-def check_against_own(model: mlbuffet.Model, own: Any, arguments: Any, named: dict[str, Any]) -> None:
+def check_against_own(model: mlbuffet.Model, own: Any, arguments: Any, named: Mapping[str, Any]) -> None:
     """All rows, one and none, where there are rows; what PyTorch itself cannot compute is `InvalidInput`."""
     signature = model.signatures["serving_default"]
     has_rows = all(spec.shape[:1] == ("batch",) for spec in signature.inputs.values() if spec.shape)
@@ -202,9 +207,10 @@ def test_outputs_are_named_after_keys(tmp_path: Path) -> None:
     [({"x": 7, "y": 3}, r"x.size\(\)\[0\]\) // 2 == y.size"), ({"x": 130, "y": 65}, r"x.size\(\)\[0\] <= 128")],
 )
 def test_a_rule_of_sizes_is_told(tmp_path: Path, sizes: dict[str, int], rule: str) -> None:
-    with mlbuffet.load(export(CASES["half as many"](), tmp_path / "m.pt2")) as model:
-        with pytest.raises(InvalidInput, match=f"the model was exported for inputs with .*{rule}"):
-            model.predict({name: np.zeros(size, np.float32) for name, size in sizes.items()})
+    inputs = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
+    refused = pytest.raises(InvalidInput, match=f"the model was exported for inputs with .*{rule}")
+    with mlbuffet.load(export(CASES["half as many"](), tmp_path / "m.pt2")) as model, refused:
+        model.predict(inputs)
 
 
 SCRIPTS: dict[str, tuple[Callable[[], Any], tuple[Any, ...]]] = {
@@ -239,7 +245,7 @@ def test_a_traced_model_answers_what_pytorch_answers(tmp_path: Path, name: str) 
         check_against_own(model, own_script(path), arguments, {})
 
 
-class Texts(nn.Module):
+class Texts(nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.words = nn.Embedding(300, 4)
@@ -247,14 +253,12 @@ class Texts(nn.Module):
     def forward(
         self,
         texts: list[str],
-        weights: torch.Tensor,
+        weights: Tensor,
         times: int = 2,
-        scale: torch.Tensor | None = None,
-        unknown: dict[str, torch.Tensor] | None = None,
-    ) -> tuple[dict[str, torch.Tensor], list[str], int]:
-        rows: list[torch.Tensor] = []
-        for text in texts:
-            rows.append(self.words(torch.tensor([ord(letter) % 300 for letter in text] + [0])).sum(0))
+        scale: Tensor | None = None,
+        unknown: dict[str, Tensor] | None = None,
+    ) -> tuple[dict[str, Tensor], list[str], int]:
+        rows = [self.words(torch.tensor([ord(letter) % 300 for letter in text] + [0])).sum(0) for text in texts]
         sums = torch.stack(rows) * weights * times
         if scale is not None:
             sums.mul_(scale)
@@ -317,7 +321,7 @@ def test_options_that_do_not_fit_are_refused(texts: Path, options: dict[str, Any
 
 
 def test_a_model_that_fails_with_the_declared_inputs_is_refused(texts: Path) -> None:
-    with pytest.raises(LoadFailed, match="fails when it is tried with zeros for .*weights: float32") as caught:
+    with pytest.raises(LoadFailed, match=r"fails when it is tried with zeros for .*weights: float32") as caught:
         mlbuffet.load(texts, options={"inputs": [{**WEIGHTS, "shape": [7, 7]}]})
     assert "Traceback" not in str(caught.value)
 
@@ -332,7 +336,7 @@ def test_models_that_change_with_each_call_are_refused(tmp_path: Path) -> None:
     script = save_script(lambda: torch.jit.trace(case.model, X), tmp_path / "m.pt")
     training = Case(nn.BatchNorm1d(4), (X,))
     for path in (script, export(case, tmp_path / "m.pt2"), export(training, tmp_path / "n.pt2")):
-        with pytest.raises(LoadFailed, match="each call changes '.*' in it"):
+        with pytest.raises(LoadFailed, match=r"each call changes '.*' in it"):
             mlbuffet.load(path)
 
 
@@ -372,7 +376,7 @@ def test_pickles_are_loaded_for_those_who_trust_them(tmp_path: Path) -> None:
         for name in source.namelist():
             is_sample = name.endswith("sample_inputs/model.pt")
             target.writestr(name, (tmp_path / "pickle").read_bytes() if is_sample else source.read(name))
-    with pytest.raises(LoadFailed, match="holds a pickle of Python objects.*trust_code = true"):
+    with pytest.raises(LoadFailed, match=r"holds a pickle of Python objects.*trust_code = true"):
         mlbuffet.load(tmp_path / "n.pt2")
     assert TorchRuntime.client_options == {"inputs"}
 
@@ -448,7 +452,7 @@ ONE_KERNEL = {
     "aot_inductor.compile_wrapper_opt_level": "O0",
     "aot_inductor.check_lowerbound": False,
 }
-COMPILED = {
+COMPILED: dict[str, Any] = {
     "trust_code": True,
     "inputs": [
         {"name": "x", "dtype": "float32", "shape": ["batch", 4]},
@@ -488,8 +492,13 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return kept
 
 
+def own_compiled(path: Path) -> Any:
+    for_one_thread = False
+    return torch._C._aoti.AOTIModelPackageLoader(str(path), "model", for_one_thread, 1, -1)
+
+
 def test_a_compiled_model_answers_what_pytorch_answers(compiled: Path) -> None:
-    own = torch._C._aoti.AOTIModelPackageLoader(str(compiled), "model", False, 1, -1)
+    own = own_compiled(compiled)
     scale = torch.tensor(0.3)
     with mlbuffet.load(compiled, options=COMPILED) as model:
         assert [str(spec) for spec in model.signatures["serving_default"].outputs.values()] == [
@@ -499,7 +508,7 @@ def test_a_compiled_model_answers_what_pytorch_answers(compiled: Path) -> None:
         for rows in (X, X[:1], ODD, torch.randn(64, 4), X[:0]):
             answer = model.predict({"x": rows.numpy(), "scale": scale.numpy()})
             check_equal(answer, own.run([rows, scale]))
-        with pytest.raises(InvalidInput, match="input 'x' does not fit the compiled model: .* expected to be <= 64"):
+        with pytest.raises(InvalidInput, match=r"input 'x' does not fit the compiled model: .* expected to be <= 64"):
             model.predict({"x": np.zeros((65, 4), np.float32), "scale": np.float32(1)})
 
 
@@ -591,7 +600,6 @@ class TestCompiledTorch(TestTorch):
 
     @pytest.fixture
     def artifact(self, compiled: Path) -> Artifact:
-        own = torch._C._aoti.AOTIModelPackageLoader(str(compiled), "model", False, 1, -1)
-        sums = own.run([X, torch.tensor(2.0)])[0].numpy()
+        sums = own_compiled(compiled).run([X, torch.tensor(2.0)])[0].numpy()
         inputs = {"x": X.numpy(), "scale": np.array(2, np.float32)}
         return Artifact(compiled, inputs, {"sums": sums, "x": X.numpy()}, options=COMPILED)

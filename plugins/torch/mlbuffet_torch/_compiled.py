@@ -4,6 +4,8 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from torch.utils import _pytree as pytree
 
@@ -13,9 +15,6 @@ from mlbuffet_torch._arrays import reader
 from mlbuffet_torch._function import Argument, Function
 from mlbuffet_torch._torch import torch
 from mlbuffet_torch._trial import tried_outputs
-
-_RUNNERS = os.cpu_count() or 1
-"""How many calls one model computes at once."""
 
 
 def compiled_function(path: Path, declared: Mapping[str, TensorSpec], device: torch.device) -> Function:
@@ -33,15 +32,21 @@ def compiled_function(path: Path, declared: Mapping[str, TensorSpec], device: to
         )
     index = -1 if device.index is None else device.index
     # torch._inductor.aoti_load_package is not used: it runs a C++ compiler, to learn what this processor can do
-    is_for_one_thread = False
-    loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, is_for_one_thread, _RUNNERS, index)
+    is_for_one_thread, runners = False, 1
+    loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, is_for_one_thread, runners, index)
+    one_by_one = Lock()
+
+    def compute(given: list[Any]) -> list[Any]:
+        with one_by_one:  # PyTorch keeps the GIL while it computes, and in a second call it would wait for ever
+            return list(loader.run(given))
+
     returned = pytree.treespec_loads(loader.get_call_spec()[1])
     read = reader(device, is_written=True)  # the model may do so, and wants memory that is aligned
     arguments = [Argument(one, read) for one in declared]
     specs = list(declared.values())
-    outputs = tried_outputs(specs, arguments, lambda flat: pytree.tree_unflatten(loader.boxed_run(flat), returned))
+    outputs = tried_outputs(specs, arguments, lambda given: pytree.tree_unflatten(compute(given), returned))
     places = [place for place, spec in enumerate(outputs) if spec]
-    return Function(Signature(specs, filter(None, outputs)), arguments, loader.boxed_run, places, _RUNNERS)
+    return Function(Signature(specs, filter(None, outputs)), arguments, compute, places, concurrency=1)
 
 
 def _model_in(path: Path) -> tuple[str, str]:

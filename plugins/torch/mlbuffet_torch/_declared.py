@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mlbuffet.errors import InvalidOptions
 from mlbuffet.tensors import TensorSpec
-from mlbuffet_torch._options import VALID_OPTIONS, Input
+from mlbuffet_torch._options import Input
 from mlbuffet_torch._torch import torch
 
 
@@ -16,7 +16,7 @@ def declared_specs(inputs: Iterable[Input]) -> dict[str, TensorSpec]:
             for one in inputs
         }
     except (TypeError, ValueError) as error:
-        raise InvalidOptions(f"inputs: {error}", VALID_OPTIONS) from None
+        raise InvalidOptions(f"inputs: {error}") from None
 
 
 def usable_device(name: str) -> torch.device:
@@ -26,5 +26,5 @@ def usable_device(name: str) -> torch.device:
         torch.empty(0, device=device).cpu()
     except (AssertionError, NotImplementedError, RuntimeError):
         problem = f"device {name!r} is none that PyTorch {torch.__version__} has on this machine"
-        raise InvalidOptions(problem, VALID_OPTIONS) from None
+        raise InvalidOptions(problem) from None
     return device

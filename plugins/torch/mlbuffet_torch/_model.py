@@ -7,7 +7,7 @@ from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures, Tensors
 from mlbuffet_torch._declared import declared_specs, usable_device
 from mlbuffet_torch._file import Kind, check_whole
 from mlbuffet_torch._function import Function
-from mlbuffet_torch._options import VALID_OPTIONS, Options
+from mlbuffet_torch._options import Options
 from mlbuffet_torch._trust import check_without_code
 
 
@@ -43,7 +43,7 @@ def _functions(path: Path, kind: Kind, options: Options) -> dict[str, Function]:
 
             return {"model": compiled_function(path, declared, device)}
     if declared:
-        raise InvalidOptions("a program of torch.export says what it takes; leave out inputs", VALID_OPTIONS)
+        raise InvalidOptions("a program of torch.export says what it takes; leave out inputs")
     from mlbuffet_torch._exported import exported_functions
 
     return exported_functions(path, device)

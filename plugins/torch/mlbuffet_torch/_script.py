@@ -13,7 +13,6 @@ from mlbuffet.tensors import Signature, TensorSpec, shape_text
 from mlbuffet_torch._arrays import reader
 from mlbuffet_torch._function import Argument, Function
 from mlbuffet_torch._names import leaves, outer_dtype
-from mlbuffet_torch._options import VALID_OPTIONS
 from mlbuffet_torch._torch import torch
 from mlbuffet_torch._trial import tried_outputs
 
@@ -43,7 +42,7 @@ def script_function(path: Path, declared: Mapping[str, TensorSpec], device: torc
     names = [parameter.name for parameter in parameters]
     if unknown := [name for name in declared if name not in names]:
         problem = f"inputs names {unknown[0]!r}, and the arguments of forward are {', '.join(names)}"
-        raise InvalidOptions(problem, VALID_OPTIONS)
+        raise InvalidOptions(problem)
     examples = {} if declared else _examples(path)
     specs = [spec for parameter in parameters if (spec := _spec(parameter, {**examples, **declared}))]
     arguments = [_argument(parameter, device, _written_inputs(module)) for parameter in parameters]

@@ -1,13 +1,13 @@
 """The runtime of PyTorch models."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_torch._file import kind_of, unservable
+from mlbuffet_torch._options import Options
 
 if TYPE_CHECKING:
     from mlbuffet_torch._model import TorchModel
@@ -18,35 +18,28 @@ class TorchRuntime:
 
     platform = "pytorch"
     output_shapes_may_differ = True  # those of TorchScript and of compiled models were found by trying
+    options = Options
     client_options = frozenset({"inputs"})
-    load_options = client_options | {"device", "trust_code"}
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A PyTorch model: a .pt2 file of torch.export or AOTInductor, or a .pt file of TorchScript"""
-        try:
-            return kind_of(path) is not None
-        except OSError:  # what cannot be read is no model
-            return False
+        return kind_of(path) is not None
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
         """Checkpoints, files of old versions, damaged ones, and models under other names."""
-        try:
-            return unservable(path)
-        except OSError:
-            return None
+        return unservable(path)
 
     @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> "TorchModel":
+    def load(self, path: Path, options: Options) -> "TorchModel":
         """The programs in the file."""
         kind = kind_of(path)
         if kind is None:
             raise LoadFailed(unservable(path) or "it is none of the files that PyTorch writes for programs")
         with importing("torch"):
             from mlbuffet_torch._model import TorchModel
-            from mlbuffet_torch._options import parse_options
-        return TorchModel(path, kind, parse_options(options))
+        return TorchModel(path, kind, options)
 
     @hookimpl
     def signature(self, model: "TorchModel") -> Signatures:
@@ -55,7 +48,7 @@ class TorchRuntime:
 
     @hookimpl
     def concurrency(self, model: "TorchModel") -> int | None:
-        """The calls for which a compiled model has room."""
+        """One call of a compiled model, which keeps the GIL."""
         return model.concurrency
 
     @hookimpl
