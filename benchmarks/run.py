@@ -12,6 +12,7 @@ import in_process.loading
 import in_process.memory
 import in_process.observation
 import in_process.predict
+import in_process.predict_torch
 import in_process.predict_trees
 import in_process.request
 import serving.cases
@@ -32,6 +33,7 @@ CASES = (
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,
+    *in_process.predict_torch.CASES,
     *in_process.predict_trees.CASES,
     in_process.request.CASE,
     in_process.batching.CASE,

@@ -12,7 +12,7 @@ import pytest
 import mlbuffet
 
 ROOT = Path(__file__).parents[1]
-RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost")
+RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "torch")
 
 
 def test_no_folder_shadows_a_framework() -> None:
@@ -42,7 +42,7 @@ def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
         "import mlbuffet",
         "import mlbuffet; mlbuffet.Runtimes().discover()",
         "import mlbuffet; r = mlbuffet.Runtimes(); r.discover(); p = __import__('pathlib').Path; "
-        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt'); "
+        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt', 'a.pt2'); "
         "assert not any(x.accepts(p(name)) for x in r for name in names)",
         "import mlbuffet.server, mlbuffet.cli.serving",
     ],

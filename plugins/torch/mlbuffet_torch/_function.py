@@ -14,7 +14,7 @@ from mlbuffet_torch._torch import torch
 
 _OF_INPUTS = re.compile(
     r"shapes cannot be multiplied|must match the (?:existing )?size|[Ss]izes? .*must match|size mismatch|"
-    r"expected .*size|[Ee]xpected .*(?:input|tensor|dim|size|shape)|is invalid for input of size|"
+    r"[Ee]xpected (?:tensor for argument|size|.*input)|is invalid for input of size|"
     r"Kernel size can't be greater|index out of range|out of bounds|must have the same dtype|expected scalar type"
 )
 
