@@ -45,7 +45,8 @@ def script_function(path: Path, declared: Mapping[str, TensorSpec], device: torc
         raise InvalidOptions(problem)
     examples = {} if declared else _examples(path)
     specs = [spec for parameter in parameters if (spec := _spec(parameter, {**examples, **declared}))]
-    arguments = [_argument(parameter, device, _written_inputs(module)) for parameter in parameters]
+    written = _written_inputs(module)
+    arguments = [_argument(parameter, device, is_written=parameter.name in written) for parameter in parameters]
     outputs: Sequence[TensorSpec | None] = _tried_outputs(module, specs, arguments)
     if examples:  # of other sizes nothing is known
         specs = [_of_any_size(spec, examples) for spec in specs]
@@ -100,9 +101,9 @@ def _kind(parameter: Any) -> str:
     return kind[len("Optional[") : -1] if kind.startswith("Optional[") else kind
 
 
-def _argument(parameter: Any, device: torch.device, written: Sequence[str]) -> Argument:
+def _argument(parameter: Any, device: torch.device, *, is_written: bool) -> Argument:
     name, kind = parameter.name, _kind(parameter)
-    read = _VALUES[kind][1] if kind in _VALUES else reader(device, is_written=name in written)
+    read = _VALUES[kind][1] if kind in _VALUES else reader(device, is_written=is_written)
     return Argument(name, read, parameter.default_value if parameter.has_default_value() else None)
 
 
