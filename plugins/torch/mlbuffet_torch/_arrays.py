@@ -1,6 +1,7 @@
 """Numpy arrays as tensors of PyTorch, and what PyTorch computes as arrays."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -14,6 +15,7 @@ _INTEGERS = {1: (np.uint8, torch.uint8), 2: (np.int16, torch.int16)}
 """By their bytes, as what small floats pass between the two libraries."""
 
 
+@cache
 def dtype_of(dtype: torch.dtype) -> np.dtype[Any] | None:
     """The dtype that numpy or ml_dtypes has for ``dtype``, ``None`` where they have none."""
     name = str(dtype).removeprefix("torch.")
