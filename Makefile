@@ -74,6 +74,7 @@ fix: env ## mend what can be mended by itself
 
 bench: env ## measure MLBuffet beside its peers (QUICK=1; CASES="onnx models"; PEERS=KServe,Triton; ROUNDS=5)
 	@command -v wrk >/dev/null || { echo 'wrk makes the load: apt-get install wrk'; exit 1; }
+	@command -v h2load >/dev/null || { echo 'h2load makes the load of gRPC: apt-get install nghttp2-client'; exit 1; }
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(CASES),--cases $(CASES)) \
 		$(if $(PEERS),--peers "$(PEERS)") $(if $(ROUNDS),--rounds $(ROUNDS))
 

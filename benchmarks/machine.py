@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-SHOWN = ("mlbuffet", "onnxruntime", "tensorflow", "numpy", "starlette", "uvicorn")
+SHOWN = ("mlbuffet", "onnxruntime", "tensorflow", "numpy", "starlette", "uvicorn", "grpcio")
 
 
 def describe() -> dict[str, object]:

@@ -18,6 +18,7 @@ PANELS = (
     ("cnn", "16 connections"),
     ("pixels-json", "1 connection"),
     ("pixels-binary", "1 connection"),
+    ("grpc", "16 connections"),
 )
 OURS, THEIRS = "#c0392b", "#95a5a6"
 

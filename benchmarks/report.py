@@ -9,7 +9,7 @@ from figures import Outcome
 from results import read
 from targets import TARGETS
 
-EXTRAS = ("p50 ms", "p99 ms", "MB", "index ms", "first s", "load s", "refused/s", "lost/s", "bad answers")
+EXTRAS = ("p50 ms", "p99 ms", "cpu us", "MB", "index ms", "first s", "load s", "refused/s", "lost/s", "bad answers")
 Row = tuple[str, ...]
 
 

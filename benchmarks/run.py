@@ -16,6 +16,7 @@ import in_process.predict_torch
 import in_process.predict_trees
 import in_process.request
 import serving.cases
+import serving.grpc_cases
 import serving.overload
 import serving.startup
 import serving.threads
@@ -29,6 +30,7 @@ from rounds import alternate
 
 CASES = (
     *serving.cases.CASES,
+    *serving.grpc_cases.CASES,
     serving.overload.CASE,
     *serving.startup.CASES,
     *serving.threads.CASES,

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from figures import Key, Outcome
+from serving.grpc_cases import PIXELS, STREAMS
 from serving.overload import OVERLOADED, PEAK, SHORT, UNLOADED
+from serving.peers import MLBUFFET_BESIDE_GRPC
 
 PYTHON_PEERS = ("MLServer", "KServe", "LitServe", "BentoML", "MLflow", "Ray Serve")
 
@@ -84,6 +86,19 @@ TARGETS = (
     Target("pixels-binary", Key("MLBuffet, binary", _ONE), _of(_ONE, "bare route, np.frombuffer"), at_least=0.9),
     Target("pixels-json", _mlbuffet(_ONE), _of(_ONE, "bare route"), at_least=1.5),
     Target("pixels-json", _mlbuffet(_ONE), _of(_ONE, *PYTHON_PEERS), at_least=4),
+    *(
+        target
+        for small in (_ONE, _SIXTEEN, STREAMS)
+        for target in (
+            Target("grpc", _mlbuffet(small), _of(small, "bare handler"), at_least=0.9),
+            Target("grpc", _mlbuffet(small), _of(small, "MLServer", "KServe"), at_least=3),
+        )
+    ),
+    Target("grpc", _mlbuffet(PIXELS), _of(PIXELS, "bare handler"), at_least=0.8),
+    *(
+        Target("grpc-http", Key(MLBUFFET_BESIDE_GRPC.name, count), _of(count, "MLBuffet"), at_least=0.97)
+        for count in (_ONE, _SIXTEEN, _SIXTY_FOUR)
+    ),
     Target("predict-onnx", Key("Model.predict"), (Key("session.run"),), at_most=5, difference=True),
     Target("overload", Key(SHORT, OVERLOADED), (Key(SHORT, PEAK),), at_least=0.9),
     Target("overload", Key(SHORT, OVERLOADED), (Key(SHORT, UNLOADED),), at_most=5, unit="p99 ms"),

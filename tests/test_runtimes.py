@@ -241,6 +241,23 @@ class Explains(Mine):
         return "it holds weights alone; save the model" if path.suffix == ".weights" else None
 
 
+@pytest.mark.parametrize("failure", [LoadFailed("it is no model"), ValueError("no model")])
+def test_a_runtime_that_is_named_explains_why_it_cannot_load(
+    runtimes: Runtimes, tmp_path: Path, failure: Exception
+) -> None:
+    class Fails(Explains):
+        @hookimpl
+        def load(self) -> object:
+            raise failure
+
+    runtimes.register(Fails, name="fails")
+    for name, reason in {"m.weights": "it holds weights alone; save the model", "m.half": "no model"}.items():
+        (tmp_path / name).touch()
+        with pytest.raises(LoadFailed, match=reason) as error:
+            mlbuffet.load(tmp_path / name, runtime="fails", runtimes=runtimes)
+        assert error.value.runtime == "fails"
+
+
 def test_a_runtime_explains_what_it_knows_and_cannot_serve(runtimes: Runtimes, tmp_path: Path) -> None:
     runtimes.register(Explains, name="explains")
     (tmp_path / "m.weights").touch()

@@ -900,11 +900,13 @@ def test_each_file_of_a_folder_is_damaged_in_each_way_and_the_largest_must_not_b
     (source / "variables" / "data").write_bytes(b"longer than the graph")
     (source / "empty").touch()
     copies = list(damaged_copies(source, tmp_path / "copies"))
-    assert len(copies) == 2 * 5
+    assert len(copies) == 2 * 5 + 4
     assert [copy.what for copy in copies if copy.incomplete] == [
         "model/variables/data cut in half",
         "model/variables/data emptied",
         "model/variables/data removed",
+        "model/variables/data cut to an eighth",
+        "model/variables/data cut to a quarter",
     ]
     cut = next(copy.path for copy in copies if copy.what == "model/graph.pb cut in half")
     assert (cut / "graph.pb").read_bytes() == b"gr"

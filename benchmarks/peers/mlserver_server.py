@@ -10,7 +10,7 @@ from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from session import NAME, PORT, open_session
+from session import GRPC_PORT, NAME, PORT, open_session
 
 
 class OnnxModel(MLModel):
@@ -23,7 +23,7 @@ class OnnxModel(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """All outputs, as JSON."""
+        """All outputs; MLServer makes of them what the protocol wants."""
         feeds = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
         values = self.session.run(self.fetches, feeds)
         encoded = [NumpyCodec.encode_output(name, value) for name, value in zip(self.fetches, values, strict=True)]
@@ -33,7 +33,7 @@ class OnnxModel(MLModel):
 if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp(prefix="mlserver-"))
     settings = {"debug": False, "parallel_workers": 0, "host": "127.0.0.1", "http_port": PORT}
-    settings |= {"grpc_port": PORT + 1, "metrics_port": PORT + 2}
+    settings |= {"grpc_port": GRPC_PORT, "metrics_port": PORT + 2}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(
         json.dumps({"name": NAME, "implementation": "mlserver_server.OnnxModel"})

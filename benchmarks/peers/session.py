@@ -6,6 +6,7 @@ import onnxruntime
 
 NAME = os.environ["NAME"]
 PORT = int(os.environ["PORT"])
+GRPC_PORT = int(os.environ["GRPC_PORT"])
 
 
 def open_session() -> onnxruntime.InferenceSession:

@@ -5,7 +5,7 @@ from pytriton.decorators import batch
 from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from session import NAME, PORT, open_session
+from session import GRPC_PORT, NAME, PORT, open_session
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
@@ -21,7 +21,7 @@ def infer(**feeds: np.ndarray) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    config = TritonConfig(http_address="127.0.0.1", http_port=PORT, grpc_port=PORT + 1, metrics_port=PORT + 2)
+    config = TritonConfig(http_address="127.0.0.1", http_port=PORT, grpc_port=GRPC_PORT, metrics_port=PORT + 2)
     with Triton(config=config) as server:
         server.bind(
             model_name=NAME,

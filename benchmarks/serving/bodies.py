@@ -18,6 +18,8 @@ class Body:
     path: str
     content: bytes
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    grpc: bool = False
+    """Whether it goes to the port of gRPC."""
 
 
 def open_inference(artifact: Artifact) -> Body:

@@ -10,7 +10,7 @@ from shutil import copytree
 from artifacts import BUILD, Artifact, artifact
 from case import Case, Field, Plan
 from figures import Key, Round
-from serving.environment import NotInstalled
+from serving.contenders import started
 from serving.peers import (
     ASGI_SERVERS,
     BARE,
@@ -25,7 +25,7 @@ from serving.peers import (
     TRITON,
     Peer,
 )
-from serving.server import NotServing, Server, served
+from serving.server import Server, served
 from serving.wrk import load
 
 
@@ -43,18 +43,10 @@ def comparison(
 
     @contextmanager
     def prepare(plan: Plan) -> Iterator[Field]:
-        field, running = Field(), dict[Peer, Server]()
+        field = Field()
         with ExitStack() as stack:
             served_model = artifact(model)
-            for peer in (peer for peer in peers if _takes_part(peer, plan)):
-                plan.tell(f"{peer.name} starts")
-                try:
-                    running[peer] = stack.enter_context(served(peer, served_model))
-                except (NotServing, NotInstalled) as error:
-                    field.absent[peer.name] = str(error)
-                    continue
-                if peer.restless:
-                    running[peer].hold()
+            running = started(peers, served_model, plan, field, stack)
             for count in connections:
                 for peer, server in running.items():
                     measure = partial(_measure, server, peer, served_model, count, plan.seconds)
@@ -67,10 +59,6 @@ def comparison(
 def setting(connections: int) -> str:
     """How a number of connections is called in results."""
     return f"{connections} connection{'s' if connections > 1 else ''}"
-
-
-def _takes_part(peer: Peer, plan: Plan) -> bool:
-    return not peer.packages or plan.peers is None or peer.name.lower() in plan.peers
 
 
 def _measure(server: Server, peer: Peer, model: Artifact, connections: int, seconds: int) -> Round:

@@ -1,10 +1,10 @@
 """The servers that MLBuffet is compared with, their versions, and how each is asked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from artifacts import Artifact
-from serving import bodies
+from serving import bodies, grpc_messages
 from serving.bodies import Body
 
 
@@ -21,7 +21,7 @@ class Peer:
     python: str | None = None
     """The interpreter that it needs; None: the one that MLBuffet runs with."""
     options: tuple[str, ...] = ()
-    """Arguments of its command."""
+    """Arguments of its command; ``{grpc_port}`` stands for its port of gRPC."""
     restless: bool = False
     """Whether it takes processor time that nobody asked for, so that it is held still while others are measured."""
 
@@ -37,9 +37,13 @@ BARE = Peer(name="bare route", script="bare_onnx.py")
 BARE_RAW = Peer(name="bare route, np.frombuffer", script="bare_onnx.py", body=bodies.raw)
 BARE_TENSORFLOW = Peer(name="bare route", script="bare_tensorflow.py")
 
+MLSERVER = Peer(name="MLServer", script="mlserver_server.py", packages=("mlserver==1.7.1",))
+KSERVE = Peer(
+    name="KServe", script="kserve_server.py", packages=("kserve==0.21.0",), options=("--enable_grpc", "false")
+)
 PYTHON_PEERS = (
-    Peer(name="MLServer", script="mlserver_server.py", packages=("mlserver==1.7.1",)),
-    Peer(name="KServe", script="kserve_server.py", packages=("kserve==0.21.0",)),
+    MLSERVER,
+    KSERVE,
     Peer(name="LitServe", script="litserve_server.py", packages=("litserve==0.2.19",), body=bodies.litserve),
     Peer(name="BentoML", script="bentoml_server.py", packages=("bentoml==1.4.39",), body=bodies.bentoml),
     Peer(name="MLflow", script="mlflow_server.py", packages=("mlflow==3.17.2", "onnx==1.23.2"), body=bodies.mlflow),
@@ -48,6 +52,18 @@ PYTHON_PEERS = (
 # its library of the interpreter suits Debian's Python 3.11, not every other
 TRITON = Peer(
     name="Triton", script="triton_server.py", packages=("nvidia-pytriton==0.7.0",), python="/usr/bin/python3.11"
+)
+
+MLBUFFET_BESIDE_GRPC = Peer(name="MLBuffet, --grpc-port", options=("--grpc-port", "{grpc_port}"))
+GRPC_PEERS = tuple(
+    replace(peer, body=grpc_messages.raw_tensors)
+    for peer in (
+        Peer(name="bare handler", script="bare_grpc.py"),
+        replace(MLBUFFET, options=MLBUFFET_BESIDE_GRPC.options),
+        MLSERVER,
+        replace(KSERVE, options=()),
+        TRITON,
+    )
 )
 
 _BARE = ("starlette==1.10.0", "uvicorn[standard]==0.54.0", "orjson==3.13.0")

@@ -15,7 +15,8 @@ import httpx
 import numpy as np
 import psutil
 
-from artifacts import Artifact
+from artifacts import Array, Artifact
+from serving import grpc_messages
 from serving.bodies import Body, numbers_of
 from serving.environment import python_of
 from serving.peers import Peer
@@ -41,6 +42,11 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def grpc_address(self) -> str:
+        """Where it answers gRPC, if it does."""
+        return f"127.0.0.1:{grpc_port(self.port)}"
+
+    @property
     def running(self) -> bool:
         """Whether its first process has not ended."""
         return self._process.poll() is None
@@ -54,6 +60,11 @@ class Server:
     def memory(self) -> float:
         """Megabytes that belong to its processes alone, and their part of what they share."""
         return sum(process.memory_full_info().pss for process in self._processes()) / 2**20
+
+    @property
+    def processor_seconds(self) -> float:
+        """The time that its processes have taken of the processors since they started."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
 
     def hold(self) -> None:
         """Let no process of it run."""
@@ -78,6 +89,8 @@ class Server:
         self._process.wait()
 
     def _processes(self) -> list[psutil.Process]:
+        if not self.running:
+            return []
         first = psutil.Process(self._process.pid)
         return [first, *first.children(recursive=True)]
 
@@ -91,6 +104,7 @@ def served(peer: Peer, artifact: Artifact, *options: str) -> Iterator[Server]:
     """A server of the model that answers rightly. Raises `NotServing` and `NotInstalled`."""
     port = _free_port()
     environment = {**os.environ, "MODEL": str(artifact.path), "NAME": artifact.name, "PORT": str(port)}
+    environment["GRPC_PORT"] = str(grpc_port(port))
     command = _command(peer, artifact, port, options)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -110,11 +124,17 @@ def served(peer: Peer, artifact: Artifact, *options: str) -> Iterator[Server]:
             server.end()
 
 
+def grpc_port(port: int) -> int:
+    """Where a server with this port of HTTP answers gRPC."""
+    return port + 1
+
+
 def _command(peer: Peer, artifact: Artifact, port: int, options: tuple[str, ...]) -> list[str]:
+    given = [option.format(grpc_port=grpc_port(port)) for option in peer.options]
     if peer.script:
-        return [str(python_of(peer)), str(PEERS / peer.script), *peer.options, *options]
+        return [str(python_of(peer)), str(PEERS / peer.script), *given, *options]
     mlbuffet = str(Path(sys.executable).with_name("mlbuffet"))
-    return [mlbuffet, "serve", str(artifact.folder), "--port", str(port), *peer.options, *options]
+    return [mlbuffet, "serve", str(artifact.folder), "--port", str(port), *given, *options]
 
 
 def _wait(server: Server, body: Body, artifact: Artifact) -> None:
@@ -123,24 +143,35 @@ def _wait(server: Server, body: Body, artifact: Artifact) -> None:
     while time.monotonic() < deadline:
         if not server.running:
             raise NotServing("it ended by itself")
-        try:
-            answer = httpx.post(server.url + body.path, content=body.content, headers=body.headers, timeout=30)
-        except httpx.TransportError:
-            time.sleep(0.02)
-            continue
-        if answer.status_code == httpx.codes.OK:
-            return check(answer, artifact)
+        numbers = _asked_over_grpc(server, body) if body.grpc else _asked(server, body)
+        if numbers is not None:
+            return check(numbers, artifact)
         time.sleep(0.02)
     raise NotServing(f"it gave no answer for {START_SECONDS:g} s")
 
 
-def check(answer: httpx.Response, artifact: Artifact) -> None:
-    """Raises `NotServing` where an answer does not hold every output of the model."""
-    numbers = numbers_of(answer.content, dict(answer.headers))
+def _asked(server: Server, body: Body) -> Array | None:
+    """The numbers of the answer, if there is one."""
+    try:
+        answer = httpx.post(server.url + body.path, content=body.content, headers=body.headers, timeout=30)
+    except httpx.TransportError:
+        return None
+    return numbers_of(answer.content, dict(answer.headers)) if answer.status_code == httpx.codes.OK else None
+
+
+def _asked_over_grpc(server: Server, body: Body) -> Array | None:
+    try:
+        return grpc_messages.numbers_of(grpc_messages.ask(server.grpc_address, body))
+    except grpc_messages.NoAnswer:
+        return None
+
+
+def check(numbers: Array, artifact: Artifact) -> None:
+    """Raises `NotServing` where the numbers of an answer do not hold every output of the model."""
     for name, value in artifact.outputs.items():
         places = range(numbers.size - value.size + 1)
         if not any(np.allclose(numbers[i : i + value.size], value.ravel(), rtol=1e-3, atol=1e-5) for i in places):
-            raise NotServing(f"its answer is wrong in {name!r}: {answer.text[:200]}")
+            raise NotServing(f"its answer is wrong in {name!r}: {numbers[:20]}")
 
 
 def _free_port() -> int:

@@ -123,8 +123,9 @@ class OptionalHooks(Protocol):
     def explain(self, path: Path) -> str | None:
         """Why ``path``, which this runtime knows and does not accept, cannot be served, and what to do instead.
 
-        Called where no runtime accepts it; the sentence becomes a `LoadFailed`, so it has no paths. ``None`` for what
-        is not of this runtime's kind. As `accepts`, it looks at names and magic bytes alone.
+        Called where no runtime accepts it, or where this one is named and cannot load it; the sentence becomes a
+        `LoadFailed`, so it has no paths. ``None`` for what is not of this runtime's kind. As `accepts`, it looks at
+        names and magic bytes alone.
         """
         ...
 

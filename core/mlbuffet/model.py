@@ -62,7 +62,7 @@ def load_artifact(
 
 def _explained(error: LoadFailed, runtimes: Runtimes, path: Path) -> str | None:
     """What the runtime that failed, and was named without being asked, knows of the artifact."""
-    return runtimes[error.runtime].explain(path) if error.runtime in runtimes else None
+    return runtimes[error.runtime].explain(path) if error.runtime and error.runtime in runtimes else None
 
 
 class Model:

@@ -64,7 +64,7 @@ def test_every_line_is_an_object(noisy: dict[str, str], models: Path, flags: lis
         (["--port", "no-number"], 2, "'no-number' is not a whole number"),
         (["--no-such-flag"], 2, "No such option"),
         (["--max-body", "much"], 2, "'much' is no size"),
-        (["--runtime", "nobody"], 1, "there is no runtime 'nobody'"),
+        (["--runtime", "nobody"], 2, "there is no runtime 'nobody'"),
     ],
 )
 def test_what_is_fatal_is_an_object(

@@ -209,6 +209,7 @@ def test_a_flag_that_is_wrong_is_named_alone(run: Run) -> None:
     [
         ("option", "xx", "--option 'xx' is not KEY=VALUE"),
         ("cache-redis", "http://x", "--cache-redis: "),
+        ("runtime", "nope", "--runtime: there is no runtime 'nope'; installed: "),
         ("drain", "50", "--drain 50 is part of --grace 30, and must be less"),
         ("ssl-keyfile", "x", "--ssl-keyfile and --ssl-ca-certs take --ssl-certfile"),
         ("predict-token-file", "none", "--predict-token-file: the token in 'none' cannot be read"),

@@ -143,13 +143,16 @@ def test_categories_with_names_are_one_input_a_feature(tmp_path: Path, suffix: s
     with mlbuffet.load(path) as model:
         specs = model.signatures["serving_default"].inputs.values()
         assert [str(spec) for spec in specs] == ["town: bytes (batch,)", "größe: int64 (batch,)", "x: float32 (batch,)"]
-        assert "Lima, Oslo, Rome; empty text where it is missing" in next(iter(specs)).description
+        descriptions = [spec.description for spec in specs]
+        assert "Lima, Oslo, Rome; empty text where it is missing" in descriptions[0]
+        assert descriptions[1].endswith("; -1 where it is missing")
         for signature, arguments in KINDS.items():
             (answer,) = model.predict(COLUMNS, signature=signature).values()
             expected = own.predict(xgboost.DMatrix(turned, enable_categorical=True), **arguments)
             assert np.array_equal(answer, expected)
         gone = FRAME.assign(town=pandas.Categorical([None] * ROWS, categories=TOWNS.categories))
-        answer = model.predict({**COLUMNS, "town": [""] * ROWS})["prediction"]
+        gone["größe"] = pandas.Categorical([None] * ROWS, categories=FRAME["größe"].cat.categories)
+        answer = model.predict({**COLUMNS, "town": [""] * ROWS, "größe": [-1] * ROWS})["prediction"]
         assert np.array_equal(answer, own.predict(xgboost.DMatrix(gone, enable_categorical=True)))
 
 

@@ -224,7 +224,7 @@ def serve(
         raise WrongSetting(
             "Missing argument '[NAME=]PATH...'; what is to be served can also stand in the file, as 'paths'"
         )
-    from mlbuffet.cli.serving import Serving, check_transport, listen_on, reserved_for_grpc
+    from mlbuffet.cli.serving import Serving, check_runtime, check_transport, listen_on, reserved_for_grpc
     from mlbuffet.repository import RepositorySettings
     from mlbuffet.server import ServerSettings
 
@@ -272,6 +272,7 @@ def serve(
             options=parse_served_options(option or ()),
         )
         check_transport(settings)
+        check_runtime(runtime)
     with reserved_for_grpc(host, grpc_port) as grpc_address, listen_on(host, port, uds) as listener:
         serving = replace(serving, settings=replace(settings, grpc_address=grpc_address))
         raise typer.Exit(serving.run(listener))

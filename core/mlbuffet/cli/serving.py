@@ -23,11 +23,11 @@ from mlbuffet.cli.logs import PROGRESS, LogLines, end_with
 from mlbuffet.cli.options import ServedOptions
 from mlbuffet.cli.reports import show_versions
 from mlbuffet.cli.setting_sources import WrongSetting
-from mlbuffet.errors import MLBuffetError, reason_of
+from mlbuffet.errors import MLBuffetError, UnknownRuntime, reason_of
 from mlbuffet.repository import ModelVersion, RepositorySettings, ServedPlaces, State
 from mlbuffet.running_calls import RunningCalls
 from mlbuffet.runtime_choice import Preference, names_of
-from mlbuffet.runtimes import Runtimes
+from mlbuffet.runtimes import Runtimes, installed_runtimes
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.certificates import WrongCertificates, certificates_of
 from mlbuffet.server.processes.port_reservation import reserve
@@ -79,6 +79,13 @@ def reserved_for_grpc(host: str, port: int | None) -> Iterator[tuple[str, int] |
         raise CannotListen(_why_not(host, port, error, "--grpc-port")) from error
     with held:
         yield held.getsockname()[:2]
+
+
+def check_runtime(name: str | None) -> None:
+    """Raises `WrongSetting` where no such runtime is installed."""
+    if name is None or name in (runtimes := installed_runtimes()):
+        return
+    raise WrongSetting(f"--runtime: {UnknownRuntime(name, (one.name for one in runtimes), runtimes.broken)}")
 
 
 def check_transport(settings: ServerSettings) -> None:

@@ -80,8 +80,9 @@ class Loading(Subject):
     def test_damage_is_an_error(self, plugin: object, artifact: Artifact, tmp_path: Path) -> None:
         """Damaged copies of the artifact neither crash nor hang the process, and what is incomplete does not load.
 
-        Every file in turn is cut in half, emptied, removed, overwritten with noise, and inverted in its first bytes.
-        Noise may load: in a file of bare numbers it is as good as any weights. But half of the largest file, or none of
+        Every file in turn is cut in half, emptied, removed, overwritten with noise, and inverted in its first bytes;
+        the largest is cut at more lengths.
+        Noise may load: in a file of bare numbers it is as good as any weights. But half of the largest file, or less of
         it, holds less than the signature needs, and ``load`` has to raise, not the first prediction.
         The message for clients (`MLBuffetError.public`) names no path.
         """

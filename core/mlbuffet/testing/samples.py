@@ -118,23 +118,33 @@ _DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "overwritten with noise": lambda content: _noise(len(content)),
     "inverted in its first bytes": lambda content: bytes(byte ^ 255 for byte in content[:64]) + content[64:],
 }
-_INCOMPLETE = ("cut in half", "emptied", "removed")
+_CUTS: dict[str, Callable[[bytes], bytes | None]] = {
+    "cut to an eighth": lambda content: content[: len(content) // 8],
+    "cut to a quarter": lambda content: content[: len(content) // 4],
+    "cut to three quarters": lambda content: content[: len(content) * 3 // 4],
+    "cut by its last byte": lambda content: content[:-1],
+}
+"""Of the largest file, besides."""
+_INCOMPLETE = ("cut in half", "emptied", "removed", "cut to an eighth", "cut to a quarter")
+"""After three quarters there may be nothing more that is needed."""
 
 
 def damaged_copies(source: Path, folder: Path) -> Iterator[Damaged]:
-    """Copies of ``source`` with one file damaged: each file in each way."""
+    """Copies of ``source`` with one file damaged: each file in each way, and the largest cut at more lengths."""
     files = [path for path in (source, *sorted(source.rglob("*"))) if path.is_file() and path.stat().st_size]
     largest = max(files, key=lambda path: path.stat().st_size)
-    for number, (file, damage) in enumerate((file, damage) for file in files for damage in _DAMAGES):
+    damages = [(file, what, change) for file in files for what, change in _DAMAGES.items()]
+    damages += [(largest, what, change) for what, change in _CUTS.items()]
+    for number, (file, what, change) in enumerate(damages):
         copy = folder / str(number) / source.name
         copy.parent.mkdir(parents=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy)
         damaged = copy / file.relative_to(source)
         damaged.unlink()
-        if (content := _DAMAGES[damage](file.read_bytes())) is not None:
+        if (content := change(file.read_bytes())) is not None:
             damaged.write_bytes(content)
-        incomplete = file == largest and damage in _INCOMPLETE
-        yield Damaged(f"{file.relative_to(source.parent)} {damage}", copy, incomplete)
+        incomplete = file == largest and what in _INCOMPLETE
+        yield Damaged(f"{file.relative_to(source.parent)} {what}", copy, incomplete)
 
 
 def _noise(length: int) -> bytes:

@@ -1,7 +1,7 @@
 """The features of a model as inputs: one matrix, or where categories have names one input a feature."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -43,25 +43,28 @@ class Features:
 def _column(name: str, codes: Codes | None) -> TensorSpec:
     if codes is None:
         return TensorSpec(name, np.float32, ("batch",))
-    known = [category for category in codes if category != b""]
-    shown = ", ".join(
-        category.decode() if isinstance(category, bytes) else str(category) for category in known[:_SHOWN]
-    )
-    dtype = object if isinstance(known[0], bytes) else np.array(known).dtype
-    missing = "; empty text where it is missing" if dtype is object else ""
-    return TensorSpec(name, dtype, ("batch",), description=f"a category, of {shown}{missing}")
+    missing, *known = codes
+    if missing == b"":
+        shown, dtype, missing = b", ".join(known[:_SHOWN]).decode(), np.dtype(object), "empty text"
+    else:
+        shown, dtype = ", ".join(map(str, known[:_SHOWN])), np.array(known).dtype
+    return TensorSpec(name, dtype, ("batch",), description=f"a category, of {shown}; {missing} where it is missing")
 
 
 def _codes(booster: Booster) -> dict[int, Codes]:
-    """The codes of the categories, by the number of their feature; only the file in full has their names."""
+    """The codes of the categories, by the number of their feature; only the file in full has their names.
+
+    The first is that of a value that is missing: of empty text, or -1.
+    """
     model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
     encodings = model.get("gbtree", model)["model"].get("cats", {}).get("enc", [])
     named = {number: _names(encoding, number) for number, encoding in enumerate(encodings) if encoding["values"]}
-    return {
-        number: {b"": np.nan, **codes} if type(names[0]) is bytes else codes
-        for number, names in named.items()
-        if (codes := {name: float(code) for code, name in enumerate(names)})
-    }
+    return {number: _codes_of(names) for number, names in named.items()}
+
+
+def _codes_of(names: Sequence[Any]) -> Codes:
+    missing = b"" if isinstance(names[0], bytes) else -1
+    return {missing: np.nan} | {name: float(code) for code, name in enumerate(names)}
 
 
 def _names(encoding: Mapping[str, Any], number: int) -> list[Any]:
