@@ -320,6 +320,42 @@ def test_options_that_do_not_fit_are_refused(texts: Path, options: dict[str, Any
         mlbuffet.load(texts, options=options)
 
 
+def test_an_exported_program_takes_no_declaration(exported: Path) -> None:
+    with pytest.raises(InvalidOptions, match="says what it takes; leave out inputs"):
+        mlbuffet.load(exported, options={"inputs": [WEIGHTS]})
+
+
+class Tables(nn.Module):  # type: ignore[misc]
+    def forward(self, tables: dict[str, Tensor]) -> Tensor:
+        return tables["a"]
+
+
+class Unnamed(nn.Module):  # type: ignore[misc]
+    @torch.jit.export  # type: ignore[untyped-decorator]
+    def run(self, x: Tensor) -> Tensor:
+        return x
+
+
+UNSERVABLE: dict[str, tuple[Callable[[], Any], str]] = {
+    "a dict": (lambda: torch.jit.script(Tables()), r"the argument 'tables' of forward is a Dict\(?\[?str, Tensor"),
+    "no forward": (lambda: torch.jit.script(Unnamed()), "it has no method forward"),
+    "a sparse output": (lambda: torch.jit.trace(module(lambda _, x: x.to_sparse()), X), "is sparse or quantized"),
+    "half complex": (
+        lambda: torch.jit.trace(module(lambda _, x: torch.complex(x.half(), x.half())), X, check_trace=False),
+        "is of torch.complex32, which no client",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSERVABLE)
+@pytest.mark.filterwarnings("ignore")
+def test_what_no_client_could_send_or_read_is_refused(tmp_path: Path, name: str) -> None:
+    make, reason = UNSERVABLE[name]
+    make().save(tmp_path / "m.pt")
+    with pytest.raises(LoadFailed, match=reason):
+        mlbuffet.load(tmp_path / "m.pt")
+
+
 def test_a_model_that_fails_with_the_declared_inputs_is_refused(texts: Path) -> None:
     with pytest.raises(LoadFailed, match=r"fails when it is tried with zeros for .*weights: float32") as caught:
         mlbuffet.load(texts, options={"inputs": [{**WEIGHTS, "shape": [7, 7]}]})
@@ -560,6 +596,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTorch(RuntimeConformance):
+    leak_rounds = 8  # a load takes a tenth of a second
+
     @pytest.fixture
     def plugin(self) -> TorchRuntime:
         return TorchRuntime()
