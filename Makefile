@@ -54,13 +54,14 @@ coverage: env ## run the tests and hold branch coverage: core 98 %, plugins 95 %
 soak: env ## send 10 000 malformed requests to a server, and print what became of it
 	MLBUFFET_SOAK=10000 $(BIN)/pytest -q -s tests/server/test_soak.py
 
-fuzz: env ## give the decoders of requests 280 000 examples, in a quarter of an hour on two cores
+fuzz: env ## give the decoders of requests 280 000 examples, in a quarter of an hour on two cores, and gRPC 100 000 messages
 	MLBUFFET_FUZZ=20000 $(BIN)/pytest -n auto --maxprocesses 4 -q --durations=0 --durations-min=1 tests/server/test_fuzz.py
+	MLBUFFET_FUZZ=20000 $(BIN)/pytest -q -s tests/server/grpc_services/test_fuzz.py
 
 clients: env ## run every client of docs/clients.md, KServe's in an environment of its own
 	@test -x build/kserve/bin/python || $(UV) venv --quiet --python $(BIN)/python build/kserve
-	$(UV) pip install --quiet --python build/kserve/bin/python kserve
-	MLBUFFET_KSERVE_PYTHON=build/kserve/bin/python $(BIN)/pytest tests/test_clients.py
+	$(UV) pip install --quiet --python build/kserve/bin/python kserve tensorflow-serving-api 'tritonclient[grpc]' --editable '.[grpc]'
+	MLBUFFET_KSERVE_PYTHON=build/kserve/bin/python $(BIN)/pytest tests/test_clients.py tests/test_protos.py
 
 check: env ## style, types and layers
 	$(BIN)/ruff check .

@@ -114,6 +114,31 @@ class ProcessId:
         return {"pid": np.array(os.getpid())}
 
 
+class OfExamples:
+    """A classifier and a regressor of serialized examples, by how many bytes each has."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".examples"
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> None: ...
+
+    @hookimpl
+    def signature(self, model: None) -> Signatures:
+        inputs = [TensorSpec("inputs", object, (None,))]
+        classes = [TensorSpec("classes", object, (None, 2)), TensorSpec("scores", np.float32, (None, 2))]
+        values = [TensorSpec("outputs", np.float32, (None, 1))]
+        return Signatures({"serving_default": Signature(inputs, classes), "regress": Signature(inputs, values)})
+
+    @hookimpl
+    def predict(self, model: None, signature: str, inputs: Tensors) -> Tensors:
+        sizes = np.array([[len(one)] for one in inputs["inputs"]], np.float32)
+        if signature == "regress":
+            return {"outputs": sizes}
+        return {"classes": np.array([[b"a", b"b"]] * len(sizes), object), "scores": np.hstack([sizes, -sizes])}
+
+
 def small_runtimes() -> Runtimes:
     """All of them, registered, and none that is installed."""
     runtimes = Runtimes()

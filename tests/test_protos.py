@@ -11,7 +11,15 @@ import pytest
 import mlbuffet
 
 MESSAGES = Path(mlbuffet.__file__).parent / "grpc/messages"
-BESIDE = ["tritonclient.grpc", "tensorflow"]
+SERVING = ["tensorflow", "tensorflow_serving.apis.prediction_service_pb2_grpc"]
+BESIDE = {
+    "tritonclient": (sys.executable, ["tritonclient.grpc"]),
+    "TensorFlow, its API for serving, tritonclient": (sys.executable, [*SERVING, "tritonclient.grpc"]),
+    # whose messages and tritonclient's, of the same names, are not in one process
+    "KServe": (os.environ.get("MLBUFFET_KSERVE_PYTHON"), ["kserve"]),
+    "KServe, TensorFlow, its API for serving": (os.environ.get("MLBUFFET_KSERVE_PYTHON"), ["kserve", *SERVING]),
+}
+OURS = ["mlbuffet.grpc.messages.open_inference", "mlbuffet.grpc.messages.tensorflow_serving", "mlbuffet.grpc.server"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MESSAGES.glob("*.proto")))
@@ -24,15 +32,17 @@ def test_what_is_checked_in_is_what_protoc_makes(tmp_path: Path, name: str) -> N
     assert types == (MESSAGES / f"{name}.pyi").read_text(), hint
 
 
-@pytest.mark.parametrize("other", BESIDE)
-@pytest.mark.parametrize("first", ["other", "mlbuffet"])
-def test_messages_of_the_same_names_may_be_in_one_process(other: str, first: str) -> None:
-    own = "from mlbuffet.grpc.messages.open_inference import ModelInferRequest as ours"
-    imports = [f"import {other}", own]
-    if first == "mlbuffet":
-        imports.reverse()
-    code = "\n".join([*imports, "assert ours(model_name='m').SerializeToString() == b'\\x0a\\x01m'"])
-    subprocess.run([sys.executable, "-c", code], check=True)
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("first", ["others", "mlbuffet"])
+def test_messages_of_the_same_names_may_be_in_one_process(name: str, first: str) -> None:
+    python, others = BESIDE[name]
+    if python is None:
+        pytest.skip("`make clients` makes an environment of its own for it")
+    modules = [*others, *OURS] if first == "others" else [*OURS, *others]
+    message = "sys.modules['mlbuffet.grpc.messages.open_inference'].ModelInferRequest(model_name='m')"
+    check = f"import sys; assert {message}.SerializeToString() == b'\\x0a\\x01m'"
+    code = "\n".join([*(f"import {module}" for module in modules), check])
+    subprocess.run([python, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("implementation", ["python", "upb"])
@@ -45,6 +55,17 @@ def test_messages_within_messages_are_there_in_each_implementation_of_protobuf(i
     )
     environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_a_health_service_without_lists_is_enough() -> None:
+    """As in versions of grpcio-health-checking before 1.85, which are those for protobuf 6."""
+    code = (
+        "from grpc_health.v1 import health_pb2, health_pb2_grpc\n"
+        "vars(health_pb2).pop('HealthListRequest', 0), vars(health_pb2).pop('HealthListResponse', 0)\n"
+        "if hasattr(health_pb2_grpc.HealthServicer, 'List'): del health_pb2_grpc.HealthServicer.List\n"
+        "import mlbuffet.grpc.server"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_messages_are_tritons_to_the_byte() -> None:

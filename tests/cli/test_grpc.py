@@ -1,5 +1,6 @@
 """``mlbuffet serve --grpc-port``: where it answers, how it ends, and several workers."""
 
+import os
 import re
 import signal
 import socket
@@ -12,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import httpx
 import numpy as np
+import psutil
 import pytest
 import trustme
 from grpc import StatusCode
@@ -88,20 +91,57 @@ def test_what_was_accepted_is_answered_after_sigterm(environment: dict[str, str]
         never.set()
 
 
-def test_several_workers_answer(environment: dict[str, str], model: Path) -> None:
+def test_several_workers_answer_and_one_that_is_killed_is_replaced(environment: dict[str, str], model: Path) -> None:
     process = serve(environment, "--workers", 2, "--grpc-port", 0, model)
     address = addresses(process)
 
-    def who(_: int) -> int:
+    def who(_: int = 0) -> int:
         with grpc.insecure_channel(address, ALONE) as channel:
-            body = channel.unary_unary(f"/{NAME}/ModelInfer")(seconds(0.02), timeout=20)
+            body = channel.unary_unary(f"/{NAME}/ModelInfer")(seconds(0.02), timeout=20, wait_for_ready=True)
             return int(np.frombuffer(body[-8:], "<i8")[0])
 
     with ThreadPoolExecutor(16) as pool:
         wait_for(lambda: len(set(pool.map(who, range(32)))) == 2, 60)
+        killed, other = set(pool.map(who, range(32)))
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: not psutil.pid_exists(killed))
+        assert who() == other
+        wait_for(lambda: len(set(pool.map(who, range(32))) - {killed}) == 2, 60)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
+    assert f"the worker {killed} ended (signal 9)" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("host", "reached"), [("::1", ["[::1]"]), ("::", ["[::1]", "127.0.0.1"])])
+def test_ipv6_is_served_and_the_unspecified_address_is_both(
+    environment: dict[str, str], models: Path, host: str, reached: list[str]
+) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    process = serve(environment, models / "good.half", "--host", host, "--grpc-port", 0, "--access-log")
+    shown = addresses(process)
+    assert shown.startswith(f"[{host}]:")
+    for address in reached:
+        with grpc.insecure_channel(f"{address}:{shown.rpartition(':')[2]}") as channel:
+            assert call(channel, HALF_OF_GOOD)[0] is StatusCode.OK
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert [address.strip("[]") for address in reached] == re.findall(r"(\S+) gRPC .*ModelInfer OK", errors)
+
+
+def test_beside_a_unix_socket_grpc_has_its_port(environment: dict[str, str], models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    process = serve(environment, models / "good.half", "--uds", path, "--grpc-port", 0)
+    address = addresses(process)
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as client:
+        assert client.get("/v2/models/good/ready").status_code == 200
+    with grpc.insecure_channel(address) as channel:
+        assert call(channel, HALF_OF_GOOD)[0] is StatusCode.OK
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    with grpc.insecure_channel(address, ALONE) as channel:
+        assert call(channel, HALF_OF_GOOD)[0] is StatusCode.UNAVAILABLE
 
 
 def test_a_port_in_use_is_told_in_one_line(environment: dict[str, str], models: Path) -> None:

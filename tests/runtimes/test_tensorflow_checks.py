@@ -142,6 +142,11 @@ EXAMPLES: dict[str, tuple[Callable[[Any], Any], bytes, str]] = {
         "came as float, and the model takes int64",
     ),
     "no message": (parsed(FIXED), b"\1secret", "a serialized tf.Example among the inputs cannot be parsed"),
+    "no kind of feature": (
+        parsed(FIXED),
+        b"\n\x0d\n\x0b\n\x03a/b\x12\x04\x22\x02ab",  # a field that no Feature has
+        "a serialized tf.Example among the inputs cannot be parsed",
+    ),
     "no text": (parsed(FIXED), b"\xffsecret", "a serialized tf.Example among the inputs cannot be parsed"),
 }
 GOOD = {"integers": example(**{"a/b": [1.0, 2.0]}), "variable": b"", "ragged": b"", "text": example(**{"a/b": [1, 2]})}

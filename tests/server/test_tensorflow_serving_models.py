@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-import onnx
 import ovmsclient
 import pytest
 from hypothesis import given, settings
@@ -25,6 +24,8 @@ from mlbuffet import Runtimes
 from mlbuffet.server.http.log_format import HumanFormatter
 from mlbuffet.server.protocols.tensorflow_serving.example_message import encode_example
 from mlbuffet_tensorflow._tensorflow import saved_model_pb2, tf
+from onnx_linear import save_linear
+from tensorflow_module import save_second
 
 v1 = tf.compat.v1
 PNG = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
@@ -73,60 +74,6 @@ def misdeclare(path: Path) -> None:
     (path / "saved_model.pb").write_bytes(message.SerializeToString())
 
 
-class Second(tf.Module):  # type: ignore[misc]  # tensorflow has no types
-    """A model of TensorFlow 2, whose signatures have no method: images, several tensors, classes by name."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
-    def image(self, image_bytes: Any) -> dict[str, Any]:
-        pixels = tf.map_fn(lambda one: tf.io.decode_png(one, 1)[0, 0, 0], image_bytes, fn_output_signature=tf.uint8)
-        return {"pixel": pixels, "image_bytes": image_bytes, "name": tf.fill(tf.shape(pixels), "é")}
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, "tag"),
-            tf.TensorSpec([None, 5], tf.int64, "signal"),
-            tf.TensorSpec([None, 2, 2], tf.float32, "sensor"),
-        ],
-        autograph=False,
-    )
-    def named(self, tag: Any, signal: Any, sensor: Any) -> dict[str, Any]:
-        return {"tag": tag, "total": tf.reduce_sum(signal, 1), "turned": tf.transpose(sensor, [0, 2, 1])}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")], autograph=False)
-    def classify(self, inputs: Any) -> dict[str, Any]:
-        x = tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([2], tf.float32)})["x"]
-        return {"scores": tf.nn.softmax(x), "classes": tf.tile([["cat", "dog"]], [tf.shape(x)[0], 1])}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")], autograph=False)
-    def regress(self, inputs: Any) -> dict[str, Any]:
-        return {"outputs": tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"] / 2}
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, "x")], autograph=False)
-    def dense(self, x: Any) -> dict[str, Any]:
-        return {"y": tf.matmul(x, tf.reshape(tf.range(6.0), (3, 2))) / 7.0}
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, "x")], autograph=False)
-    def scalar(self, x: Any) -> dict[str, Any]:
-        return {"y": x * 2.0, "rows": tf.fill([3], x)}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
-    def checked(self, x: Any) -> dict[str, Any]:
-        tf.debugging.assert_non_negative(x, message='x is in "km/h",\nand >= 0')
-        return {"y": tf.sqrt(x)}
-
-
-def save_linear(path: Path) -> None:
-    """The ONNX model y = x @ w."""
-    rank2 = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
-        for name, size in (("x", 3), ("y", 2))
-    ]
-    weights = onnx.numpy_helper.from_array((np.arange(6, dtype=np.float32) / 7).reshape(3, 2), "w")
-    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
-    graph = onnx.helper.make_graph([node], "linear", rank2[:1], rank2[1:], [weights])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
@@ -143,9 +90,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     three["classify"] = "classify examples y"
     save_half_plus(root / "saved_model_half_plus_three" / "00000123", 3.0, 4.0, three)
     misdeclare(root / "saved_model_half_plus_three" / "00000123")
-    second = Second()
-    names = ("image", "named", "classify", "regress", "dense", "scalar", "checked")
-    tf.saved_model.save(second, str(root / "second" / "1"), {name: getattr(second, name) for name in names})
+    save_second(root / "second" / "1")
     save_linear(root / "linear.onnx")
     return root
 

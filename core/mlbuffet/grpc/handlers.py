@@ -9,6 +9,7 @@ from typing import NoReturn
 import grpc
 from grpc import StatusCode
 
+from mlbuffet.grpc.arrivals import Arrivals
 from mlbuffet.grpc.call_log import CallLog
 from mlbuffet.grpc.service import Call, Method, StreamMethod
 from mlbuffet.grpc.status import Status, status_of
@@ -18,6 +19,10 @@ from mlbuffet.telemetry.request_context import REQUEST_ID, begin
 MOST_UNANSWERED = 64
 """How many messages of one stream are read before the first of them is answered; they take memory."""
 STOPPED = Status(StatusCode.UNAVAILABLE, "the server is being stopped", 1)
+_NO_MESSAGE = Status(StatusCode.INVALID_ARGUMENT, "the call ended before its message did")
+_SETTLE_SECONDS = 0.05
+"""After which it is known whether gRPC has refused a message itself, or the client is gone: that cancels the call."""
+_LATE = Status(StatusCode.DEADLINE_EXCEEDED, "the message of the call did not arrive in time")
 _REQUEST_ID = REQUEST_ID.decode()
 _PUSHBACK = "grpc-retry-pushback-ms"
 """When to try again, as clients of gRPC that retry by themselves read it."""
@@ -72,18 +77,37 @@ class MethodHandler:
 
 
 class UnaryHandler(MethodHandler):
-    """A method that answers one message."""
+    """A method that answers one message, one of the ``arrivals``."""
 
     _method: Method
 
-    async def answer(self, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        """What gRPC calls."""
+    def __init__(self, path: str, protocol: str, method: Method, log: CallLog, arrivals: Arrivals) -> None:
+        super().__init__(path, protocol, method, log)
+        self._arrivals = arrivals
+
+    async def answer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
+        """What gRPC calls, before there is a message: for one that never comes it would answer nothing."""
+        body = await self._message(context)
+        if isinstance(body, Status):
+            call = begin_call(self._protocol, context)
+            self._log.note(call, self._path, body.code, 0.0)
+            await abort(context, call, body)
         call = begin_call(self._protocol, context, len(body))
         answer = await self._answered(call, body)
         if isinstance(answer, Status):
             await abort(context, call, answer)
         context.set_trailing_metadata(((_REQUEST_ID, call.context.request_id.decode()),))
         return answer
+
+    async def _message(self, context: grpc.aio.ServicerContext) -> bytes | Status:
+        try:
+            body = await self._arrivals.message(context)
+        except TimeoutError:
+            return _LATE
+        if body is not grpc.aio.EOF:
+            return body
+        await asyncio.sleep(_SETTLE_SECONDS)
+        return _NO_MESSAGE
 
 
 class StreamHandler(MethodHandler):

@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection
 
 import grpc
 from grpc import StatusCode
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 from typing_extensions import override
 
 from mlbuffet.errors import ModelNotFound, ModelNotReady, NotAuthenticated
-from mlbuffet.grpc.service import CheckToken
+from mlbuffet.grpc.service import CheckToken, Message
 from mlbuffet.inference import InferenceService, ModelSelector
 
 PERIOD = 0.25
@@ -52,13 +53,13 @@ class Health(HealthServicer):  # type: ignore[misc]  # grpc has no types
             await context.abort(StatusCode.NOT_FOUND, "there is no service and no model of this name")
         return HealthCheckResponse(status=status)
 
-    @override
-    async def List(self, request: HealthListRequest, context: grpc.aio.ServicerContext) -> HealthListResponse:
+    async def List(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
+        """Versions of grpcio-health-checking before 1.85 lack its messages, and offer no such method."""
         names = set(self._services)
         if self._why_hidden(context) is None:
             names.update(version.model for version in self._models.versions())
         statuses = {name: self._status(name) for name in names}
-        return HealthListResponse(
+        return health_pb2.HealthListResponse(
             statuses={name: HealthCheckResponse(status=one) for name, one in statuses.items() if one is not None}
         )
 

@@ -8,6 +8,7 @@ from grpc import StatusCode
 from typing_extensions import override
 
 from mlbuffet.errors import NotAuthenticated
+from mlbuffet.grpc.arrivals import Arrivals
 from mlbuffet.grpc.call_log import CallLog
 from mlbuffet.grpc.handlers import STOPPED, StreamHandler, UnaryHandler, abort, begin_call
 from mlbuffet.grpc.service import CheckToken, Service, StreamMethod
@@ -17,11 +18,15 @@ from mlbuffet.grpc.status import Status, status_of
 class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """The methods of ``services``; all others are UNIMPLEMENTED, with a sentence.
 
-    With ``check_token``, calls without a token reach only the methods that are open.
+    With ``check_token``, calls without a token reach only the methods that are open. A message must arrive within
+    ``message_seconds``.
     """
 
-    def __init__(self, services: Iterable[Service], log: CallLog, check_token: CheckToken | None = None) -> None:
+    def __init__(
+        self, services: Iterable[Service], log: CallLog, check_token: CheckToken | None, message_seconds: float
+    ) -> None:
         self._log = log
+        self._arrivals = Arrivals(message_seconds)
         self._check_token = check_token
         self._open: set[str] = set()
         self._ending = False
@@ -59,8 +64,8 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             else:
                 if method.is_open:
                     self._open.add(path)
-                unary = UnaryHandler(path, service.protocol, method, self._log)
-                self._handlers[path] = grpc.unary_unary_rpc_method_handler(unary.answer)
+                unary = UnaryHandler(path, service.protocol, method, self._log, self._arrivals)
+                self._handlers[path] = grpc.stream_unary_rpc_method_handler(unary.answer)
 
     def _unauthenticated(self, path: str, status: Status) -> grpc.RpcMethodHandler:
         service = self._services.get(path[1:].rpartition("/")[0])

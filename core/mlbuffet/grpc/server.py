@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 
 from mlbuffet.grpc.call_log import CallLog
 from mlbuffet.grpc.credentials import Pem, server_credentials
+from mlbuffet.grpc.departed_clients import quiet_departed_clients
 from mlbuffet.grpc.health import Health
 from mlbuffet.grpc.messages.pool import POOL
 from mlbuffet.grpc.routing import Routes
@@ -48,6 +49,7 @@ class GrpcServer:
         counters: RequestCounters,
         *,
         max_message: int,
+        message_seconds: float,
         access_log: bool,
         is_ready: Callable[[], bool],
         is_draining: Callable[[], bool],
@@ -60,12 +62,13 @@ class GrpcServer:
         self._max_message = max_message
         names = [service.name for service in services if service.methods]
         self._health = Health(names, models, is_ready=is_ready, is_draining=is_draining, check_token=check_token)
-        self._routes = Routes(services, CallLog(counters, access_log=access_log), check_token)
+        self._routes = Routes(services, CallLog(counters, access_log=access_log), check_token, message_seconds)
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Raises ``OSError`` where the address cannot be had."""
+        quiet_departed_clients()
         self._server = server = grpc.aio.server(options=_options(self._max_message))
         standard = _Collected()
         add_HealthServicer_to_server(self._health, standard)

@@ -79,6 +79,7 @@ class GrpcServing:
             address,
             self._counters,
             max_message=settings.max_body,
+            message_seconds=settings.body_seconds,
             access_log=settings.access_log,
             is_ready=is_ready,
             is_draining=lambda: bool(self._state.draining),

@@ -37,7 +37,8 @@ _ECHOES = (
         "the feature {feature!r} of {example} does not have as many values as the model takes, or is damaged",
     ),
     (
-        r"Could not parse example|Can't parse serialized|Data types don't match|values != expected",
+        r"Could not parse example|Can't parse serialized|Data types don't match|values != expected"
+        r"|Unsupported datatype\.\s.{0,300}ParseExample",
         "a serialized tf.Example among the inputs cannot be parsed",
     ),
     (r"could not correctly convert string", "a text among the inputs is not the number that the model expects"),

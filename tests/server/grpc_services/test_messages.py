@@ -146,6 +146,8 @@ REFUSED: dict[str, tuple[ModelInferRequest | bytes, StatusCode, str]] = {
         "input 'x' is missing",
     ),
     "unknown output": (infer(outputs=[{"name": "w"}]), StatusCode.INVALID_ARGUMENT, "there is no output 'w'"),
+    "a long name of an output": (infer(outputs=[{"name": "w" * 100_000}]), StatusCode.INVALID_ARGUMENT, "no output"),
+    "a long datatype": (typed(datatype="F" * 100_000), StatusCode.INVALID_ARGUMENT, "unknown datatype"),
     "an output twice": (
         infer(outputs=[{"name": "y"}, {"name": "y"}]),
         StatusCode.INVALID_ARGUMENT,

@@ -2,10 +2,8 @@
 
 import logging
 import re
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -31,6 +29,7 @@ from mlbuffet.server.protocols.open_inference.grpc_service import NAME
 from small_runtimes import write_models
 from waiting import wait_for
 
+STREAM = f"/{NAME}/ModelStreamInfer"
 LOAD, UNLOAD = f"/{NAME}/RepositoryModelLoad", f"/{NAME}/RepositoryModelUnload"
 
 
@@ -118,6 +117,34 @@ def test_a_call_whose_client_goes_away_while_it_waits_is_not_run(tmp_path: Path,
         assert plugin.seen == {1, 3}
         code = "DEADLINE_EXCEEDED" if how == "deadline" else "CANCELLED"
         assert requests(http, "grpc", code) == 1
+
+
+@pytest.mark.parametrize("how", ["cancelled", "connection"])
+def test_what_waits_of_a_stream_whose_client_goes_away_is_not_run(tmp_path: Path, serve_grpc: Serve, how: str) -> None:
+    plugin = Gated()
+    models = write_models(tmp_path, {"a/m.gated": "", "a/model.toml": "[scheduling]\nmax_concurrency = 1"})
+    with (
+        serve_grpc(models, runtimes=runtimes_with(plugin)) as (address, http),
+        grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as leaving,
+    ):
+        never = threading.Event()
+
+        def requests_of_a_client() -> Iterator[bytes]:
+            yield from (gated(number) for number in range(5))
+            never.wait(20)
+
+        stream = leaving.stream_stream(STREAM)(requests_of_a_client())
+        wait_for(lambda: 'calls_waiting{model="a",version="1"} 4.0' in http.get("/metrics").text)
+        if how == "cancelled":
+            stream.cancel()
+        else:
+            leaving.close()
+        wait_for(lambda: 'calls_waiting{model="a",version="1"} 0.0' in http.get("/metrics").text)
+        never.set()
+        plugin.gate.set()
+        with grpc.insecure_channel(address) as channel:
+            assert answer(channel, gated(7)).raw_output_contents[0] == np.array([14], "<f4").tobytes()
+        assert plugin.seen == {0, 7}
 
 
 def test_a_full_queue_says_when_to_try_again(tmp_path: Path, serve_grpc: Serve) -> None:
@@ -213,31 +240,15 @@ def test_defects_show_nothing_of_the_inside(
     assert "a secret" in caplog.text
 
 
-def test_connections_that_are_no_grpc(address: str, channel: grpc.Channel) -> None:
-    host, port = address.split(":")
-    for sent in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0" * 10_000):
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(sent)
-            connection.settimeout(0.1)
-            with suppress(TimeoutError, ConnectionError):
-                connection.recv(100)
-    assert_healthy(channel)
-
-
-def test_calls_that_end_before_they_begin(channel: grpc.Channel) -> None:
-    """Without a message, and streams that are left open."""
-    nothing = channel.stream_unary(INFER)
-    with pytest.raises(grpc.RpcError) as refused:
-        nothing(iter(()), timeout=2)
-    assert refused.value.code() is StatusCode.DEADLINE_EXCEEDED  # grpcio shows no handler a call without a message
-    assert list(channel.stream_stream(f"/{NAME}/ModelStreamInfer")(iter(()), timeout=5)) == []
+def test_streams_that_end_before_they_begin_or_are_left_open(channel: grpc.Channel) -> None:
+    assert list(channel.stream_stream(STREAM)(iter(()), timeout=5)) == []
     never = threading.Event()
 
     def wait() -> Iterator[bytes]:
         never.wait(10)
         yield from ()
 
-    open_stream = channel.stream_stream(f"/{NAME}/ModelStreamInfer")(wait())
+    open_stream = channel.stream_stream(STREAM)(wait())
     assert_healthy(channel)
     open_stream.cancel()
     never.set()

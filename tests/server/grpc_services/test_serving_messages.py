@@ -1,7 +1,6 @@
 """TensorFlow Serving's messages: every form of a tensor, specifications of models, states, metadata, faults."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -12,41 +11,15 @@ from grpc import StatusCode
 
 from faults import LIMIT
 from grpc_calls import Serve, call
-from mlbuffet import Signature, Signatures, Tensors, TensorSpec, hookimpl
 from mlbuffet.grpc.messages import tensorflow_serving as messages
 from mlbuffet.grpc.messages.tensorflow_core import Example, TensorProto
 from mlbuffet.server import ServerSettings
 from mlbuffet.server.protocols.tensorflow_serving.grpc_tensors import DTYPES, array_of, tensor_of
-from small_runtimes import small_runtimes, write_models
+from small_runtimes import OfExamples, small_runtimes, write_models
 
 SERVICE = "/tensorflow.serving.PredictionService"
 PREDICT, STATUS = f"{SERVICE}/Predict", "/tensorflow.serving.ModelService/GetModelStatus"
 ECHO = "float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool object float16 bfloat16 complex64 int4"
-
-
-class OfExamples:
-    """A classifier and a regressor of serialized examples, by how many bytes each has."""
-
-    @hookimpl
-    def accepts(self, path: Path) -> bool:
-        return path.suffix == ".examples"
-
-    @hookimpl
-    def load(self, path: Path, options: Mapping[str, Any]) -> None: ...
-
-    @hookimpl
-    def signature(self, model: None) -> Signatures:
-        inputs = [TensorSpec("inputs", object, (None,))]
-        classes = [TensorSpec("classes", object, (None, 2)), TensorSpec("scores", np.float32, (None, 2))]
-        values = [TensorSpec("outputs", np.float32, (None, 1))]
-        return Signatures({"serving_default": Signature(inputs, classes), "regress": Signature(inputs, values)})
-
-    @hookimpl
-    def predict(self, model: None, signature: str, inputs: Tensors) -> Tensors:
-        sizes = np.array([[len(one)] for one in inputs["inputs"]], np.float32)
-        if signature == "regress":
-            return {"outputs": sizes}
-        return {"classes": np.array([[b"a", b"b"]] * len(sizes), object), "scores": np.hstack([sizes, -sizes])}
 
 
 @pytest.fixture(scope="module")
@@ -368,9 +341,17 @@ def test_the_states_of_versions(
     assert [(one.version, one.state, one.status.error_code) for one in found] == versions
 
 
-def test_states_of_what_is_not_there(channel: grpc.Channel) -> None:
-    for spec in ({"name": "nowhere"}, {**H, "version": {"value": 9}}):
-        assert call(channel, messages.GetModelStatusRequest(model_spec=spec), STATUS)[0] is StatusCode.NOT_FOUND
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"name": "nowhere"}, "there is no model 'nowhere'"),
+        ({"name": "nowhere", "version": {"value": 0}}, "there is no model 'nowhere'"),
+        ({**H, "version": {"value": 9}}, "there is no version 9 of the model 'half'; there are: 1, 3"),
+    ],
+)
+def test_states_of_what_is_not_there(channel: grpc.Channel, spec: dict[str, Any], text: str) -> None:
+    code, details, _ = call(channel, messages.GetModelStatusRequest(model_spec=spec), STATUS)
+    assert (code, details) == (StatusCode.NOT_FOUND, text)
 
 
 @pytest.mark.parametrize(

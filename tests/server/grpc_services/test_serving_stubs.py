@@ -1,15 +1,18 @@
-"""TensorFlow Serving's own stubs against every kind of saved model: the same bits as in Python."""
+"""TensorFlow Serving's own stubs against every kind of saved model: the same bits as in Python, and as over REST."""
 
 # mypy: allow-untyped-calls, allow-untyped-decorators
 
+import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import numpy as np
-import onnx
 import pytest
+from numpy.typing import NDArray
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
@@ -20,6 +23,7 @@ import mlbuffet
 from grpc_calls import Serve
 from mlbuffet import Runtimes
 from mlbuffet_tensorflow._tensorflow import tf
+from onnx_linear import save_linear
 from saved_models import MAKERS, Case
 
 # Keras saves and loads weights by a call that numpy 2 deprecates.
@@ -55,24 +59,55 @@ def channel(address: str) -> Iterator[grpc.Channel]:
         yield channel
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_a_saved_model_gives_the_same_bits_as_in_python(
-    channel: grpc.Channel, cases: dict[str, Case], name: str
-) -> None:
-    case = cases[name]
+Arrays = dict[str, NDArray[Any]]
+
+
+def over_grpc(channel: grpc.Channel, name: str, case: Case) -> Arrays:
     request = PredictRequest()
     request.model_spec.name = name
     request.model_spec.signature_name = case.signature or ""
     for key, array in case.inputs.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(array, shape=array.shape))
     response = PredictionServiceStub(channel).Predict(request, timeout=60)
+    return {key: tf.make_ndarray(tensor) for key, tensor in response.outputs.items()}
+
+
+def over_rest(http: httpx.Client, name: str, case: Case, expected: Arrays) -> Arrays:
+    """With the dtypes of ``expected``, which JSON does not tell."""
+    inputs = {key: array.tolist() for key, array in case.inputs.items()}
+    body = json.dumps({"signature_name": case.signature, "inputs": inputs}, default=in_base64)
+    answer = http.post(f"/v1/models/{name}:predict", content=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    outputs = answer.json()["outputs"]
+    named = outputs if len(expected) > 1 else dict.fromkeys(expected, outputs)
+    return {key: of_json(named[key], array) for key, array in expected.items()}
+
+
+def in_base64(text: bytes) -> dict[str, str]:
+    return {"b64": b64encode(text).decode()}
+
+
+def of_json(value: Any, like: NDArray[Any]) -> NDArray[Any]:
+    array = np.array(value, like.dtype)
+    if like.dtype == object:
+        array = np.frompyfunc(lambda one: one.encode() if isinstance(one, str) else b64decode(one["b64"]), 1, 1)(array)
+    return np.asarray(array, like.dtype)
+
+
+def bits(arrays: Arrays) -> dict[str, tuple[tuple[int, ...], Any]]:
+    return {key: (one.shape, one.tolist() if one.dtype == object else one.tobytes()) for key, one in arrays.items()}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_saved_model_gives_the_same_bits_as_in_python_and_over_rest(
+    channel: grpc.Channel, http: httpx.Client, cases: dict[str, Case], name: str
+) -> None:
+    case = cases[name]
     with mlbuffet.load(case.path) as model:
-        expected = model.predict(case.inputs, signature=case.signature)
-    assert response.outputs.keys() == expected.keys()
-    for key, array in expected.items():
-        answer = tf.make_ndarray(response.outputs[key])
-        assert answer.shape == array.shape
-        assert answer.tolist() == array.tolist() if array.dtype == object else answer.tobytes() == array.tobytes(), key
+        expected = dict(model.predict(case.inputs, signature=case.signature))
+    assert bits(over_grpc(channel, name, case)) == bits(expected)
+    if not name.startswith("type-complex"):  # of which JSON has no form
+        assert bits(over_rest(http, name, case, expected)) == bits(expected)
 
 
 def test_metadata_and_states(channel: grpc.Channel, cases: dict[str, Case]) -> None:
@@ -91,14 +126,7 @@ def test_metadata_and_states(channel: grpc.Channel, cases: dict[str, Case]) -> N
 def test_an_onnx_model_answers_a_client_of_tensorflow_serving(
     tmp_path: Path, installed: Runtimes, serve_grpc: Serve
 ) -> None:
-    x, y = (
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
-        for name, size in (("x", 3), ("y", 2))
-    )
-    weights = onnx.numpy_helper.from_array((np.arange(6, dtype=np.float32) / 7).reshape(3, 2), "w")
-    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "linear", [x], [y], [weights])
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "linear.onnx")
+    save_linear(tmp_path / "linear.onnx")
     rows = np.array([[1, 2, 3], [0.1, 0, -1]], np.float32)
     request = PredictRequest()
     request.model_spec.name = "linear"

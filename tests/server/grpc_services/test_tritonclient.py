@@ -2,7 +2,6 @@
 
 import asyncio
 import queue
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -114,23 +113,65 @@ def test_statistics(client: InferenceServerClient) -> None:
     assert {one.name for one in client.get_inference_statistics().model_stats} >= {"half", "echo"}
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        InferenceServerClient.get_system_shared_memory_status,
-        InferenceServerClient.get_cuda_shared_memory_status,
-        InferenceServerClient.get_trace_settings,
-        InferenceServerClient.get_log_settings,
-        lambda client: client.register_system_shared_memory("a", "/a", 8),
-        lambda client: client.unregister_cuda_shared_memory("a"),
-        lambda client: client.update_log_settings({}),
-    ],
-)
-def test_what_is_not_offered_says_so(
-    client: InferenceServerClient, ask: Callable[[InferenceServerClient], Any]
+NOT_OFFERED: dict[str, tuple[Any, ...]] = {
+    "get_system_shared_memory_status": (),
+    "get_cuda_shared_memory_status": (),
+    "register_system_shared_memory": ("a", "/a", 8),
+    "register_cuda_shared_memory": ("a", b"YQ==", 0, 8),
+    "unregister_system_shared_memory": ("a",),
+    "unregister_cuda_shared_memory": (),
+    "get_trace_settings": ("half",),
+    "update_trace_settings": ("half", {"trace_rate": "1"}),
+    "get_log_settings": (),
+    "update_log_settings": ({"log_verbose_level": 1},),
+}
+OFFERED: dict[str, tuple[Any, ...]] = {
+    "is_server_live": (),
+    "is_server_ready": (),
+    "is_model_ready": ("half",),
+    "get_server_metadata": (),
+    "get_model_metadata": ("half",),
+    "get_model_config": ("half",),
+    "get_model_repository_index": (),
+    "get_inference_statistics": ("half",),
+    "load_model": ("half",),
+    "unload_model": ("half",),
+    "infer": ("half", [half_input(1)]),
+}
+OF_STREAMS = {"async_infer", "start_stream", "async_stream_infer", "stop_stream", "stream_infer"}
+"""Which have tests of their own."""
+OF_THE_CLIENT_ALONE = {"close", "plugin", "register_plugin", "unregister_plugin"}
+
+
+def test_these_are_all_methods_of_the_client() -> None:
+    known = {*OFFERED, *NOT_OFFERED, *OF_STREAMS, *OF_THE_CLIENT_ALONE}
+    clients = InferenceServerClient, aio.InferenceServerClient
+    assert {name for client in clients for name in dir(client) if not name.startswith("_")} == known
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_method_that_is_offered_is_so_on_an_event_loop_too(
+    client: InferenceServerClient, address: str, name: str
 ) -> None:
+    here = getattr(client, name)(*OFFERED[name])
+    there = asyncio.run(on_an_event_loop(address, name, OFFERED[name]))
+    client.load_model("half")
+    assert type(here) is type(there)
+    assert name not in ("is_server_live", "is_server_ready", "is_model_ready") or (here and there)
+
+
+async def on_an_event_loop(address: str, name: str, arguments: tuple[Any, ...]) -> Any:
+    async with aio.InferenceServerClient(address) as client:
+        return await getattr(client, name)(*arguments)
+
+
+@pytest.mark.parametrize("name", NOT_OFFERED)
+def test_what_is_not_offered_says_so(client: InferenceServerClient, address: str, name: str) -> None:
     with pytest.raises(InferenceServerException, match="this server") as failed:
-        ask(client)
+        getattr(client, name)(*NOT_OFFERED[name])
+    assert failed.value.status() == "StatusCode.UNIMPLEMENTED"
+    with pytest.raises(InferenceServerException, match="this server") as failed:
+        asyncio.run(on_an_event_loop(address, name, NOT_OFFERED[name]))
     assert failed.value.status() == "StatusCode.UNIMPLEMENTED"
 
 

@@ -56,9 +56,7 @@ class _ModelService:
 
     async def status(self, call: Call, request: messages.GetModelStatusRequest) -> Message:
         selector = selector_of(request.model_spec)
-        found = find_versions(self._service, selector)
-        if not found:
-            raise ModelNotFound(selector.model, selector.version)
+        found = find_versions(self._service, selector) or [self._service.status(selector)]  # which says what there is
         return ParseDict(model_status(found), messages.GetModelStatusResponse())
 
 
