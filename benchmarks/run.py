@@ -12,9 +12,9 @@ import in_process.loading
 import in_process.memory
 import in_process.observation
 import in_process.predict
+import in_process.predict_jax
 import in_process.predict_networks
 import in_process.predict_python
-import in_process.predict_jax
 import in_process.predict_trees
 import in_process.request
 import serving.cases
