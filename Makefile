@@ -7,10 +7,13 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 4)')
 MESSAGES := core/mlbuffet/grpc/messages
 # these come with the tests' environment; the others' frameworks by `make runtimes`
-PLUGINS := plugins/onnx plugins/tensorflow
+PLUGINS := plugins/onnx plugins/tensorflow plugins/python plugins/pipeline
 OTHERS := $(filter-out $(PLUGINS),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+# where the framework's module has another name than its plugin
+MODULE_litert := ai_edge_litert
+MODULE_convert := tf2onnx
 # of those whose framework is missing no test runs
-FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(notdir $(1)))
+FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(or $(MODULE_$(notdir $(1))),$(notdir $(1))))
 WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))
 comma := ,
 # not of every version pip finds a build for processors alone; the others bring gigabytes of CUDA

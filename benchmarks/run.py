@@ -12,6 +12,9 @@ import in_process.loading
 import in_process.memory
 import in_process.observation
 import in_process.predict
+import in_process.predict_jax
+import in_process.predict_networks
+import in_process.predict_python
 import in_process.predict_torch
 import in_process.predict_trees
 import in_process.request
@@ -35,8 +38,11 @@ CASES = (
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,
+    *in_process.predict_jax.CASES,
     *in_process.predict_torch.CASES,
     *in_process.predict_trees.CASES,
+    *in_process.predict_networks.CASES,
+    *in_process.predict_python.CASES,
     in_process.request.CASE,
     in_process.batching.CASE,
     in_process.observation.CASE,

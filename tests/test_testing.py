@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mlbuffet import LoadFailed, Runtimes
+from mlbuffet.testing.neighbours import context_of
 from mlbuffet.testing.samples import LAYOUTS, damaged_copies
 
 RIGHT = '''
@@ -911,3 +913,8 @@ def test_each_file_of_a_folder_is_damaged_in_each_way_and_the_largest_must_not_b
     cut = next(copy.path for copy in copies if copy.what == "model/graph.pb cut in half")
     assert (cut / "graph.pb").read_bytes() == b"gr"
     assert (cut / "variables" / "data").read_bytes() == b"longer than the graph"
+
+
+def test_a_model_that_is_not_beside_the_artifact_is_named() -> None:
+    with pytest.raises(LoadFailed, match="it calls the model 'embed', and there is none of that name beside it"):
+        context_of({}, Runtimes()).models["embed"]

@@ -12,7 +12,19 @@ import pytest
 import mlbuffet
 
 ROOT = Path(__file__).parents[1]
-RUNTIMES = ("onnx", "tensorflow", "xgboost", "lightgbm", "catboost", "torch")
+RUNTIMES = (
+    "onnx",
+    "tensorflow",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "torch",
+    "openvino",
+    "litert",
+    "python",
+    "pipeline",
+    "jax",
+)
 
 
 def test_no_folder_shadows_a_framework() -> None:
@@ -25,9 +37,9 @@ def test_the_runtimes_arrive_by_their_entry_points_alone() -> None:
     names = {entry_point.name for entry_point in entry_points(group="mlbuffet")}
     assert set(RUNTIMES) <= names
     for path in (ROOT / "core").rglob("*.py"):
-        assert not re.search(rf"^\s*(import|from) (mlbuffet_|{'|'.join(RUNTIMES)})", path.read_text(), re.MULTILINE), (
-            path
-        )
+        assert not re.search(
+            rf"^\s*(import|from) (mlbuffet_|({'|'.join(RUNTIMES)})\b)", path.read_text(), re.MULTILINE
+        ), path
 
 
 @pytest.mark.parametrize("plugin", RUNTIMES)
@@ -42,13 +54,13 @@ def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
         "import mlbuffet",
         "import mlbuffet; mlbuffet.Runtimes().discover()",
         "import mlbuffet; r = mlbuffet.Runtimes(); r.discover(); p = __import__('pathlib').Path; "
-        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt', 'a.pt2'); "
+        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt', 'a.xml', 'a.tflite', 'a.pt2'); "
         "assert not any(x.accepts(p(name)) for x in r for name in names)",
         "import mlbuffet.server, mlbuffet.cli.serving",
     ],
 )
 def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
-    heavy = (*RUNTIMES, "keras", "onnxruntime", "pandas", "pytest")
+    heavy = (*RUNTIMES, "ai_edge_litert", "keras", "onnxruntime", "pandas", "pytest")
     check = f"; import sys; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

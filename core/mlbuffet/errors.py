@@ -14,6 +14,7 @@
     ├── IncompleteRuntime       a plugin does not implement every hook of a runtime
     ├── DuplicateRuntime        two plugins want one name
     ├── LoadFailed              the runtime cannot load the artifact
+    ├── ConversionFailed        a model cannot be converted to another format
     ├── PredictFailed           the runtime failed while it computed
     ├── ModelClosed             the model was used after close()
     ├── RepositoryClosed        a repository was used before it was opened, or after close()
@@ -293,16 +294,32 @@ class LoadFailed(MLBuffetError):
         super().__init__(where + reason + (f" ({detail})" if detail else ""), public=public)
 
 
-class PredictFailed(MLBuffetError):
-    """The runtime failed while it computed ``signature``; ``detail`` is its own text, kept from clients."""
+class ConversionFailed(MLBuffetError):
+    """A model cannot be converted, for a ``reason``; ``detail`` is the converter's own text."""
 
-    def __init__(self, runtime: str, signature: str, detail: str) -> None:
+    def __init__(self, reason: str, *, detail: str | None = None) -> None:
+        self.reason = reason
+        self.detail = detail
+        public = f"the model cannot be converted: {reason}"
+        super().__init__(public + (f" ({detail})" if detail else ""), public=public)
+
+
+class PredictFailed(MLBuffetError):
+    """The runtime failed while it computed ``signature``; ``detail`` is its own text, kept from clients.
+
+    A plugin that knows where it failed raises ``PredictFailed(runtime, signature, detail, reason=...)`` with a sentence
+    of its own, without paths and without the text of another library, which clients are told.
+    """
+
+    def __init__(self, runtime: str, signature: str, detail: str, *, reason: str = "") -> None:
         self.runtime = runtime
         self.signature = signature
         self.detail = detail
+        self.reason = reason
+        failed = f"failed to compute signature {signature!r}" + (f": {reason}" if reason else "")
         super().__init__(
-            f"the runtime {runtime!r} failed to compute signature {signature!r}: {detail}",
-            public=f"the model failed to compute signature {signature!r}; the server's log has the cause",
+            f"the runtime {runtime!r} {failed}" + (f" ({detail})" if reason else f": {detail}"),
+            public=f"the model {failed}; the server's log has the cause",
         )
 
 

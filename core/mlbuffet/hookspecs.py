@@ -22,12 +22,13 @@ from typing import Any, Protocol
 
 import pluggy
 
-from mlbuffet.load_context import LoadContext, OtherModel, OtherModels
+from mlbuffet.load_context import HeldModel, LoadContext, OtherModel, OtherModels
 from mlbuffet.request import Request
 from mlbuffet.tensors import Signatures, Tensors
 
 __all__ = [
     "CONTRACT",
+    "HeldModel",
     "LoadContext",
     "OptionalHooks",
     "OtherModel",

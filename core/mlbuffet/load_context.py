@@ -11,6 +11,29 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet.tensors import Signatures
 
 
+class HeldModel(Protocol):
+    """One version of a model that another model calls; as a context manager it lets the version go at the end."""
+
+    name: str
+    signatures: Signatures
+
+    def predict(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """As `mlbuffet.Model.predict`, in the thread of the caller."""
+        ...
+
+    def __enter__(self) -> "HeldModel": ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 class OtherModel(Protocol):
     """A model that another model calls, under its name: whichever version is its default at that moment."""
 
@@ -19,6 +42,13 @@ class OtherModel(Protocol):
     @property
     def signatures(self) -> Signatures:
         """What it takes and gives now. Raises `ModelNotReady`."""
+        ...
+
+    def held(self) -> HeldModel:
+        """The version that is its default now, for several calls; it is not unloaded before it is let go.
+
+        Its ``signatures`` are one object as long as it is the same version. Raises `ModelNotReady`.
+        """
         ...
 
     def predict(
@@ -72,4 +102,6 @@ class LoadContext:
 
     ``None`` where a program or a command line gives them, which may name any.
     """
+    is_upload: bool = False
+    """Whether a client of a server sent the artifact: what runs code that it holds asks first who allows that."""
     models: OtherModels = field(default_factory=NoOtherModels)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbuffet.artifact import check_artifact, check_path, readable
+from mlbuffet.load_context import LoadContext, NoOtherModels, OtherModels
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.places import place_of
 from mlbuffet.runtime_choice import RuntimeChoice, Wanted
@@ -37,16 +38,25 @@ def load(
 
 
 def load_from(
-    path: str | os.PathLike[str], runtimes: Runtimes, runtime: Wanted = None, options: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str],
+    runtimes: Runtimes,
+    runtime: Wanted = None,
+    options: Mapping[str, Any] | None = None,
+    others: OtherModels | None = None,
 ) -> Model:
-    """As `load`; a `Preference` decides where several accept, and goes after ``model.toml``."""
+    """As `load`; a `Preference` decides where several accept, and goes after ``model.toml``.
+
+    ``others`` are the models that it may call.
+    """
+    others = others or NoOtherModels()
     with _on_disk(path) as place:
         if not place.is_dir():
-            return load_artifact(place, runtimes, runtime, options or {})
+            context = LoadContext(name=place.stem, models=others)
+            return load_artifact(place, runtimes, runtime, options or {}, context=context)
         from mlbuffet.repository.single import load_model  # most programs load files, and need none of it
 
         with readable(place):
-            return load_model(place, runtimes, runtime, options or {})
+            return load_model(place, runtimes, runtime, options or {}, others)
 
 
 def which(

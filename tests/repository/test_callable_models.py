@@ -17,8 +17,10 @@ from mlbuffet import (
     ModelNotReady,
     PredictFailed,
     Runtimes,
+    Signature,
     Signatures,
     Tensors,
+    TensorSpec,
     hookimpl,
 )
 from mlbuffet.repository import ModelRepository, Residency, Sources, State
@@ -193,6 +195,110 @@ def test_a_call_holds_the_other_model_and_the_next_one_gets_its_new_content(serv
     assert answers == [[2]]
     assert predict(repository, "a", 1) == [1001]
     wait_for(lambda: before.state is State.UNAVAILABLE)
+
+
+class Versioned(HalfPlusTwo):
+    """Its file says how many columns it takes; it gives that number for each row."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".columns"
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any]) -> float:
+        return float(path.read_text())
+
+    @hookimpl
+    def signature(self, model: float) -> Signatures:
+        x, y = TensorSpec("x", np.float32, (None, int(model))), TensorSpec("y", np.float32, (None,))
+        return Signatures({"serving_default": Signature([x], [y])})
+
+    @hookimpl
+    def predict(self, model: float, signature: str, inputs: Tensors) -> Tensors:
+        return {"y": np.full(len(inputs["x"]), model, np.float32)}
+
+
+class Twice(Pipeline):
+    """Calls the other twice, with what happens in ``between``, and holds it to the columns that it had at the load."""
+
+    between: Callable[[], None] = staticmethod(lambda: None)
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> Any:
+        other = context.models[path.read_text()]
+        columns = other.signatures["serving_default"].inputs["x"].shape[1]  # type: ignore[index]
+        if columns == 13:
+            raise LoadFailed("13 columns are too many")
+        return other, columns
+
+    @hookimpl
+    def signature(self, model: Any) -> Signatures:
+        signatures: Signatures = model[0].signatures
+        return signatures
+
+    @hookimpl
+    def predict(self, model: Any, signature: str, inputs: Tensors) -> Tensors:
+        other, columns = model
+        with other.held() as held:
+            first = held.predict({"x": np.zeros((1, columns), np.float32)})["y"]
+            self.between()
+            assert held.signatures is held.signatures
+            second = held.predict({"x": np.zeros((1, columns), np.float32)})["y"]
+        return {"y": np.concatenate([first, second])[: len(inputs["x"])]}
+
+
+@pytest.fixture
+def versioned() -> Runtimes:
+    runtimes = Runtimes()
+    runtimes.register(Versioned(), name="versioned")
+    runtimes.register(Twice(), name="twice")
+    return runtimes
+
+
+def replaced(repository: ModelRepository, runtimes: Runtimes, folder: Path, columns: str) -> None:
+    """The model ``b`` takes so many columns by a new version of its content."""
+    before = repository.get("b")
+    repository.update(Sources([write_models(folder, {"b/1/b.columns": columns})], runtimes).find())
+    wait_for(lambda: repository.get("b") is not before)
+
+
+def columns_of(repository: ModelRepository) -> Any:
+    return repository.get("a").model.signatures["serving_default"].inputs["x"].shape
+
+
+def test_a_version_that_is_held_answers_several_calls(
+    serve: Serve, tmp_path: Path, versioned: Runtimes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = serve({"a.pipe": "b", "b/1/b.columns": "2"}, versioned)
+    monkeypatch.setattr(Twice, "between", staticmethod(lambda: replaced(repository, versioned, tmp_path, "3")))
+    with repository.get("a").use() as handle:
+        assert handle.model.predict({"x": np.zeros((2, 2), np.float32)})["y"].tolist() == [2, 2]
+    assert repository.get("b").model.signatures["serving_default"].inputs["x"].shape == (None, 3)
+
+
+def test_a_model_is_loaded_again_when_one_that_it_calls_takes_something_else(
+    serve: Serve, tmp_path: Path, versioned: Runtimes
+) -> None:
+    repository = serve({"a.pipe": "b", "b/1/b.columns": "2"}, versioned)
+    replaced(repository, versioned, tmp_path, "3")
+    wait_for(lambda: columns_of(repository) == (None, 3))
+    same = repository.get("a")
+    (tmp_path / "b/1/other").touch()  # new content, and the same signature
+    replaced(repository, versioned, tmp_path, "3")
+    assert repository.get("a") is same
+
+
+def test_a_model_that_cannot_be_loaded_again_is_not_ready_until_the_other_changes(
+    serve: Serve, tmp_path: Path, versioned: Runtimes, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository = serve({"a.pipe": "b", "b/1/b.columns": "2"}, versioned)
+    replaced(repository, versioned, tmp_path, "13")
+    wait_for(lambda: repository.unready() == [repository.get("a")])
+    with pytest.raises(ModelNotReady, match="13 columns are too many"):
+        repository.check_ready(repository.get("a"))
+    assert "version 1 of the model 'a' stays as it was: it cannot be loaded again" in caplog.text
+    replaced(repository, versioned, tmp_path, "4")
+    wait_for(lambda: not repository.unready() and columns_of(repository) == (None, 4))
 
 
 def test_a_model_that_was_removed_or_unloaded_is_named(serve: Serve, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``mlbuffet serve | predict | verify | inspect | runtimes | models | push | default | remove``."""
+"""The command line: ``mlbuffet serve | predict | verify | convert | inspect | runtimes | models | push | ...``."""
 
 from mlbuffet.cli.commands import main
 

@@ -56,7 +56,7 @@ def parse_origin(text: str) -> str:
 
 
 def parse_preference(text: str) -> Preference:
-    """``onnx,openvino``: the first that accepts a model is taken, where several do."""
+    """``onnx,mine``: the first that accepts a model is taken, where several do."""
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):
         raise typer.BadParameter(f"{text!r} is no list of runtimes; write their names with commas, such as a,b")

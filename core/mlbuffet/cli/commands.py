@@ -21,10 +21,10 @@ from mlbuffet.cli.arguments import (
     watch_token,
 )
 from mlbuffet.cli.logs import LogLines, asks_for_json, end_with, logs_json, open_what_is_closed, set_up_logging
+from mlbuffet.cli.model_loading import loaded as load
 from mlbuffet.cli.options import parse_options, parse_served_options
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, naming_sources, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
-from mlbuffet.loading import load_from as load
 from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes, installed_runtimes
 
@@ -346,6 +346,47 @@ def verify(
         )
     show_differences(differences, as_json=as_json)
     if not all(difference.agrees for difference in differences):
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    path: ArtifactPath,
+    target: Annotated[Path, Argument(metavar="TARGET", help="The .onnx file to write.", show_default=False)],
+    *,
+    signature: SignatureName = None,
+    opset: Annotated[int | None, Option(metavar="N", help="The version of ONNX's operators.", min=13)] = None,
+    inputs: Annotated[
+        typer.FileBinaryRead | None,
+        Option(metavar="FILE", help="Inputs by name, JSON or .npz; - is stdin; else random ones.", show_default=False),
+    ] = None,
+    seed: Annotated[int, Option(help="What the random inputs follow from.", min=0)] = 0,
+    atol: Annotated[float, _Number(help="How far apart numbers may be.", min=0)] = 1e-5,
+    rtol: Annotated[float, _Number(help="How far apart besides, as part of PATH's number.", min=0)] = 1e-4,
+    runtime: RuntimeName = None,
+    prefer: Preferred = None,
+    option: Options = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write a model as ONNX if both give the same outputs, which are shown with the speed; exit code 1 where not."""
+    from mlbuffet.cli.conversion import check_target, converted, samples_for
+    from mlbuffet.cli.files import read_inputs
+    from mlbuffet.cli.reports import show_conversion
+    from mlbuffet.comparison import Tolerance
+    from mlbuffet.converting import Source
+
+    check_target(target)
+    options = parse_options(option or ())
+    with load(path, installed_runtimes(), runtime or prefer, options) as model:
+        name = model.signatures.resolve(signature)
+        declared = model.signatures[name]
+        samples = samples_for(declared, seed) if inputs is None else [read_inputs(inputs.read())]
+        source = Source(path=model.path, name=name, signature=declared, options=options, opset=opset)
+        tolerance = Tolerance(absolute=atol, relative=rtol)
+        report = converted(model, source, target, samples=samples, tolerance=tolerance, prefer=prefer)
+    show_conversion(report, as_json=as_json)
+    if report.written is None:
         raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 from rich.console import Console
@@ -21,6 +21,9 @@ from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signature, TensorSpec, shape_text
+
+if TYPE_CHECKING:
+    from mlbuffet.cli.conversion import Report
 
 NOTABLE = 0.1  # seconds that an import takes at least to be shown
 SHOWN_LABELS = 5
@@ -146,6 +149,30 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
         agree = all(difference.agrees for difference in differences)
         print_json({"agree": agree, "outputs": [asdict(difference) for difference in differences]})
         return
+    _console().print(_differences(differences))
+
+
+def show_conversion(report: "Report", *, as_json: bool) -> None:
+    """How far a model and what it was converted to are apart, how long a call of each takes, and what was written."""
+    if as_json:
+        microseconds = {name: each * 1e6 for name, each in zip(report.runtimes, report.seconds, strict=True)}
+        outputs = [asdict(difference) for difference in report.outputs]
+        written = str(report.written) if report.written else None
+        print_json({"outputs": outputs, "microseconds": microseconds, "written": written})
+        return
+    table = _table("runtime", "microseconds a call")
+    for name, seconds in zip(report.runtimes, report.seconds, strict=True):
+        table.add_row(escape(name), f"{seconds * 1e6:.0f}")
+    console = _console()
+    console.print(_differences(report.outputs))
+    console.print(table)
+    if report.written is None:
+        console.print("[red]nothing is written: outputs differ by more than --atol and --rtol allow")
+    else:
+        console.print(f"written: [bold]{escape(str(report.written))}", soft_wrap=True)
+
+
+def _differences(differences: Sequence[Difference]) -> Table:
     table = _table("output", "of the other", "absolute", "relative", "")
     for one in differences:
         numbers = [f"{number:.2e}" if number is not None else "" for number in (one.absolute, one.relative)]
@@ -153,7 +180,7 @@ def show_differences(differences: Sequence[Difference], *, as_json: bool) -> Non
             f": {escape(one.reason)}" if one.reason else ""
         )
         table.add_row(escape(one.output), escape(one.other), *numbers, verdict)
-    _console().print(table)
+    return table
 
 
 def show_settings(settings: Iterable[Setting], *, as_json: bool) -> None:

@@ -57,20 +57,23 @@ class CallableModels:
     def __getitem__(self, name: str) -> "CallableModel":
         if self._thread != get_ident():  # cycles are seen, and waits end, only where loads ask
             raise RuntimeError(f"the model {name!r} has to be asked for in load, in its thread; keep what you get")
-        if name not in self._caller.called:
-            self._caller.called += (name,)
+        self._note(name, None)
         self._check_circle(name)
-        self._wait_for(name)
+        seen = self._wait_for(name)
         self._check_circle(name)  # it may call others since it is loaded
+        self._note(name, seen)
         return CallableModel(self._repository, self._caller, name)
+
+    def _note(self, name: str, seen: Signatures | None) -> None:
+        self._caller.called = {**self._caller.called, name: seen}  # other threads look at it
 
     def _check_circle(self, name: str) -> None:
         """Raises `LoadFailed` where the calls of ``name`` lead back to the caller."""
         if way := _way(self._repository, name, self._caller.name):
             raise LoadFailed(f"the models call each other in a circle: {' -> '.join([self._caller.name, *way])}")
 
-    def _wait_for(self, name: str) -> None:
-        """Until the model can be called. Raises `LoadFailed` where it cannot be."""
+    def _wait_for(self, name: str) -> Signatures:
+        """Until the model can be called; what it takes and gives. Raises `LoadFailed` where it cannot be called."""
         while True:
             try:
                 version = self._repository.get(name)
@@ -82,9 +85,41 @@ class CallableModels:
             with self._repository.waiting():
                 loading.result()
         try:
-            version.check_ready()
+            return version.check_ready().model.signatures
         except ModelNotReady as error:
             raise LoadFailed(f"it calls the model {name!r}, which is not ready: {error.reason}") from version.error
+
+
+class HeldVersion:
+    """An `mlbuffet.hookspecs.HeldModel`."""
+
+    def __init__(self, name: str, handle: Handle) -> None:
+        self.name = name
+        self.signatures = handle.model.signatures
+        self._handle = handle
+
+    def predict(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """See `mlbuffet.hookspecs.HeldModel`."""
+        try:
+            return self._handle.scheduler.direct(
+                inputs, signature=signature, outputs=outputs, parameters=parameters, deadline=deadline
+            )
+        except InvalidInput as error:
+            raise InvalidInput(f"the model {self.name!r}: {error.problem}", detail=error.detail) from error
+
+    def __enter__(self) -> "HeldVersion":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.release()
 
 
 class CallableModel:
@@ -98,8 +133,12 @@ class CallableModel:
     @property
     def signatures(self) -> Signatures:
         """See `mlbuffet.hookspecs.OtherModel`."""
-        with self._held() as handle:
-            return handle.model.signatures
+        with self.held() as model:
+            return model.signatures
+
+    def held(self) -> "HeldVersion":
+        """See `mlbuffet.hookspecs.OtherModel`."""
+        return HeldVersion(self.name, self._held())
 
     def predict(
         self,
@@ -111,13 +150,8 @@ class CallableModel:
         deadline: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """See `mlbuffet.hookspecs.OtherModel`."""
-        with self._held() as handle:
-            try:
-                return handle.scheduler.direct(
-                    inputs, signature=signature, outputs=outputs, parameters=parameters, deadline=deadline
-                )
-            except InvalidInput as error:
-                raise InvalidInput(f"the model {self.name!r}: {error.problem}", detail=error.detail) from error
+        with self.held() as model:
+            return model.predict(inputs, signature=signature, outputs=outputs, parameters=parameters, deadline=deadline)
 
     def __repr__(self) -> str:
         return f"<the model {self.name!r}, called by {self._caller.name!r}>"

@@ -22,10 +22,12 @@ class LoadSettings:
     client_options: Mapping[str, Any]
     options_folder: Path | None
     """The folder of the ``model.toml`` that gives some of ``options``."""
+    is_upload: bool
+    """Whether a client sent the version."""
 
     def load(self, path: Path, runtimes: Runtimes, context: LoadContext) -> Model:
         """The artifact at ``path``. Raises as `load_artifact` does."""
-        known = replace(context, options_folder=self.options_folder)
+        known = replace(context, options_folder=self.options_folder, is_upload=self.is_upload)
         given = self.client_options
         return load_artifact(path, runtimes, self.runtime, self.options, client_options=given, context=known)
 
@@ -48,4 +50,5 @@ def load_settings(
         options={**configuration.options, **given},
         client_options=upload.options if upload else {},
         options_folder=folder if from_file else None,
+        is_upload=upload is not None,
     )

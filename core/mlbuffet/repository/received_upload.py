@@ -41,10 +41,12 @@ def is_uploaded(version_folder: Path) -> bool:
 
 
 def read_provenance(version_folder: Path) -> Provenance | None:
-    """Where a version came from, if it was uploaded."""
+    """Where a version came from, if it was uploaded; one whose file is damaged came from nobody who can be named."""
     try:
         return msgspec.json.decode((version_folder / PROVENANCE_FILE).read_bytes(), type=Provenance)
-    except (OSError, msgspec.DecodeError):
+    except msgspec.DecodeError:
+        return Provenance(file="", time="")
+    except OSError:
         return None
 
 

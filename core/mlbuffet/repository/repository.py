@@ -24,6 +24,7 @@ from mlbuffet.runtime_choice import Preference, Wanted
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduling
 from mlbuffet.scheduling.limit_settings import available_cores
+from mlbuffet.tensors import Signatures
 
 AT_START = 2
 """How many models are loaded at once at the start; the other threads are for loads on demand meanwhile."""
@@ -239,6 +240,8 @@ class ModelRepository:
                     raise calls_unready(version, name, REMOVED) from error
                 except ModelNotReady as error:
                     raise calls_unready(version, name, error.reason, error.retry_after) from error
+            if version.error is not None and self._is_outdated(version):
+                raise ModelNotReady(version.name, version.version, version.error.public)
 
     @property
     def attempted(self) -> bool:
@@ -347,6 +350,29 @@ class ModelRepository:
         """Choose its default, and retire what that or a newer version has replaced."""
         model.choose_default(self._answers)
         self._drop(model.take_superseded(), "a newer version replaced it")
+        self._reload_outdated()
+
+    def _reload_outdated(self) -> None:
+        """Load again what calls models that take or give something else by now; until then it stays as it is."""
+        for model in self._models.values():
+            for number, current in list(model.versions.items()):
+                latest = model.successors.get(number, current)
+                if latest.state not in (State.READY, State.FAILED) or not self._is_outdated(latest):
+                    continue
+                if latest.state is State.READY:
+                    latest = self._version(current.stored, current.configuration, None)
+                    model.place(latest)
+                self._loading.request(latest)
+
+    def _is_outdated(self, version: ModelVersion) -> bool:
+        """Whether a model that it calls takes or gives something else than when this one was loaded."""
+        return any(seen is not None and self._differs(name, seen) for name, seen in version.called.items())
+
+    def _differs(self, name: str, seen: Signatures) -> bool:
+        model = self._models.get(name)
+        scheduler = self.get(name).scheduler if model and model.versions else None
+        now = seen if scheduler is None else scheduler.model.signatures
+        return now is not seen and (now != seen or now.default != seen.default)
 
     def _drop(self, versions: Iterable[ModelVersion], reason: str, *, final: bool = False) -> None:
         for version in versions:
@@ -371,7 +397,12 @@ class ModelRepository:
             current = model.versions[number]
             if str(current.error) != str(version.error):
                 what = f"version {number} of the model {version.name!r} stays as it was"
-                logger.warning("%s: its new content cannot be loaded: %s", what, reason_of(version.error))
+                new = (
+                    "it cannot be loaded again"
+                    if version.stored == current.stored
+                    else "its new content cannot be loaded"
+                )
+                logger.warning("%s: %s: %s", what, new, reason_of(version.error))
             current.error = version.error
         if version.state is State.READY and version.memory is not None:
             self._make_room(version)  # it may take more than its files let expect

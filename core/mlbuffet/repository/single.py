@@ -7,7 +7,7 @@ from typing import Any
 
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
-from mlbuffet.load_context import LoadContext
+from mlbuffet.load_context import LoadContext, OtherModels
 from mlbuffet.model import Model
 from mlbuffet.repository.configuration import FILE_NAME, Configuration
 from mlbuffet.repository.layout import Finder, StoredModel, StoredVersion
@@ -31,15 +31,18 @@ class FoundArtifact:
     """What the client said that sent the version, if one did and it is meant for this runtime."""
 
 
-def load_model(folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any]) -> Model:
+def load_model(
+    folder: Path, runtimes: Runtimes, runtime: Wanted, options: Mapping[str, Any], others: OtherModels
+) -> Model:
     """The default version of the model in ``folder``, which may be an artifact itself.
 
-    ``runtime`` and ``options`` go before those of its ``model.toml``, but for a `Preference`. Raises what
-    `load_artifact` does, and `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served either.
+    ``runtime`` and ``options`` go before those of its ``model.toml``, but for a `Preference`; it may call ``others``.
+    Raises what `load_artifact` does, and `InvalidConfiguration` or `DuplicateModel` for a folder that cannot be served
+    either.
     """
     found = find_artifact(folder, runtimes, runtime)
     settings = replace(load_settings(folder, found.configuration, found.upload, options, None), runtime=found.runtime)
-    model = settings.load(found.path, runtimes, LoadContext(name=found.name, version=found.version))
+    model = settings.load(found.path, runtimes, LoadContext(name=found.name, version=found.version, models=others))
     try:
         return with_default_signature(model, found.configuration)
     except MLBuffetError:

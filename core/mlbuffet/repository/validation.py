@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,20 +16,14 @@ from threading import Thread
 from typing import Any
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
-from mlbuffet.load_context import LoadContext, OtherModel
-from mlbuffet.repository.callable_models import CallableModels
+from mlbuffet.load_context import LoadContext
 from mlbuffet.repository.configuration import Configuration
-from mlbuffet.repository.eviction import Residency
-from mlbuffet.repository.layout import StoredVersion
 from mlbuffet.repository.load_settings import LoadSettings, load_settings
+from mlbuffet.repository.models_beside import ModelsBeside
 from mlbuffet.repository.named_place import NamedPlace
-from mlbuffet.repository.repository import ModelRepository
-from mlbuffet.repository.sources import Sources
-from mlbuffet.repository.version_lifecycle import ModelVersion
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes, address_of
-from mlbuffet.scheduling import Scheduling
 
 PATIENCE = 600.0
 """How many seconds loading and warming may take."""
@@ -109,27 +102,6 @@ def validate(
         raise LoadFailed(failure["reason"], path=path, runtime=chosen.name, detail=failure["detail"])
 
 
-class _Beside:
-    """The models beside the one that is tried, each loaded in this process when it is asked for."""
-
-    def __init__(self, task: _Task, runtimes: Runtimes) -> None:
-        self._task = task
-        self._runtimes = runtimes
-
-    def __getitem__(self, name: str) -> OtherModel:
-        return self._models[name]
-
-    @cached_property
-    def _models(self) -> CallableModels:
-        task, runtimes = self._task, self._runtimes
-        runtimes.discover()
-        repository = ModelRepository(runtimes, task.preference, Residency(lazy=True))
-        repository.update(Sources(task.beside, runtimes, task.preference).find(may_be_empty=True))
-        stored = StoredVersion(task.folder.name, 0, task.path)
-        tried = ModelVersion(stored, Scheduling(), task.configuration, None, lambda _: None)
-        return CallableModels(repository, tried)
-
-
 def run_child() -> None:
     """The work of the process."""
     task: _Task = pickle.load(sys.stdin.buffer)  # noqa: S301 the server wrote it
@@ -147,7 +119,9 @@ def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
     try:
         runtimes.select(task.path, task.settings.runtime).default_options = task.default_options
-        context = LoadContext(name=task.folder.name, models=_Beside(task, runtimes))
+        name = task.folder.name
+        beside = ModelsBeside(task.beside, name, task.path, runtimes, task.preference, task.configuration)
+        context = LoadContext(name=name, models=beside)
         prepared(task.settings.load(task.path, runtimes, context), task.configuration)
     except LoadFailed as error:
         return {"reason": error.reason, "detail": error.detail}

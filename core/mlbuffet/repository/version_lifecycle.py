@@ -24,6 +24,7 @@ from mlbuffet.running_calls import VersionCalls
 from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
+from mlbuffet.tensors import Signatures
 
 _SOON = 1.0
 _LONGEST_RETRY = 300.0
@@ -120,8 +121,8 @@ class ModelVersion:
         self.loaded_at = 0.0
         self.content = b""
         """A digest of all that its responses depend on but for the inputs, where they are cached."""
-        self.called: tuple[str, ...] = ()
-        """The names of the models that it calls, in the order in which it asked for them."""
+        self.called: Mapping[str, Signatures | None] = {}
+        """The models that it calls, in the order in which it asked for them, with what they took and gave then."""
         self.memory: int | None = None
         """How many bytes its runtime says that it takes, or that the life before it took."""
         self._fault = fault
@@ -205,7 +206,7 @@ class ModelVersion:
             if self.state not in (State.UNAVAILABLE, State.FAILED) or self.retired:
                 return
             self.state = State.LOADING
-            self.called = ()
+            self.called = {}
         self._on_change(self)
         started = time.perf_counter()
         loaded: Scheduler | MLBuffetError = LoadFailed("it was given up")

@@ -87,10 +87,14 @@ report("all is asked", *(packages() - brought))
 """Calls ``accepts`` for ``paths``; the last fact lists the packages that were imported besides mlbuffet's own."""
 
 LOAD = """
+from mlbuffet.model import load_artifact
+from mlbuffet.testing.neighbours import context_of
+
+context = context_of(task["beside"], runtimes)
 for what, path in task["copies"]:
     report(what, "loading", "")
     try:
-        model = mlbuffet.load(path, runtime="plugin", options=task["options"], runtimes=runtimes)
+        model = load_artifact(path, runtimes, "plugin", task["options"], context=context)
     except mlbuffet.MLBuffetError as error:
         report(what, "refused", error.public)
         continue

@@ -22,9 +22,8 @@ class Lifetime(Subject):
         load(runtimes, artifact).close()
         self.check(predict(loaded_model, artifact), artifact.outputs, "the sample, after another model was closed,")
 
-    def test_unload_lets_the_model_go(self, runtime: Runtime, artifact: Artifact) -> None:
+    def test_unload_lets_the_model_go(self, runtime: Runtime, artifact: Artifact, context: LoadContext) -> None:
         """``unload``, where there is one, does not raise, and afterwards nothing refers to what ``load`` returned."""
-        context = LoadContext(name="model")
         options = runtime.combined_options(artifact.options, {})
         handle = runtime.hook("load")(path=artifact.path, options=options, context=context)
         runtime.hook("signature")(model=handle)

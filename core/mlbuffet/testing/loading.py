@@ -1,12 +1,13 @@
 """What ``load`` takes and what it refuses, alone and beside other loads."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlbuffet.errors import InvalidOptions, MLBuffetError
-from mlbuffet.model import Model, load_artifact
+from mlbuffet.model import Model
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.testing import child
 from mlbuffet.testing.samples import Artifact, damaged_copies
@@ -25,7 +26,7 @@ class Loading(Subject):
         refusal: MLBuffetError | None = None
         options = {**artifact.options, "no_such_option": 1}
         try:
-            load_artifact(artifact.path, runtimes, NAME, options).close()
+            load(runtimes, replace(artifact, options=options)).close()
         except MLBuffetError as error:
             refusal = error
         advice = "give the plugin the attribute `options`, or raise InvalidOptions(problem, valid) in `load`"
@@ -65,7 +66,7 @@ class Loading(Subject):
         copy.parent.mkdir()
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy)
         try:
-            model = load_artifact(copy, runtimes, NAME, artifact.options)
+            model = load(runtimes, replace(artifact, path=copy))
         except MLBuffetError as error:
             pytest.skip(f"a copy of the artifact cannot be loaded elsewhere: {error}")
         with model:
@@ -92,6 +93,7 @@ class Loading(Subject):
             "options": dict(artifact.options),
             "inputs": dict(artifact.inputs),
             "signature": artifact.signature,
+            "beside": dict(artifact.beside),
         }
         facts = self.in_fresh_interpreter(child.LOAD, plugin, task, report=tmp_path / "report")
         loaded = {what for what, event, _ in facts if event == "loaded"}

@@ -29,6 +29,8 @@ class Artifact:
     options: Mapping[str, Any] = field(default_factory=dict)
     samples: Mapping[str, Tensors] = field(default_factory=dict)
     """Inputs of other signatures by their names, where they cannot take random ones."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """The models that it calls, by name: artifacts of the plugin itself, or of runtimes that are installed."""
 
 
 class Call(NamedTuple):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Tensors
 from mlbuffet.testing import child
+from mlbuffet.testing.neighbours import context_of
 from mlbuffet.testing.samples import Artifact
 
 NAME = "plugin"
@@ -53,6 +55,11 @@ class Subject:
         return runtimes[NAME]
 
     @pytest.fixture
+    def context(self, runtimes: Runtimes, artifact: Artifact) -> LoadContext:
+        """What the hook ``load`` is given, with the models beside the artifact."""
+        return context_of(artifact.beside, runtimes)
+
+    @pytest.fixture
     def loaded_model(self, runtimes: Runtimes, artifact: Artifact) -> Iterator[Model]:
         """The loaded artifact."""
         with load(runtimes, artifact) as model:
@@ -81,7 +88,8 @@ class Subject:
 
 def load(runtimes: Runtimes, artifact: Artifact) -> Model:
     """The artifact as a program loads it."""
-    return load_artifact(artifact.path, runtimes, NAME, artifact.options)
+    context = context_of(artifact.beside, runtimes)
+    return load_artifact(artifact.path, runtimes, NAME, artifact.options, context=context)
 
 
 def predict(model: Model, artifact: Artifact, inputs: Tensors | None = None) -> dict[str, NDArray[Any]]:

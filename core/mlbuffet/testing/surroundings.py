@@ -25,7 +25,9 @@ class Surroundings(Subject):
     The first load is not looked at: what the import of a framework does is not the plugin's.
     """
 
-    def test_nothing_is_printed(self, runtime: Runtime, artifact: Artifact, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_nothing_is_printed(
+        self, runtime: Runtime, artifact: Artifact, context: LoadContext, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         """No hook writes to stdout or stderr, from Python or from native code: a command may print JSON there."""
         printed: dict[str, str] = {}
 
@@ -39,21 +41,23 @@ class Surroundings(Subject):
                     printed[f"`{hook}` wrote to {stream}"] = text[:200]
             return result
 
-        _live(runtime, artifact, _plainly)
-        _live(runtime, artifact, call)
+        _live(runtime, artifact, context, _plainly)
+        _live(runtime, artifact, context, call)
         wrong = "; ".join(f"{what}: {text!r}" for what, text in printed.items())
         assert not printed, f"{wrong}. Use the module logging, and make the framework quiet or redirect what it writes"
 
-    def test_the_process_stays_as_it_is(self, runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
+    def test_the_process_stays_as_it_is(
+        self, runtime: Runtime, artifact: Artifact, context: LoadContext, tmp_path: Path
+    ) -> None:
         """No hook changes the working folder, the environment, global seeds, signal handlers or the locale.
 
         They belong to the program, to other models, and to other threads. Random numbers may be drawn.
         """
         (folder := tmp_path / "working folder").mkdir()
         state = ProcessState(folder)
-        _live(runtime, artifact, _plainly)
+        _live(runtime, artifact, context, _plainly)
         for _ in range(2):
-            _live(runtime, artifact, state.call)
+            _live(runtime, artifact, context, state.call)
             state.next_round()
         wrong = [
             f"`{hook}` changed {what} ({value}): {ADVICE[what]}"
@@ -63,10 +67,9 @@ class Surroundings(Subject):
         assert not wrong, "; ".join(wrong)
 
 
-def _live(runtime: Runtime, artifact: Artifact, call: CallHook) -> None:
+def _live(runtime: Runtime, artifact: Artifact, context: LoadContext, call: CallHook) -> None:
     """The life of one model, with every hook called through ``call``, and ``predict`` for every signature."""
     path = artifact.path.absolute()
-    context = LoadContext(name="model")
     options = runtime.combined_options(artifact.options, {})
     handle = call("load", runtime.hook("load"), path=path, options=options, context=context)
     signatures = call("signature", runtime.hook("signature"), model=handle)

@@ -1,0 +1,52 @@
+"""The runtime of pipelines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlbuffet.hookspecs import LoadContext, Request, hookimpl
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_pipeline._folder import is_pipeline
+
+if TYPE_CHECKING:
+    from mlbuffet_pipeline._model import Pipeline
+
+
+class Options(msgspec.Struct, frozen=True):
+    """There is nothing to choose."""
+
+
+class PipelineRuntime:
+    """Runs pipelines of other models."""
+
+    options = Options
+    concurrent_loads = True
+    output_shapes_may_differ = True  # what the steps give was looked at when they gave it
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """A pipeline: a folder with a pipeline.toml that names steps"""
+        return is_pipeline(path)
+
+    @hookimpl
+    def load(self, path: Path, context: LoadContext) -> "Pipeline":
+        """The steps, once their models are loaded and fit."""
+        from mlbuffet_pipeline._model import Pipeline
+
+        return Pipeline(path, context)
+
+    @hookimpl
+    def signature(self, model: "Pipeline") -> Signatures:
+        """The one that follows from those of the steps."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "Pipeline", signature: str, inputs: Tensors, request: Request) -> Tensors:  # noqa: ARG002
+        """The outputs that are wanted."""
+        return model.predict(inputs, request)
+
+    @hookimpl
+    def unload(self, model: "Pipeline") -> None:
+        """Let the threads end."""
+        model.close()

@@ -1,0 +1,128 @@
+"""A loaded model: an object of the class in its model.py."""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from threading import BoundedSemaphore
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from mlbuffet.errors import InvalidOptions, LoadFailed, MLBuffetError, PredictFailed
+from mlbuffet.hookspecs import LoadContext, Request
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_python import MARK
+from mlbuffet_python._failures import FailureLog, failure_of
+from mlbuffet_python._method import Method
+from mlbuffet_python._modules import Modules
+
+
+class PythonModel:
+    """The handle of the model in ``folder``. Creating it raises `LoadFailed` or `InvalidOptions`."""
+
+    def __init__(self, folder: Path, options: Mapping[str, Any], context: LoadContext) -> None:
+        self._folder = folder
+        self._log = FailureLog(context.name)
+        self._modules = Modules(folder, context.name)
+        try:
+            self._object, self._methods = self._load(options, context)
+        except BaseException:
+            self._modules.close()
+            raise
+        self.concurrency: int | None = getattr(self._object, "concurrency", None)
+        self._turn = BoundedSemaphore(self.concurrency) if self.concurrency else nullcontext()
+        first = next(iter(self._methods))
+        self.signatures = Signatures(
+            {name: method.signature for name, method in self._methods.items()},
+            default=first,
+            default_reason="" if len(self._methods) == 1 else f"{first} is the first in the class",
+        )
+
+    def predict(self, signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """What the method returns. Raises `PredictFailed`, or what the method raises of MLBuffet's errors."""
+        try:
+            with self._turn:
+                return self._methods[signature](inputs, request.parameters)
+        except MLBuffetError:
+            raise
+        except Exception as error:
+            failure = failure_of(error, self._folder)
+            self._log.note(failure, error)
+            raise PredictFailed("python", signature, failure.detail, reason=failure.reason) from error
+
+    def close(self) -> None:
+        """Let the author's object close what it has opened, where it can."""
+        try:
+            getattr(self._object, "close", lambda: None)()
+        finally:
+            self._modules.close()
+
+    def _load(self, options: Mapping[str, Any], context: LoadContext) -> tuple[object, dict[str, Method]]:
+        try:
+            kind = _model_class(self._modules.import_module("model"))
+            made = kind(**_arguments(kind, options, context))
+            return made, {name: Method(name, getattr(made, name)) for name in _marked(kind)}
+        except MLBuffetError:
+            raise
+        except ModuleNotFoundError as error:
+            advice = "install it where MLBuffet runs, and name its package in requirements.txt"
+            raise LoadFailed(f"its code imports {error.name!r}, which is not there; {advice}") from error
+        except (Exception, SystemExit) as error:
+            failure = failure_of(error, self._folder)
+            self._log.note(failure, error)
+            reason = "its code failed" + (f": {failure.reason}" if failure.reason else "")
+            raise LoadFailed(reason, detail=failure.detail) from error
+
+
+def _model_class(module: ModuleType) -> type:
+    own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
+    match [one for one in own if _marked(one) and not any(one in other.__mro__[1:] for other in own)]:
+        case [kind]:
+            return kind
+        case []:
+            raise LoadFailed("model.py has no class with a method that is marked with @signature")
+        case several:
+            names = ", ".join(one.__name__ for one in several)
+            raise LoadFailed(f"model.py has several classes with methods marked with @signature: {names}; leave one")
+
+
+def _marked(kind: type) -> list[str]:
+    """The names of the marked methods in the order in which they are written, those of base classes first."""
+    names = dict.fromkeys(name for base in reversed(kind.__mro__) for name in vars(base))
+    return [name for name in names if _is_marked(getattr(kind, name, None), inspect.getattr_static(kind, name))]
+
+
+def _is_marked(*forms: object) -> bool:
+    """Whether one of the forms of a method is: a static one is wrapped."""
+    return any(getattr(form, MARK, None) is True for form in forms)
+
+
+def _arguments(kind: type, options: Mapping[str, Any], context: LoadContext) -> dict[str, Any]:
+    """What the class is made with: the context where it takes it, and the options by their names."""
+    parameters = inspect.signature(kind, eval_str=True).parameters
+    taken = {
+        name: one
+        for name, one in parameters.items()
+        if one.kind is one.POSITIONAL_OR_KEYWORD or one.kind is one.KEYWORD_ONLY
+    }
+    given = {"context": context} if taken.pop("context", None) else {}
+    for name, value in options.items():
+        if name not in taken:
+            raise InvalidOptions(f"there is no option {name!r}", taken)
+        given[name] = _converted(name, value, taken[name].annotation, taken)
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in given:
+            raise InvalidOptions(f"the option {name!r} must be given", taken)
+    return given
+
+
+def _converted(name: str, value: Any, annotation: Any, valid: Mapping[str, Any]) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return value
+    try:
+        return msgspec.convert(value, annotation)
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("`", "")
+        raise InvalidOptions(f"{name}: {problem[:1].lower()}{problem[1:]}", valid) from None

@@ -1,0 +1,60 @@
+"""The runtime of models in Python."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import LoadContext, Request, hookimpl
+from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet_python._folder import is_model, unservable
+from mlbuffet_python._uploads import check_may_run
+
+if TYPE_CHECKING:
+    from mlbuffet_python._model import PythonModel
+
+
+class PythonRuntime:
+    """Runs models that are written in Python."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        """A model in Python: a folder with a model.py that imports mlbuffet_python"""
+        return is_model(path)
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """A model.py without its folder."""
+        return unservable(path)
+
+    @hookimpl
+    def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "PythonModel":
+        """An object of the class in model.py."""
+        check_may_run(context)
+        if not path.is_dir():
+            raise LoadFailed("it is no folder with a model.py")
+        from mlbuffet_python._model import PythonModel
+        from mlbuffet_python._requirements import check_requirements
+
+        check_requirements(path)
+        return PythonModel(path.absolute(), options, context)
+
+    @hookimpl
+    def signature(self, model: "PythonModel") -> Signatures:
+        """One for each marked method."""
+        return model.signatures
+
+    @hookimpl
+    def predict(self, model: "PythonModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
+        """What the method returns."""
+        return model.predict(signature, inputs, request)
+
+    @hookimpl
+    def concurrency(self, model: "PythonModel") -> int | None:
+        """What the class says, if it says it."""
+        return model.concurrency
+
+    @hookimpl
+    def unload(self, model: "PythonModel") -> None:
+        """Close the object, and forget its modules."""
+        model.close()
