@@ -17,6 +17,8 @@ MODULE_convert := tf2onnx
 FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(or $(MODULE_$(notdir $(1))),$(notdir $(1))))
 WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))
 comma := ,
+# not of every version pip finds a build for processors alone; the others bring gigabytes of CUDA
+TORCH := 2.13.0
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
@@ -35,6 +37,8 @@ $(VENV)/made: $(MANIFESTS)
 	@touch $@
 
 runtimes: env ## install the frameworks of all runtimes, and run the runtimes' tests
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==$(TORCH)+cpu 2>/dev/null || \
+		$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --torch-backend cpu torch==$(TORCH)
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 		$(patsubst %,--editable %,$(OTHERS))
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/runtimes $(ARGS)
@@ -105,9 +109,10 @@ reference: env ## renew the table of settings in docs/cli.md
 		page = Path("docs/cli.md"); page.write_text(renewed(page.read_text()))'
 
 pins: env ## renew constraints.txt: the versions that the tests run with
-	echo . | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \
+	printf '.\ntorch==$(TORCH)\n' | $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --all-extras \
 		--group dev pyproject.toml - $(patsubst plugins/%,--no-emit-package mlbuffet-%,$(wildcard plugins/*)) \
 		--no-emit-package mlbuffet --output-file constraints.txt
+	sed -i -E '/^(cuda|nvidia|triton)\b/d' constraints.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist

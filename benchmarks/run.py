@@ -16,6 +16,7 @@ import in_process.predict_jax
 import in_process.predict_networks
 import in_process.predict_python
 import in_process.predict_sklearn
+import in_process.predict_torch
 import in_process.predict_trees
 import in_process.request
 import serving.cases
@@ -40,6 +41,7 @@ CASES = (
     *in_process.predict.CASES,
     *in_process.predict_sklearn.CASES,
     *in_process.predict_jax.CASES,
+    *in_process.predict_torch.CASES,
     *in_process.predict_trees.CASES,
     *in_process.predict_networks.CASES,
     *in_process.predict_python.CASES,

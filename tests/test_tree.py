@@ -19,6 +19,7 @@ RUNTIMES = (
     "lightgbm",
     "catboost",
     "sklearn",
+    "torch",
     "openvino",
     "litert",
     "python",
@@ -54,7 +55,7 @@ def test_a_plugin_pins_the_core_by_its_contract(plugin: str) -> None:
         "import mlbuffet",
         "import mlbuffet; mlbuffet.Runtimes().discover()",
         "import mlbuffet; r = mlbuffet.Runtimes(); r.discover(); p = __import__('pathlib').Path; "
-        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt', 'a.xml', 'a.tflite'); "
+        "names = ('.', 'a.onnx', 'saved_model.pb', 'a.json', 'a.txt', 'a.xml', 'a.tflite', 'a.pt2'); "
         "assert not any(x.accepts(p(name)) for x in r for name in names)",
         "import mlbuffet.server, mlbuffet.cli.serving",
     ],

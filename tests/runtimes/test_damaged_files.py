@@ -95,10 +95,10 @@ def test_a_model_under_another_name_is_told_its_own(
 
 
 def test_a_zip_of_pickles_is_told(installed: Runtimes, tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "m.bin", "w") as archive:
         archive.writestr("archive/data.pkl", b"")
     with pytest.raises(NoRuntime, match="it is a zip of pickles of Python"):
-        mlbuffet.load(tmp_path / "m.pt", runtimes=installed)
+        mlbuffet.load(tmp_path / "m.bin", runtimes=installed)
 
 
 def test_one_file_of_a_saved_model_leads_to_its_folder(installed: Runtimes, tmp_path: Path) -> None:
