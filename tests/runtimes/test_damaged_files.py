@@ -9,6 +9,8 @@ import pytest
 
 import mlbuffet
 from mlbuffet import LoadFailed, NoRuntime, Runtimes
+from mlbuffet_onnx.plugin import OnnxRuntime
+from mlbuffet_tensorflow.plugin import TensorFlowRuntime
 
 NOISE = b"\x07\xff" + bytes(range(256)) * 16
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
@@ -17,6 +19,15 @@ ORT = b"\x1c\0\0\0ORTM" + bytes(64)
 HDF5 = b"\x89HDF\r\n\x1a\n" + b"keras_version"
 ONNX = b"\x08\x0a\x12\x01a\x3a\x80\x10" + bytes(64)
 """The version of the format, a producer, and the head of a graph."""
+
+
+@pytest.fixture
+def two() -> Runtimes:
+    """ONNX and TensorFlow, without those that serve what these two only know."""
+    runtimes = Runtimes()
+    runtimes.register(OnnxRuntime, name="onnx")
+    runtimes.register(TensorFlowRuntime, name="tensorflow")
+    return runtimes
 
 
 @pytest.mark.parametrize(
@@ -37,11 +48,11 @@ ONNX = b"\x08\x0a\x12\x01a\x3a\x80\x10" + bytes(64)
     ],
 )
 def test_a_runtime_knows_what_is_damaged_or_made_for_devices(
-    installed: Runtimes, tmp_path: Path, name: str, content: bytes, reason: str
+    two: Runtimes, tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
     path = write(tmp_path / name, content)
     with pytest.raises(LoadFailed, match=reason) as caught:
-        mlbuffet.load(tmp_path / Path(name).parts[0], runtimes=installed)
+        mlbuffet.load(tmp_path / Path(name).parts[0], runtimes=two)
     assert str(tmp_path) not in caught.value.public
     assert path.exists()
 
@@ -114,7 +125,7 @@ def test_a_pointer_instead_of_a_models_weights_is_why_it_fails(runtimes: Runtime
         mlbuffet.load(tmp_path / "m.half", runtimes=runtimes)
 
 
-def test_a_file_that_is_only_explained_stands_in_nobodys_way(installed: Runtimes, tmp_path: Path) -> None:
+def test_a_file_that_is_only_explained_stands_in_nobodys_way(two: Runtimes, tmp_path: Path) -> None:
     from mlbuffet.repository import find_models
 
     write(tmp_path / "m.onnx", b"\x08\x08\x3a\x00")
@@ -123,7 +134,7 @@ def test_a_file_that_is_only_explained_stands_in_nobodys_way(installed: Runtimes
     write(tmp_path / "o.tflite", TFLITE)
     write(tmp_path / "n/1/m.onnx", b"\x08\x08\x3a\x00")
     write(tmp_path / "n/1/m.ort", ORT)
-    found = find_models(tmp_path, installed)
+    found = find_models(tmp_path, two)
     places = [(model.name, model.versions[0].path.name, model.error) for model in found]
     assert places == [("m", "m.onnx", None), ("n", "1", None), ("o", "o.ort", None)]
 

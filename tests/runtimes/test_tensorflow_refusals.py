@@ -93,7 +93,7 @@ def test_a_folder_with_another_file_is_not_accepted(tmp_path: Path, name: str, c
 
 def test_what_is_no_folder_with_a_file_is_not_accepted(tmp_path: Path, good: Path) -> None:
     (tmp_path / "saved_model.pb").mkdir()
-    for path in (tmp_path, good / "saved_model.pb", tmp_path / "nothing", tmp_path / "a\0b", tmp_path / ("a" * 5000)):
+    for path in (tmp_path, good / "saved_model.pb", tmp_path / "nothing", tmp_path / "a\0b"):
         assert TensorFlowRuntime().accepts(path) is False
 
 
@@ -148,7 +148,7 @@ def _rename_operation(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (_truncate("saved_model.pb", 0), "holds no graph"),
+        (_truncate("saved_model.pb", 0), "whose saved_model.pb is empty or damaged"),
         (_truncate("saved_model.pb", 2), "holds no graph"),
         (_truncate("saved_model.pb", 3000), "damaged or cut short; copy or save the model again"),
         (_remove("saved_model.pb"), "a SavedModel without its file saved_model.pb"),
