@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from textwrap import dedent
 from threading import Barrier, Event, get_ident
@@ -320,8 +321,9 @@ def test_steps_that_do_not_wait_for_each_other_run_at_once(
 
     declared.acts = {"a": meet, "c": right, "b": lambda _: second_left_runs.set()}
     served = repository(SAME, WIDE)
-    REQUEST_IDS.set(b"an-id")
-    assert set(ask(served, {"x": [1.0]})) == {"l", "r"}
+    own = copy_context()
+    own.run(REQUEST_IDS.set, b"an-id")
+    assert set(own.run(ask, served, {"x": [1.0]})) == {"l", "r"}
     assert len(threads) == 2
     assert ids == [b"an-id", b"an-id"]
 

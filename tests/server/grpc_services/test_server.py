@@ -235,7 +235,7 @@ def test_defects_show_nothing_of_the_inside(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr("mlbuffet.server.protocols.open_inference.grpc_prediction._response", fail)
+    monkeypatch.setattr("mlbuffet.server.protocols.open_inference.grpc_prediction.encode_message", fail)
     assert call(channel, HALF)[:2] == (StatusCode.INTERNAL, "internal error; the server's log has the cause")
     assert "a secret" in caplog.text
 
