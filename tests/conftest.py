@@ -49,6 +49,13 @@ def installed() -> Runtimes:
     return found
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run, of all processes that take part in it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture
 def half(tmp_path: Path) -> Path:
     """An artifact of the runtime ``half``."""

@@ -2,6 +2,8 @@
 
 # mypy: allow-untyped-calls, allow-subclassing-any, allow-untyped-decorators
 
+import fcntl
+import pickle
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +37,22 @@ class Case:
 
 
 MAKERS: dict[str, Callable[[Path], Case]] = {}
+
+
+def save_all(folder: Path) -> dict[str, Case]:
+    """All of them, as a repository of models in ``folder``; by the first of several processes that ask."""
+    folder.mkdir(exist_ok=True)
+    record = folder.with_suffix(".pickle")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            made = {}
+            for name, make in MAKERS.items():
+                (folder / name).mkdir()
+                made[name] = make(folder / name / "1")
+            record.write_bytes(pickle.dumps(made))
+    found: dict[str, Case] = pickle.loads(record.read_bytes())
+    return found
 
 
 def case(make: Callable[[Path], Case]) -> Callable[[Path], Case]:

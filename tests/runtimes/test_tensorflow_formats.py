@@ -15,7 +15,7 @@ import mlbuffet
 from mlbuffet import InvalidInput, Runtimes
 from mlbuffet.server.protocols.open_inference.datatypes import DTYPES, datatype_of
 from mlbuffet_tensorflow.plugin import TensorFlowRuntime
-from saved_models import MAKERS, ROWS, Arrays, Case, traced
+from saved_models import MAKERS, ROWS, Arrays, Case, save_all, traced
 
 # Keras saves and loads weights by a call that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -31,18 +31,13 @@ def runtimes() -> Runtimes:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
+def root(shared_folder: Path) -> Path:
+    return shared_folder / "saved_models"
 
 
 @pytest.fixture(scope="module")
 def cases(root: Path) -> dict[str, Case]:
-    """All of them, saved as a repository of models."""
-    made = {}
-    for name, make in MAKERS.items():
-        (root / name).mkdir()
-        made[name] = make(root / name / "1")
-    return made
+    return save_all(root)
 
 
 @pytest.fixture(scope="module")

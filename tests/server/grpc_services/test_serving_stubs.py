@@ -24,25 +24,20 @@ from grpc_calls import Serve
 from mlbuffet import Runtimes
 from mlbuffet_tensorflow._tensorflow import tf
 from onnx_linear import save_linear
-from saved_models import MAKERS, Case
+from saved_models import MAKERS, Case, save_all
 
 # Keras saves and loads weights by a call that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
+def root(shared_folder: Path) -> Path:
+    return shared_folder / "saved_models"
 
 
 @pytest.fixture(scope="module")
 def cases(root: Path) -> dict[str, Case]:
-    """All of them, saved as a repository of models."""
-    made = {}
-    for name, make in MAKERS.items():
-        (root / name).mkdir()
-        made[name] = make(root / name / "1")
-    return made
+    return save_all(root)
 
 
 @pytest.fixture(scope="module")
