@@ -26,8 +26,10 @@ from torch.utils import _pytree as pytree
 
 import mlbuffet
 from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
+from mlbuffet.tensors import Signature
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet_torch._arrays import array_of
+from mlbuffet_torch._function import Function
 from mlbuffet_torch.plugin import TorchRuntime
 
 if TYPE_CHECKING:
@@ -431,8 +433,13 @@ class Touches:
 def listed(path_name: str, *, use_pickle: bool) -> str:
     """The list of weights or constants with one, of no values."""
     meta = {
-        **{"dtype": 1, "sizes": [{"as_int": 1}], "requires_grad": False, "device": {"type": "cpu", "index": None}},
-        **{"strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}, "layout": 7},
+        "dtype": 1,
+        "sizes": [{"as_int": 1}],
+        "requires_grad": False,
+        "device": {"type": "cpu", "index": None},
+        "strides": [{"as_int": 1}],
+        "storage_offset": {"as_int": 0},
+        "layout": 7,
     }
     one = {"path_name": path_name, "is_param": False, "use_pickle": use_pickle, "tensor_meta": meta}
     return json.dumps({"config": {"w": one}})
@@ -474,7 +481,8 @@ def test_no_pickle_gets_past_the_check(plain: Path, tmp_path: Path, way: str) ->
     saved = (tmp_path / "saved").read_bytes()
     held = {
         **{f"data/{folder}/custom_obj_0": saved for folder in ("weights", "constants")},
-        **{"data/weights/weight_0": saved, "data/constants/opaque_obj_0": pickle.dumps(Touches(mark))},
+        "data/weights/weight_0": saved,
+        "data/constants/opaque_obj_0": pickle.dumps(Touches(mark)),
     }
     entries = {name: saved if content == "saved" else content for name, content in HIDDEN[way].items()}
     with pytest.raises(LoadFailed, match=r"holds a pickle of Python objects|twice; capitals"):
@@ -514,7 +522,7 @@ def test_no_python_code_gets_past_the_check(plain: Path, tmp_path: Path, put: Ca
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_error_that_is_not_due_to_the_inputs_is_its_own_cause_no_more() -> None:
+def test_an_error_that_is_not_due_to_the_inputs_is_raised_as_it_is() -> None:
     failed = RuntimeError("out of memory")
 
     def compute(_: Any) -> Any:
