@@ -441,16 +441,16 @@ def listed(path_name: str, *, use_pickle: bool) -> str:
         "storage_offset": {"as_int": 0},
         "layout": 7,
     }
-    one = {"path_name": path_name, "is_param": False, "use_pickle": use_pickle, "tensor_meta": meta}
+    one: dict[str, Any] = {"path_name": path_name, "is_param": False, "use_pickle": use_pickle, "tensor_meta": meta}
     return json.dumps({"config": {"w": one}})
 
 
-WEIGHTS, CONSTANTS = "data/weights/model_weights_config.json", "data/constants/model_constants_config.json"
-HIDDEN = {
-    "a pickle among constants": {CONSTANTS: listed("opaque_obj_0", use_pickle=False)},
-    "a pickle among weights": {WEIGHTS: listed("custom_obj_0", use_pickle=True)},
-    "an unknown kind of constant": {CONSTANTS: listed("other_0", use_pickle=False)},
-    "a list that begins with a space": {WEIGHTS: " " + listed("weight_0", use_pickle=True)},
+WEIGHT_LIST, CONSTANT_LIST = "data/weights/model_weights_config.json", "data/constants/model_constants_config.json"
+HIDDEN: dict[str, dict[str, str | None]] = {
+    "a pickle among constants": {CONSTANT_LIST: listed("opaque_obj_0", use_pickle=False)},
+    "a pickle among weights": {WEIGHT_LIST: listed("custom_obj_0", use_pickle=True)},
+    "an unknown kind of constant": {CONSTANT_LIST: listed("other_0", use_pickle=False)},
+    "a list that begins with a space": {WEIGHT_LIST: " " + listed("weight_0", use_pickle=True)},
     "names in capitals": {"data/sample_inputs/model.pt": None, "data/sample_inputs/MODEL.PT": "saved"},
     "names in capitals beside": {"data/weights/Model_weights_config.JSON": listed("weight_0", use_pickle=True)},
 }
@@ -501,6 +501,13 @@ def in_sizes(program: Any) -> None:
     program["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][0] = {"as_expr": {"expr_str": CALL, "hint": None}}
 
 
+def in_the_sizes_of_a_tensor_with_a_name_of_the_format(program: Any) -> None:
+    in_sizes(program)
+    graph = program["graph_module"]["graph"]
+    graph["tensor_values"]["metadata"] = graph["tensor_values"].pop("x")
+    graph["inputs"][0]["as_tensor"]["name"] = "metadata"
+
+
 def in_names(program: Any) -> None:
     program["graph_module"]["graph"]["inputs"][0]["as_tensor"]["name"] = f"x=[{CALL}]"
 
@@ -509,7 +516,10 @@ def in_operators(program: Any) -> None:
     program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.from_file.default"
 
 
-@pytest.mark.parametrize("put", [in_guards, in_sizes, in_names, in_operators])
+PUT = [in_guards, in_sizes, in_the_sizes_of_a_tensor_with_a_name_of_the_format, in_names, in_operators]
+
+
+@pytest.mark.parametrize("put", PUT)
 def test_no_python_code_gets_past_the_check(plain: Path, tmp_path: Path, put: Callable[[Any], None]) -> None:
     with zipfile.ZipFile(plain) as archive:
         name = next(name for name in archive.namelist() if name.endswith("models/model.json"))
@@ -520,6 +530,15 @@ def test_no_python_code_gets_past_the_check(plain: Path, tmp_path: Path, put: Ca
     with pytest.raises(LoadFailed, match=r"its program .*trust_code = true"):
         mlbuffet.load(path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_texts_of_arguments_and_names_of_outputs_may_be_any(tmp_path: Path) -> None:
+    def forward(_: Any, x: Any) -> Any:
+        torch._assert_async(x.isfinite().all(), "x has 'inf' (or \"nan\"); it may not")
+        return {"a's (sum)": torch.einsum("ij,kj->ik", x, x)}
+
+    with mlbuffet.load(export(Case(module(forward), (X,)), tmp_path / "m.pt2")) as model:
+        assert list(model.predict({"x": X.numpy()})) == ["a's (sum)"]
 
 
 def test_an_error_that_is_not_due_to_the_inputs_is_raised_as_it_is() -> None:

@@ -37,18 +37,30 @@ def _texts(value: Any, *, is_rule: bool = False, in_node: bool = False) -> Itera
     match value:
         case dict():
             for key, item in value.items():
-                if key == "metadata" or (in_node and key in ("as_string", "as_strings")):
-                    continue  # where a node came from, and its arguments, of which PyTorch writes the repr
+                if _is_not_in_code(key, item, in_node=in_node):
+                    continue
                 yield from _texts(key, is_rule=is_rule)
                 is_of_rules = key in ("expr_str", "guards_code")
                 yield from _texts(item, is_rule=is_of_rules, in_node=in_node or key == "nodes")
         case list():
             for item in value:
                 yield from _texts(item, is_rule=is_rule, in_node=in_node)
-        case str() if not is_rule and value[:1] in ("[", "{", '"'):  # the structure of inputs or outputs is JSON too
+        case str() if not is_rule and value[:1] in ("[", "{", '"'):  # the structure of inputs is JSON too
             yield from _texts(_json(value))
         case str():
             yield value, is_rule
+
+
+def _is_not_in_code(key: str, item: Any, *, in_node: bool) -> bool:
+    """Whether an item is text that PyTorch only keeps or writes as a ``repr``; a tensor may have the key as its name."""
+    match key, item:
+        case "metadata", dict():  # where a node came from
+            return all(isinstance(text, str) for text in item.values())
+        case ("out_spec", str()):
+            return True
+        case (("as_string" | "as_strings"), (str() | list())):
+            return in_node and all(isinstance(text, str) for text in item)
+    return False
 
 
 def _json(text: str) -> Any:
