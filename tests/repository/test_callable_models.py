@@ -24,6 +24,8 @@ from mlbuffet import (
     hookimpl,
 )
 from mlbuffet.cli.model_loading import loaded
+from mlbuffet.inference import ModelSelector
+from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, Residency, Sources, State
 from mlbuffet.repository.load_queue import LOADERS
 from mlbuffet.running_calls import RunningCalls
@@ -297,7 +299,10 @@ def test_a_model_that_cannot_be_loaded_again_is_not_ready_until_the_other_change
     wait_for(lambda: repository.unready() == [repository.get("a")])
     with pytest.raises(ModelNotReady, match="13 columns are too many"):
         repository.check_ready(repository.get("a"))
-    assert "version 1 of the model 'a' stays as it was: it cannot be loaded again" in caplog.text
+    assert "version 1 of the model 'a' answers no more: it cannot be loaded again" in caplog.text
+    shown = LocalService(repository).status(ModelSelector("a"))
+    assert shown.state is State.FAILED
+    assert "13 columns are too many" in shown.reason
     replaced(repository, versioned, tmp_path, "4")
     wait_for(lambda: not repository.unready() and columns_of(repository) == (None, 4))
 

@@ -583,6 +583,14 @@ def write_diamond(folder: Path) -> Path:
     return folder
 
 
+def test_a_parameter_that_a_step_sets_is_none_of_the_pipeline(tmp_path: Path, installed: Any) -> None:
+    written = write_diamond(tmp_path) / "diamond" / "pipeline.toml"
+    written.write_text(DIAMOND.replace('"left.by"', '"right.by"'))
+    with mlbuffet.Repository(tmp_path, runtimes=installed) as served:
+        (diamond,) = served.models()["diamond"]
+    assert "parameters: 'right.by' is set by the step 'right' itself; leave out one of them" in str(diamond.reason)
+
+
 class TestPipeline(RuntimeConformance):
     @pytest.fixture
     def plugin(self) -> PipelineRuntime:

@@ -215,6 +215,8 @@ def method(text: str) -> str:
         (method('def f(self, x: Float32["n"]) -> Float32["n"]:\n    yield x'), "'f' yields its answer in pieces"),
         (method('async def f(self, x: Float32["n"]) -> Float32["n"]:\n    yield x'), "'f' yields its answer in pieces"),
         (method('async def f(self, x: Float32["n"]) -> Float32["n"]:\n    return x'), "'f' is a coroutine; write it"),
+        (method('def f(x: Float32["n"]) -> Float32["n"]:\n    return x'), "'f' has no self before its inputs"),
+        (method('def f() -> Float32["n"]:\n    return []'), "'f' has no self before its inputs"),
         (
             method('def f(self, x) -> Float32["n"]:\n    return x'),
             "the method 'f' does not say what 'x' is; annotate it",

@@ -137,6 +137,8 @@ def _parameter(pipeline: PipelineFile, text: str, signatures: Mapping[str, Signa
     known = signature_of(pipeline, source.step, signatures).parameters if source.step else {}
     if source.name not in known:
         raise LoadFailed(f"parameters: {text!r} is no parameter of a step; write it as 'STEP.PARAMETER'")
+    if source.name in pipeline.steps[source.step or ""].parameters:
+        raise LoadFailed(f"parameters: {text!r} is set by the step {source.step!r} itself; leave out one of them")
     return known[source.name]
 
 

@@ -93,3 +93,7 @@ def _check_kind(name: str, function: Callable[..., Any]) -> None:
         raise LoadFailed(f"the method {name!r} yields its answer in pieces, which is not served; return it as a whole")
     if inspect.iscoroutinefunction(function):
         raise LoadFailed(f"the method {name!r} is a coroutine; write it as def: calls run in threads, and may wait")
+    if inspect.ismethod(function):
+        first = next(iter(inspect.signature(function.__func__).parameters.values()), None)
+        if first is None or first.annotation is not first.empty:
+            raise LoadFailed(f"the method {name!r} has no self before its inputs; write it as def {name}(self, ...)")
