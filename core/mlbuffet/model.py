@@ -164,7 +164,9 @@ class Model:
                 results = self._predict(model=self._handle, signature=name, inputs=arrays, request=request)
             else:
                 results = self._predict(model=self._handle, signature=name, inputs=arrays)
-        except MLBuffetError:
+        except MLBuffetError as error:
+            if isinstance(error, PredictFailed) and not error.runtime:
+                raise PredictFailed(self.runtime.name, name, error.detail, reason=error.reason) from error
             raise
         except BaseException as error:
             # Python's own response to Ctrl-C is for the program; a server handles Ctrl-C itself
