@@ -75,7 +75,7 @@ def checked(archive: zipfile.ZipFile, budget: Budget, max_entries: int) -> list[
     for entry in entries:
         if problem := _problem_of_name(entry) or _problem(entry):
             raise refused(entry, problem)
-    _check_names(entries)
+    check_names(entries)
     budget.spend(sum(entry.file_size for entry in entries))
     return entries
 
@@ -127,7 +127,8 @@ def _problem_of_name(entry: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _check_names(entries: Sequence[zipfile.ZipInfo]) -> None:
+def check_names(entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Raises `LoadFailed` where two entries have one name on some system, or a file is the folder of another."""
     files: set[str] = set()
     folders: set[str] = set()
     for entry in entries:

@@ -21,6 +21,8 @@ from ai_edge_litert.interpreter import Interpreter
 import mlbuffet
 from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
 from mlbuffet.testing import Artifact, RuntimeConformance
+from mlbuffet_litert._model import LiteRTModel
+from mlbuffet_litert._options import Options
 from mlbuffet_litert.plugin import LiteRTRuntime
 
 RANDOM = np.random.default_rng(0)
@@ -327,6 +329,25 @@ def test_sizes_that_do_not_go_together_are_invalid(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="sizes do not go together"):
             model.predict({"a": floats(2, 2), "b": floats(3, 2)})
         assert model.predict({"a": floats(2, 2), "b": floats(2, 2)})["sum"].shape == (2, 2)
+
+
+class Failing:
+    """A function of an interpreter that fails, whatever its inputs are."""
+
+    error = RuntimeError("out of memory")
+
+    def call(self, **_: Any) -> Any:
+        raise self.error
+
+
+def test_an_error_that_is_not_due_to_the_inputs_is_raised_as_it_is(made: Callable[[str], Path]) -> None:
+    model = LiteRTModel(made("categories").read_bytes(), Options())
+    failing: Any = Failing()
+    model._free.append({"serving_default": failing})
+    with pytest.raises(RuntimeError) as raised:
+        model.predict("serving_default", {})
+    assert raised.value is Failing.error
+    assert Failing.error.__cause__ is None
 
 
 def test_operators_of_tensorflow_are_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from openvino import opset15 as ops
 import mlbuffet
 from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
 from mlbuffet.testing import Artifact, RuntimeConformance
+from mlbuffet_openvino._requests import Requests
 from mlbuffet_openvino.plugin import OpenVINORuntime
 
 RANDOM = np.random.default_rng(0)
@@ -504,3 +505,26 @@ class TestOpenVINOWithAnONNXModel(TestOpenVINO):
         path, inputs = onnx_model(tmp_path / "m.onnx"), {"x": floats(5, 4)}
         own = own_answer(path, inputs, {"INFERENCE_PRECISION_HINT": "f32"})
         return Artifact(path, inputs, own, options={"inference_precision": "f32"})
+
+
+class Interrupted(Requests):
+    """Compiles its model again after a call has read one attribute, as the failed call of another thread may."""
+
+    is_armed = False
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name in ("compiled", "_graph", "_free") and self.is_armed:
+            self.is_armed = False
+            self._renew(self.compiled)
+        return value
+
+
+def test_a_call_keeps_no_request_of_a_graph_that_was_replaced() -> None:
+    x = parameter([1])
+    added = iter([openvino.compile_model(network(ops.add(x, ops.constant(floats(1))), x=x), "CPU") for _ in range(2)])
+    requests = Interrupted(lambda: next(added))
+    requests.is_armed = True
+    tensors = [openvino.Tensor(np.zeros(1, np.float32))]
+    requests.infer(tensors)
+    assert requests.infer(tensors) == tuple(requests.compiled(tensors).values())

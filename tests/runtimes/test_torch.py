@@ -1,6 +1,7 @@
 """The PyTorch runtime answers what PyTorch itself answers, to the last bit, and keeps damaged files from it."""
 
 import json
+import pickle
 import shutil
 import struct
 import subprocess
@@ -25,8 +26,10 @@ from torch.utils import _pytree as pytree
 
 import mlbuffet
 from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
+from mlbuffet.tensors import Signature
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet_torch._arrays import array_of
+from mlbuffet_torch._function import Function
 from mlbuffet_torch.plugin import TorchRuntime
 
 if TYPE_CHECKING:
@@ -415,6 +418,120 @@ def test_pickles_are_loaded_for_those_who_trust_them(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"holds a pickle of Python objects.*trust_code = true"):
         mlbuffet.load(tmp_path / "n.pt2")
     assert TorchRuntime.client_options == {"inputs"}
+
+
+class Touches:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def listed(path_name: str, *, use_pickle: bool) -> str:
+    """The list of weights or constants with one, of no values."""
+    meta = {
+        "dtype": 1,
+        "sizes": [{"as_int": 1}],
+        "requires_grad": False,
+        "device": {"type": "cpu", "index": None},
+        "strides": [{"as_int": 1}],
+        "storage_offset": {"as_int": 0},
+        "layout": 7,
+    }
+    one = {"path_name": path_name, "is_param": False, "use_pickle": use_pickle, "tensor_meta": meta}
+    return json.dumps({"config": {"w": one}})
+
+
+WEIGHTS, CONSTANTS = "data/weights/model_weights_config.json", "data/constants/model_constants_config.json"
+HIDDEN = {
+    "a pickle among constants": {CONSTANTS: listed("opaque_obj_0", use_pickle=False)},
+    "a pickle among weights": {WEIGHTS: listed("custom_obj_0", use_pickle=True)},
+    "an unknown kind of constant": {CONSTANTS: listed("other_0", use_pickle=False)},
+    "a list that begins with a space": {WEIGHTS: " " + listed("weight_0", use_pickle=True)},
+    "names in capitals": {"data/sample_inputs/model.pt": None, "data/sample_inputs/MODEL.PT": "saved"},
+    "names in capitals beside": {"data/weights/Model_weights_config.JSON": listed("weight_0", use_pickle=True)},
+}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(Case(module(lambda _, x: x + 1), (X,)), tmp_path_factory.mktemp("plain") / "m.pt2")
+
+
+def changed(source: Path, target: Path, entries: Mapping[str, str | bytes | None]) -> Path:
+    """``source`` with other entries; ``None`` leaves one out."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        root = old.namelist()[0].partition("/")[0]
+        for name in old.namelist():
+            if name.removeprefix(f"{root}/") not in entries:
+                new.writestr(name, old.read(name))
+        for name, content in entries.items():
+            if content is not None:
+                new.writestr(f"{root}/{name}", content)
+    return target
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_no_pickle_gets_past_the_check(plain: Path, tmp_path: Path, way: str) -> None:
+    mark = tmp_path / "ran"
+    torch.save(Touches(mark), tmp_path / "saved")
+    saved = (tmp_path / "saved").read_bytes()
+    held = {
+        **{f"data/{folder}/custom_obj_0": saved for folder in ("weights", "constants")},
+        "data/weights/weight_0": saved,
+        "data/constants/opaque_obj_0": pickle.dumps(Touches(mark)),
+    }
+    entries = {name: saved if content == "saved" else content for name, content in HIDDEN[way].items()}
+    with pytest.raises(LoadFailed, match=r"holds a pickle of Python objects|twice; capitals"):
+        mlbuffet.load(changed(plain, tmp_path / "n.pt2", {**held, **entries}))
+    assert not mark.exists()
+
+
+CALL = "__import__('pathlib').Path('PATH').touch()"
+
+
+def in_guards(program: Any) -> None:
+    program["guards_code"] = [CALL]
+
+
+def in_sizes(program: Any) -> None:
+    program["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][0] = {"as_expr": {"expr_str": CALL, "hint": None}}
+
+
+def in_names(program: Any) -> None:
+    program["graph_module"]["graph"]["inputs"][0]["as_tensor"]["name"] = f"x=[{CALL}]"
+
+
+def in_operators(program: Any) -> None:
+    program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.from_file.default"
+
+
+@pytest.mark.parametrize("put", [in_guards, in_sizes, in_names, in_operators])
+def test_no_python_code_gets_past_the_check(plain: Path, tmp_path: Path, put: Callable[[Any], None]) -> None:
+    with zipfile.ZipFile(plain) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("models/model.json"))
+        program = json.loads(archive.read(name))
+    put(program)
+    content = json.dumps(program).replace("PATH", str(tmp_path / "ran"))
+    path = changed(plain, tmp_path / "n.pt2", {"models/model.json": content})
+    with pytest.raises(LoadFailed, match=r"its program .*trust_code = true"):
+        mlbuffet.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_error_that_is_not_due_to_the_inputs_is_raised_as_it_is() -> None:
+    failed = RuntimeError("out of memory")
+
+    def compute(_: Any) -> Any:
+        raise failed
+
+    with pytest.raises(RuntimeError) as raised:
+        Function(Signature([], []), [], compute, [])({})
+    assert raised.value is failed
+    assert failed.__cause__ is None
 
 
 def checkpoint(path: Path) -> None:

@@ -46,7 +46,9 @@ class LiteRTModel:
         try:
             outputs = interpreter[signature].call(**inputs)
         except RuntimeError as error:  # and the interpreter is not used again
-            raise _run_failure(error, inputs) from error
+            if invalid := _invalid_input(error, inputs):
+                raise invalid from error
+            raise
         self._free.append(interpreter)
         return {name: _array(value) for name, value in outputs.items()}
 
@@ -85,10 +87,10 @@ def _array(value: Any) -> NDArray[Any]:
     return value if isinstance(value, np.ndarray) else np.array(value, object if isinstance(value, bytes) else None)
 
 
-def _run_failure(error: RuntimeError, inputs: Tensors) -> Exception:
-    """``error`` as an `InvalidInput`, where an operator refuses what comes of the inputs."""
+def _invalid_input(error: RuntimeError, inputs: Tensors) -> InvalidInput | None:
+    """``error`` as an `InvalidInput`, if an operator refuses what comes of the inputs."""
     if not (match := re.search(r"\((\w+)\) failed to (?:prepare|invoke)", str(error))):
-        return error
+        return None
     came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     return InvalidInput(
         f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "

@@ -14,13 +14,18 @@ class Requests:
     def __init__(self, compile_model: Callable[[], Any]) -> None:
         self._compile = compile_model
         self._lock = threading.Lock()
-        self.compiled = compile_model()
-        self._free: deque[Any] = deque()
+        # one attribute, so that calls never see the requests of one graph with another
+        self._graph: tuple[Any, deque[Any]] = (compile_model(), deque())
         self._has_state = bool(self.compiled.create_infer_request().query_state())
+
+    @property
+    def compiled(self) -> Any:
+        """What ``compile_model`` gave last."""
+        return self._graph[0]
 
     def infer(self, tensors: Sequence[Any]) -> tuple[NDArray[Any], ...]:
         """The outputs for ``tensors``, in the order of the ports. Raises `RuntimeError` as OpenVINO does."""
-        compiled, free = self.compiled, self._free
+        compiled, free = self._graph
         try:
             request = free.pop()
         except IndexError:
@@ -41,4 +46,4 @@ class Requests:
         """Compile the model again: what a failed call leaves in OpenVINO's graph lets later ones fail."""
         with self._lock:
             if self.compiled is failed:
-                self._free, self.compiled = deque(), self._compile()
+                self._graph = (self._compile(), deque())

@@ -5,7 +5,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Literal
 
-from mlbuffet.archives import DAMAGED, Budget, opened, pieces
+from mlbuffet.archives import DAMAGED, Budget, check_names, opened, pieces
 
 Kind = Literal["exported", "compiled", "script"]
 
@@ -47,6 +47,7 @@ def unservable(path: Path) -> str | None:
 def check_whole(path: Path) -> None:
     """Raises `LoadFailed` where an entry of the zip file is not what was written: PyTorch itself does not look."""
     with opened(path) as archive:
+        check_names(archive.infolist())  # PyTorch takes a name for another that differs in case only
         Budget(path.stat().st_size, _LIMIT).spend(sum(entry.file_size for entry in archive.infolist()))
         for entry in archive.infolist():
             for _ in pieces(archive, entry):

@@ -46,7 +46,9 @@ class Function:
             with torch.inference_mode():
                 values = self.compute(given)
         except (AssertionError, IndexError, RuntimeError) as error:
-            raise (_invalid_input(last_line(error), inputs) or error) from error
+            if invalid := _invalid_input(last_line(error), inputs):
+                raise invalid from error
+            raise
         outputs = self.signature.outputs.items()
         return {
             name: array_of(values[place], spec.dtype)

@@ -20,4 +20,4 @@ class Options(msgspec.Struct, frozen=True):
     inputs: tuple[Input, ...] = ()
     """The tensors that a TorchScript or compiled model takes, in their order."""
     trust_code: bool = False
-    """Whether machine code and pickles in the file may run."""
+    """Whether machine code, pickles and Python code in the file may run."""

@@ -1,37 +1,54 @@
 """What in a .pt2 file runs code of its maker when it is loaded."""
 
 import json
-import pickle
-import zipfile
 from io import BytesIO
 from pathlib import Path
 
+from torch.export.pt2_archive._package import PT2ArchiveReader
+
 from mlbuffet.errors import LoadFailed
+from mlbuffet_torch._program import check_program
 from mlbuffet_torch._torch import torch
 
 _ADVICE = "if you trust its maker, set the option trust_code = true"
 
 
 def check_without_code(path: Path) -> None:
-    """Raises `LoadFailed` where there is machine code or a pickle of Python objects in the file."""
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            folder, _, entry = name.partition("/")[2].partition("/")
-            if folder == "data" and entry.startswith("aotinductor/"):
+    """Raises `LoadFailed` where there is machine code, a pickle of Python objects or other Python code in the file."""
+    with path.open("rb") as file:
+        reader = PT2ArchiveReader(file)  # zipfile may find other entries than PyTorch, in a file made for it
+        for name in reader.get_file_names():
+            if name.startswith("data/aotinductor/"):
                 raise LoadFailed(f"it holds machine code, which may do whatever a program may; {_ADVICE}")
-            if folder == "data" and entry.endswith(("_config.json", ".pt")) and _is_pickle(archive.read(name)):
+            if _is_pickle(reader, name):
                 raise LoadFailed(f"it holds a pickle of Python objects, which runs whatever code is in it; {_ADVICE}")
+            if name.startswith("models/"):
+                check_program(json.loads(reader.read_string(name)), _ADVICE)
 
 
-def _is_pickle(content: bytes) -> bool:
+def _is_pickle(reader: PT2ArchiveReader, name: str) -> bool:
     """Whether PyTorch would unpickle any object for an entry that lists weights, or holds tensors."""
-    if content.startswith(b"{"):
-        metas = json.loads(content)["config"].values()
-        return any(meta["use_pickle"] and not meta["path_name"].startswith("custom_obj_") for meta in metas)
+    match name.lower():  # PyTorch finds entries in any case
+        case entry if entry.startswith("data/") and entry.endswith("_config.json"):
+            is_constants = entry.startswith("data/constants/")
+            metas = json.loads(reader.read_string(name))["config"].values()
+            return not all(_is_plain(meta["path_name"], meta["use_pickle"], is_constants) for meta in metas)
+        case entry if entry.startswith("data/") and entry.endswith(".pt"):
+            return _has_objects(reader.read_bytes(name))
+    return False
+
+
+def _is_plain(path_name: str, use_pickle: bool, is_constants: bool) -> bool:  # noqa: FBT001
+    """Whether PyTorch reads an entry as numbers, or as an object of C++: of other constants it makes a pickle."""
+    if is_constants and path_name.startswith("custom_obj_"):
+        return True
+    return not use_pickle and path_name.startswith("tensor_" if is_constants else "weight_")
+
+
+def _has_objects(content: bytes) -> bool:
     try:
-        torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except EOFError:  # there is nothing in it
-        return False
-    except pickle.UnpicklingError:
+        if content:
+            torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 after any error PyTorch tries again, and unpickles everything
         return True
     return False
