@@ -171,6 +171,15 @@ def test_whatever_a_runtime_raises_while_predicting_is_predict_failed(error: Bas
     assert "secret" not in caught.value.public
 
 
+@pytest.mark.parametrize(("given", "runtime"), [("", "scripted"), ("of a step", "of a step")])
+def test_a_failure_that_names_no_runtime_gets_the_name_of_its_own(half: Path, given: str, runtime: str) -> None:
+    error = PredictFailed(given, "serving_default", "a secret", reason="in line 3")
+    with load(half, Scripted(predict=raising(error))) as model, pytest.raises(PredictFailed) as caught:
+        model.predict({"x": [1]})
+    assert caught.value.runtime == runtime
+    assert caught.value.public == error.public
+
+
 def test_a_runtime_may_refuse_values(half: Path) -> None:
     with (
         load(half, Scripted(predict=raising(InvalidInput("input 'x' is not sorted")))) as model,

@@ -20,8 +20,8 @@ GROUP = "mlbuffet.converters"
 class Source:
     """What a converter is given: the signature ``name`` of the artifact at ``path``.
 
-    ``options`` are those that the model was loaded with; ``opset`` is the version of ONNX's operators, ``None`` for the
-    converter's own choice.
+    ``options`` are those that the model was loaded with, and the defaults of others; ``opset`` is the version of ONNX's
+    operators, ``None`` for the converter's own choice.
     """
 
     path: Path

@@ -307,8 +307,9 @@ class ConversionFailed(MLBuffetError):
 class PredictFailed(MLBuffetError):
     """The runtime failed while it computed ``signature``; ``detail`` is its own text, kept from clients.
 
-    A plugin that knows where it failed raises ``PredictFailed(runtime, signature, detail, reason=...)`` with a sentence
-    of its own, without paths and without the text of another library, which clients are told.
+    A plugin that knows where it failed raises ``PredictFailed("", signature, detail, reason=...)`` with a sentence of
+    its own, without paths and without the text of another library, which clients are told; the name under which it is
+    registered is filled in.
     """
 
     def __init__(self, runtime: str, signature: str, detail: str, *, reason: str = "") -> None:

@@ -75,6 +75,7 @@ class Model:
         handle: Any,
         signatures: Signatures,
         *,
+        options: Any,
         context: LoadContext,
         concurrency: int | None = None,
         memory: int | None = None,
@@ -82,6 +83,8 @@ class Model:
         self.runtime = runtime
         self.path = path
         self.signatures = signatures
+        self.options = options
+        """What its runtime's ``load`` was given."""
         self.name = context.name
         """As clients know it; of an artifact that a program loaded by itself, the name of its file or folder."""
         self.version = context.version
@@ -113,7 +116,16 @@ class Model:
         except MLBuffetError:
             _unload(runtime.hook("unload"), handle, path)
             raise
-        return cls(runtime, path, handle, signatures, context=context, concurrency=concurrency, memory=memory)
+        return cls(
+            runtime,
+            path,
+            handle,
+            signatures,
+            options=options,
+            context=context,
+            concurrency=concurrency,
+            memory=memory,
+        )
 
     def predict(
         self,
@@ -152,7 +164,9 @@ class Model:
                 results = self._predict(model=self._handle, signature=name, inputs=arrays, request=request)
             else:
                 results = self._predict(model=self._handle, signature=name, inputs=arrays)
-        except MLBuffetError:
+        except MLBuffetError as error:
+            if isinstance(error, PredictFailed) and not error.runtime:
+                raise PredictFailed(self.runtime.name, name, error.detail, reason=error.reason) from error
             raise
         except BaseException as error:
             # Python's own response to Ctrl-C is for the program; a server handles Ctrl-C itself

@@ -34,6 +34,13 @@ def options_of(kind: type[T], given: Mapping[str, Any]) -> T:
         raise InvalidOptions(problem_of(error), names) from None
 
 
+def by_name(options: Any) -> Mapping[str, Any]:
+    """The fields of `options_of`; a mapping as it is."""
+    if isinstance(options, Mapping):
+        return options
+    return {name: getattr(options, name) for name in option_names(type(options))}
+
+
 def problem_of(error: "ValidationError") -> str:
     """``threads: expected int, got str``; the text itself where ``__post_init__`` raised it."""
     what, _, where = str(error).replace("`", "").rpartition(" - at $.")

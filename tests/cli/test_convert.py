@@ -76,3 +76,13 @@ def test_what_cannot_be_converted_is_told(
     assert reason in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_the_options_of_model_toml_reach_the_converter(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "half"
+    folder.mkdir(parents=True)
+    (folder / "half.half").write_text("half")
+    (folder / "model.toml").write_text("[options]\nadd = 3")
+    ran = run(folder, tmp_path / "half.onnx")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "1.00e+00" in ran.stdout, "the converter was told to add 3, which the runtime does not do"

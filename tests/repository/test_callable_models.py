@@ -23,6 +23,9 @@ from mlbuffet import (
     TensorSpec,
     hookimpl,
 )
+from mlbuffet.cli.model_loading import loaded
+from mlbuffet.inference import ModelSelector
+from mlbuffet.inference.local import LocalService
 from mlbuffet.repository import ModelRepository, Residency, Sources, State
 from mlbuffet.repository.load_queue import LOADERS
 from mlbuffet.running_calls import RunningCalls
@@ -296,7 +299,10 @@ def test_a_model_that_cannot_be_loaded_again_is_not_ready_until_the_other_change
     wait_for(lambda: repository.unready() == [repository.get("a")])
     with pytest.raises(ModelNotReady, match="13 columns are too many"):
         repository.check_ready(repository.get("a"))
-    assert "version 1 of the model 'a' stays as it was: it cannot be loaded again" in caplog.text
+    assert "version 1 of the model 'a' answers no more: it cannot be loaded again" in caplog.text
+    shown = LocalService(repository).status(ModelSelector("a"))
+    assert shown.state is State.FAILED
+    assert "13 columns are too many" in shown.reason
     replaced(repository, versioned, tmp_path, "4")
     wait_for(lambda: not repository.unready() and columns_of(repository) == (None, 4))
 
@@ -405,6 +411,17 @@ def test_an_artifact_that_a_program_loads_has_no_models_beside_it(tmp_path: Path
     write_models(tmp_path, {"a.pipe": "b", "b.half": "half"})
     with pytest.raises(LoadFailed, match="it calls the model 'b', and was loaded by itself"):
         mlbuffet.load(tmp_path / "a.pipe", runtimes=pipeline_runtimes())
+
+
+@pytest.mark.parametrize("path", [".", "..", "../1", "../../a", "../../link/1/..", "../../link"])
+def test_the_models_beside_one_are_found_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    write_models(tmp_path, {"models/a/1/a.pipe": "b", "models/b/1/b.half": "half"})
+    (tmp_path / "models" / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path / "models" / "a" / "1")
+    with loaded(path, pipeline_runtimes(), None, {}) as model:
+        assert model.predict({"x": [2.0]})["y"].tolist() == [3]
 
 
 def test_the_answers_of_a_pipeline_are_not_cached(serve: Serve) -> None:

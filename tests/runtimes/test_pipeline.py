@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
@@ -34,6 +34,7 @@ from mlbuffet.repository import ModelRepository, Sources, State
 from mlbuffet.running_calls import REQUEST_IDS
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet.testing.neighbours import Neighbour
+from mlbuffet_pipeline._plan import Plan, PlannedStep
 from mlbuffet_pipeline.plugin import PipelineRuntime
 from python_models import write_model
 from waiting import wait_for
@@ -507,6 +508,43 @@ def test_a_step_is_looked_at_again_when_it_is_another(declared: Declared, tmp_pa
     plugin.unload(pipeline)
 
 
+def test_a_call_runs_the_plan_of_the_versions_that_it_holds(repository: Callable[..., ModelRepository]) -> None:
+    same = "x: float32 (n) -> y: float32 (n)"
+    ran: list[Plan] = []
+
+    class Replaced(Plan):
+        """A plan that another call replaces while this one looks at it."""
+
+        def is_for(self, models: Mapping[str, Any]) -> bool:
+            pipeline._plan = Replaced(pipeline._file, self.signatures)
+            return super().is_for(models)
+
+        def steps_for(self, outputs: Collection[str]) -> list[PlannedStep]:
+            ran.append(self)
+            return super().steps_for(outputs)
+
+    with repository({"a": same, "b": same}, CHAIN).get("p").use() as handle:
+        pipeline = handle.model._handle
+        plan = pipeline._plan = Replaced(pipeline._file, pipeline._plan.signatures)
+        handle.model.predict({"x": [1.0]})
+    assert ran == [plan]
+
+
+def test_too_many_combinations_of_dtypes_are_refused(repository: Callable[..., ModelRepository]) -> None:
+    several = "\n".join(f"x: {dtype} (n) -> y: {dtype} (n)" for dtype in ("float32", "float64", "int64"))
+    steps = range(6)
+    outputs = "[outputs]\n" + "".join(f'y{step} = "s{step}.y"\n' for step in steps)
+
+    def pipeline(*inputs: str) -> str:
+        return outputs + "".join(
+            f'[steps.s{step}]\nmodel = "m"\ninputs = {{x = "{one}"}}\n' for step, one in zip(steps, inputs, strict=True)
+        )
+
+    served = repository({"m": several}, pipeline(*"abcdef"))
+    assert "the step 's5': with it, there are more than 256 combinations of the dtypes" in reason(served)
+    assert len(shown(repository({}, pipeline(*"abcaaa"))).splitlines()) == 27
+
+
 def test_options_and_programs_alone_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pipeline.toml").write_text(dedent(CHAIN))
     with pytest.raises(InvalidOptions, match="there is no option 'threads'"):
@@ -543,6 +581,14 @@ def write_diamond(folder: Path) -> Path:
     (folder / "diamond").mkdir()
     (folder / "diamond" / "pipeline.toml").write_text(DIAMOND)
     return folder
+
+
+def test_a_parameter_that_a_step_sets_is_none_of_the_pipeline(tmp_path: Path, installed: Any) -> None:
+    written = write_diamond(tmp_path) / "diamond" / "pipeline.toml"
+    written.write_text(DIAMOND.replace('"left.by"', '"right.by"'))
+    with mlbuffet.Repository(tmp_path, runtimes=installed) as served:
+        (diamond,) = served.models()["diamond"]
+    assert "parameters: 'right.by' is set by the step 'right' itself; leave out one of them" in str(diamond.reason)
 
 
 class TestPipeline(RuntimeConformance):

@@ -215,6 +215,8 @@ def method(text: str) -> str:
         (method('def f(self, x: Float32["n"]) -> Float32["n"]:\n    yield x'), "'f' yields its answer in pieces"),
         (method('async def f(self, x: Float32["n"]) -> Float32["n"]:\n    yield x'), "'f' yields its answer in pieces"),
         (method('async def f(self, x: Float32["n"]) -> Float32["n"]:\n    return x'), "'f' is a coroutine; write it"),
+        (method('def f(x: Float32["n"]) -> Float32["n"]:\n    return x'), "'f' has no self before its inputs"),
+        (method('def f() -> Float32["n"]:\n    return []'), "'f' has no self before its inputs"),
         (
             method('def f(self, x) -> Float32["n"]:\n    return x'),
             "the method 'f' does not say what 'x' is; annotate it",
@@ -229,6 +231,18 @@ def method(text: str) -> str:
         (method('def f(self, x: Float32["n"] = 3) -> Float32["n"]:\n    return x'), "default for the input 'x'"),
         (method("def f(self, x: Float32[-1]) -> Float32[1]:\n    return x"), "is annotated wrongly: tensor 'x': -1"),
         (method("def f(self, top: int) -> Int64[()]:\n    return 1"), "the parameter 'top' without a default"),
+        (
+            method("def f(self, k: int | str | None = 1) -> Int64[()]:\n    return 1"),
+            "takes the parameter 'k' as int or str; a parameter has one type, beside None",
+        ),
+        (
+            method('def f(self, x: Float32["n"] | int) -> Int64[()]:\n    return 1'),
+            r"TypeError in line \d of model\.py",
+        ),
+        ("concurrency = -1\n" + SENTIMENT, "the concurrency of its class is -1; write how many calls may run at once"),
+        ("concurrency = 0\n" + SENTIMENT, "the concurrency of its class is 0; write how many"),
+        ("concurrency = True\n" + SENTIMENT, "the concurrency of its class is True; write how many"),
+        ("concurrency = '4'\n" + SENTIMENT, "the concurrency of its class is of the type str; write how many"),
         (method("def f(self, timeout: int = 1) -> Int64[()]:\n    return 1"), "cannot be called 'timeout'"),
         ("def f(self): pass", "no class with a method that is marked with @signature"),
         ("def __init__(self):\n    1 / 0\n" + SENTIMENT, r"ZeroDivisionError in line \d of model\.py"),
@@ -396,9 +410,12 @@ def test_a_folder_without_an_init_file_is_a_package_too(model: Path) -> None:
         assert loaded.predict({})["output"] == 1
 
 
-def test_what_failed_to_load_leaves_no_module_behind(model: Path) -> None:
-    write_model(model, SENTIMENT, before="import helper\n1 / 0")
+@pytest.mark.parametrize("fault", ["1 / 0", "Model.concurrency = -1", "Model.wrong = signature(lambda: 1)"])
+def test_what_failed_to_load_leaves_no_module_behind(model: Path, fault: str) -> None:
+    write_model(model, SENTIMENT, before="import helper\n")
     (model / "helper.py").touch()
+    with (model / "model.py").open("a") as file:
+        file.write(f"\n{fault}\n")
     before, finders = set(sys.modules), list(sys.meta_path)
     with pytest.raises(LoadFailed):
         mlbuffet.load(model)
@@ -477,6 +494,38 @@ def test_a_class_may_say_how_many_calls_it_takes_and_close_itself(model: Path) -
     assert loaded.predict({})["output"] == 1
     loaded.close()
     assert (model / "closed").exists()
+
+
+@pytest.mark.parametrize("last", ["pass", "raise OSError('a secret')"])
+def test_a_class_that_was_made_is_closed_where_loading_fails_after_it(model: Path, last: str) -> None:
+    write_model(
+        model,
+        f"""
+        @signature
+        def f(self):
+            return 1
+
+        def close(self):
+            (Path(__file__).parent / "closed").touch()
+            {last}
+        """,
+        before="from pathlib import Path",
+    )
+    finders = list(sys.meta_path)
+    with pytest.raises(LoadFailed, match="does not say what it returns"):
+        mlbuffet.load(model)
+    assert (model / "closed").exists()
+    assert sys.meta_path == finders
+
+
+def test_a_failure_names_the_runtime_as_it_is_registered(model: Path) -> None:
+    write_model(model, method("def f(self) -> Int64[()]:\n    1 / 0"))
+    runtimes = mlbuffet.Runtimes()
+    runtimes.register(PythonRuntime(), name="ours")
+    with mlbuffet.load(model, runtimes=runtimes) as loaded, pytest.raises(PredictFailed) as caught:
+        loaded.predict({})
+    assert caught.value.runtime == "ours"
+    assert "ZeroDivisionError" in caught.value.reason
 
 
 def test_other_folders_and_other_code_are_left_alone(tmp_path: Path) -> None:

@@ -61,7 +61,11 @@ def test_whoever_starts_the_server_may_allow_it(
     for path in ("new", "new/1"):  # what was stored then is refused without it
         with pytest.raises(LoadFailed, match="came with an upload"):
             mlbuffet.load(tmp_path / "models" / path)
-    (tmp_path / "models" / "new" / "1" / PROVENANCE_FILE).write_text("damaged")
+    provenance = tmp_path / "models" / "new" / "1" / PROVENANCE_FILE
+    provenance.write_text('{"file": "new.zip", "time": "", "runtime": "pipeline", "options": {"threads": 1}}')
+    with pytest.raises(LoadFailed, match="came with an upload"):
+        mlbuffet.load(tmp_path / "models" / "new", runtime="python")
+    provenance.write_text("damaged")
     with pytest.raises(LoadFailed, match="came with an upload"):
         mlbuffet.load(tmp_path / "models" / "new")
 

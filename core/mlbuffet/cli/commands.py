@@ -375,6 +375,7 @@ def convert(
     from mlbuffet.cli.reports import show_conversion
     from mlbuffet.comparison import Tolerance
     from mlbuffet.converting import Source
+    from mlbuffet.options_type import by_name
 
     check_target(target)
     options = parse_options(option or ())
@@ -382,7 +383,7 @@ def convert(
         name = model.signatures.resolve(signature)
         declared = model.signatures[name]
         samples = samples_for(declared, seed) if inputs is None else [read_inputs(inputs.read())]
-        source = Source(path=model.path, name=name, signature=declared, options=options, opset=opset)
+        source = Source(path=model.path, name=name, signature=declared, options=by_name(model.options), opset=opset)
         tolerance = Tolerance(absolute=atol, relative=rtol)
         report = converted(model, source, target, samples=samples, tolerance=tolerance, prefer=prefer)
     show_conversion(report, as_json=as_json)

@@ -65,7 +65,7 @@ class MethodHandler:
             code = StatusCode.OK
             return answer
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets a status
-            status = status_of(error, self._path)
+            status = status_of(error, self._path, call.context.version)
             code = status.code
             return status
         except asyncio.CancelledError:  # by the client, or because its deadline is over

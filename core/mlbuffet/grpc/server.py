@@ -2,7 +2,7 @@
 
 Beside models, nothing here waits for the processor, and models run in the threads of `mlbuffet.scheduling` where they
 are not quick. So one event loop is enough for both servers, and a call need not be handed from a thread to the loop and
-back: that took a tenth to a third more processor time (`docs/grpc.md`).
+back.
 """
 
 import asyncio

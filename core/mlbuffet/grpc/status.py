@@ -47,8 +47,13 @@ class Status(NamedTuple):
     """In how many seconds the call may succeed; ``None`` where nobody knows."""
 
 
-def status_of(error: Exception, method: str) -> Status:
-    """The status of ``error`` with its public message; what a client may not see goes to the log."""
+def status_of(error: Exception, method: str, version: tuple[str, int] = ("", 0)) -> Status:
+    """The status of ``error`` with its public message; what a client may not see goes to the log.
+
+    ``version`` is the model that was called, and its number, if that is known.
+    """
+    if version[0]:
+        method = f"{method}, version {version[1]} of the model {version[0]!r}"
     if not isinstance(error, MLBuffetError):
         logger.error("%s failed", method, exc_info=error)
         return Status(StatusCode.INTERNAL, "internal error; the server's log has the cause")

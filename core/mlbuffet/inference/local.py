@@ -31,7 +31,7 @@ class LocalService(InferenceService):
         return version.name, version.version
 
     def status(self, selector: ModelSelector) -> VersionStatus:
-        return _status(self._version(selector))
+        return self._status(self._version(selector))
 
     async def serve(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel:
         handle = await self._loaded(selector)
@@ -67,17 +67,17 @@ class LocalService(InferenceService):
     def check_ready(self, selector: ModelSelector) -> VersionStatus:
         version = self._version(selector)
         self._repository.check_ready(version)
-        return _status(version)
+        return self._status(version)
 
     def versions(self, model: str | None = None) -> Sequence[VersionStatus]:
-        return [_status(one) for one in (self._repository if model is None else self._repository.versions(model))]
+        return [self._status(one) for one in (self._repository if model is None else self._repository.versions(model))]
 
     @property
     def has_started(self) -> bool:
         return self._repository.attempted
 
     def unready(self) -> Sequence[VersionStatus]:
-        return [_status(one) for one in self._repository.unready()]
+        return [self._status(one) for one in self._repository.unready()]
 
     async def load(self, model: str) -> None:
         await run_sync(self._repository.load, model)
@@ -87,6 +87,12 @@ class LocalService(InferenceService):
 
     async def statistics(self) -> Mapping[Version, VersionCounts]:
         return (await self._telemetry.totals()).statistics()
+
+    def _status(self, one: ModelVersion) -> VersionStatus:
+        error = self._repository.why_outdated(one)
+        if error is not None:
+            return VersionStatus(one.name, one.version, State.FAILED, error.public, one.retired, one.retry_after)
+        return VersionStatus(one.name, one.version, one.state, one.reason, one.retired, one.retry_after)
 
     def _version(self, selector: ModelSelector) -> ModelVersion:
         """The version that ``selector`` means now. Raises `ModelNotFound`."""
@@ -136,7 +142,3 @@ def _check_room(version: ModelVersion, counts: VersionStatistics | None) -> None
             if counts is not None:
                 counts.failure(0)
             raise
-
-
-def _status(one: ModelVersion) -> VersionStatus:
-    return VersionStatus(one.name, one.version, one.state, one.reason, one.retired, one.retry_after)

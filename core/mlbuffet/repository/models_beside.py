@@ -66,7 +66,14 @@ class ModelsBeside:
 
 def models_beside(path: Path, runtimes: Runtimes, wanted: Wanted) -> ModelsBeside:
     """Those in the folder of models in which the model at ``path``, or its version, lies."""
-    model = path.absolute()
+    model = _absolute(path)
     if model.name.isdigit():
         model = model.parent
     return ModelsBeside([model.parent], model.stem if model.is_file() else model.name, path, runtimes, wanted)
+
+
+def _absolute(path: Path) -> Path:
+    """``path`` without ``..``; a link is followed only before one, for it names the model where it lies."""
+    parts = path.absolute().parts
+    upward = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    return Path(*parts[:upward]).resolve().joinpath(*parts[upward:])

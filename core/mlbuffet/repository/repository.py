@@ -240,8 +240,12 @@ class ModelRepository:
                     raise calls_unready(version, name, REMOVED) from error
                 except ModelNotReady as error:
                     raise calls_unready(version, name, error.reason, error.retry_after) from error
-            if version.error is not None and self._is_outdated(version):
-                raise ModelNotReady(version.name, version.version, version.error.public)
+            if (outdated := self.why_outdated(version)) is not None:
+                raise ModelNotReady(version.name, version.version, outdated.public)
+
+    def why_outdated(self, version: ModelVersion) -> MLBuffetError | None:
+        """Why a version could not be loaded again after a model that it calls changed; it answers no more."""
+        return version.error if version.state is State.READY and self._is_outdated(version) else None
 
     @property
     def attempted(self) -> bool:
@@ -396,7 +400,8 @@ class ModelRepository:
         elif is_successor and version.error is not None:
             current = model.versions[number]
             if str(current.error) != str(version.error):
-                what = f"version {number} of the model {version.name!r} stays as it was"
+                ends = "answers no more" if self._is_outdated(current) else "stays as it was"
+                what = f"version {number} of the model {version.name!r} {ends}"
                 new = (
                     "it cannot be loaded again"
                     if version.stored == current.stored

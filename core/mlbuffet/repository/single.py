@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace as replaced
+
 from mlbuffet.artifact import check_artifact
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
 from mlbuffet.load_context import LoadContext, OtherModels
@@ -28,7 +30,7 @@ class FoundArtifact:
     name: str
     version: int | None
     upload: Provenance | None
-    """What the client said that sent the version, if one did and it is meant for this runtime."""
+    """What the client said that sent the version, if one did; without what is meant for another runtime."""
 
 
 def load_model(
@@ -71,7 +73,7 @@ def find_artifact(folder: Path, runtimes: Runtimes, runtime: Wanted) -> FoundArt
     if configuration.runtime and chosen not in names_of(configuration.runtime):
         configuration = Configuration()
     if upload is not None and upload.runtime not in (None, chosen):
-        upload = None
+        upload = replaced(upload, runtime=None, options={})
     return FoundArtifact(artifact, runtime, configuration, stored.name, number, upload)
 
 

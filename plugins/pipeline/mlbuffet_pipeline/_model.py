@@ -32,7 +32,9 @@ class Pipeline:
         try:
             for name, model in self._models.items():
                 models[name] = model.held()
-            plan = self._plan if self._plan.is_for(models) else self._renewed(models, request)
+            plan = self._plan  # other calls may replace it
+            if not plan.is_for(models):
+                plan = self._renewed(models, request)
             values = {Source("", name): array for name, array in inputs.items()}
             Run(models, values, request).steps(plan.steps_for(request.outputs), self._threads)
             return {name: values[plan.outputs[name]] for name in request.outputs}

@@ -8,6 +8,13 @@ from mlbuffet.tensors import ParameterSpec, Signature, Signatures, TensorSpec, s
 from mlbuffet_pipeline._dimensions import Dimensions, Names, Unequal, keys_of
 from mlbuffet_pipeline._file import PipelineFile, Source
 
+_MAX_VARIANTS = 256
+"""Each is one more that a call may have to be held against."""
+_TOO_MANY = (
+    f"with it, there are more than {_MAX_VARIANTS} combinations of the dtypes that the steps take; give several steps "
+    "one input, which has the same dtype for all, or let them call signatures that take one dtype"
+)
+
 
 class Port(NamedTuple):
     """An input or output of a step."""
@@ -106,7 +113,10 @@ def signature_of(pipeline: PipelineFile, step: str, signatures: Mapping[str, Sig
 
 
 def _grown(wirings: Iterable[Wiring], step: str, signature: Signature, sources: Mapping[str, Source]) -> list[Wiring]:
-    """``wirings`` with one more step: each variant of its signature that fits to each. Raises why none does."""
+    """``wirings`` with one more step: each variant of its signature that fits to each.
+
+    Raises `LoadFailed` that says why none does, or that there are too many.
+    """
     grown: list[Wiring] = []
     misfit: LoadFailed | None = None
     for wiring in wirings:
@@ -115,6 +125,8 @@ def _grown(wirings: Iterable[Wiring], step: str, signature: Signature, sources: 
                 grown.append(wiring.add(step, variant, sources))
             except LoadFailed as error:
                 misfit = misfit or error
+        if len(grown) > _MAX_VARIANTS:
+            raise _wrong(step, _TOO_MANY)
     if not grown and misfit is not None:
         raise misfit
     return grown
@@ -125,6 +137,8 @@ def _parameter(pipeline: PipelineFile, text: str, signatures: Mapping[str, Signa
     known = signature_of(pipeline, source.step, signatures).parameters if source.step else {}
     if source.name not in known:
         raise LoadFailed(f"parameters: {text!r} is no parameter of a step; write it as 'STEP.PARAMETER'")
+    if source.name in pipeline.steps[source.step or ""].parameters:
+        raise LoadFailed(f"parameters: {text!r} is set by the step {source.step!r} itself; leave out one of them")
     return known[source.name]
 
 

@@ -60,7 +60,7 @@ class TensorType:
 
     def __or__(self, other: None) -> "TensorType":
         """For ``Float32["batch"] | None = None``: the default says that an input may be left out."""
-        return self
+        return self if other is None else NotImplemented
 
 
 Bool: Any = TensorType(np.dtype(bool))

@@ -69,7 +69,7 @@ class Method:
     def _parameter(self, argument: inspect.Parameter) -> ParameterSpec:
         name, default, kind = argument.name, argument.default, argument.annotation
         if get_origin(kind) in (Union, UnionType):
-            kind = next(one for one in get_args(kind) if one is not NoneType)
+            kind = self._only_kind(name, [one for one in get_args(kind) if one is not NoneType])
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         kind = type(choices[0]) if choices else kind
         if kind not in (float, int, bool, str):
@@ -77,6 +77,12 @@ class Method:
         if default is argument.empty:
             raise self._wrong(f"takes the parameter {name!r} without a default; give it one, or None")
         return ParameterSpec(kind, default=default, choices=choices)
+
+    def _only_kind(self, name: str, kinds: list[Any]) -> Any:
+        if len(kinds) > 1:
+            them = " or ".join(getattr(one, "__name__", str(one)) for one in kinds)
+            raise self._wrong(f"takes the parameter {name!r} as {them}; a parameter has one type, beside None")
+        return kinds[0]
 
     def _wrong(self, problem: str) -> LoadFailed:
         return LoadFailed(f"the method {self._name!r} {problem}")
@@ -87,3 +93,7 @@ def _check_kind(name: str, function: Callable[..., Any]) -> None:
         raise LoadFailed(f"the method {name!r} yields its answer in pieces, which is not served; return it as a whole")
     if inspect.iscoroutinefunction(function):
         raise LoadFailed(f"the method {name!r} is a coroutine; write it as def: calls run in threads, and may wait")
+    if inspect.ismethod(function):
+        first = next(iter(inspect.signature(function.__func__).parameters.values()), None)
+        if first is None or first.annotation is not first.empty:
+            raise LoadFailed(f"the method {name!r} has no self before its inputs; write it as def {name}(self, ...)")

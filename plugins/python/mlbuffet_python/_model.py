@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from contextlib import nullcontext
+from numbers import Integral
 from pathlib import Path
 from threading import BoundedSemaphore
 from types import ModuleType
@@ -26,12 +27,12 @@ class PythonModel:
         self._folder = folder
         self._log = FailureLog(context.name)
         self._modules = Modules(folder, context.name)
+        self._object: object = None
         try:
-            self._object, self._methods = self._load(options, context)
+            self._methods = self._load(options, context)
         except BaseException:
-            self._modules.close()
+            self._abandon()
             raise
-        self.concurrency: int | None = getattr(self._object, "concurrency", None)
         self._turn = BoundedSemaphore(self.concurrency) if self.concurrency else nullcontext()
         first = next(iter(self._methods))
         self.signatures = Signatures(
@@ -50,7 +51,7 @@ class PythonModel:
         except Exception as error:
             failure = failure_of(error, self._folder)
             self._log.note(failure, error)
-            raise PredictFailed("python", signature, failure.detail, reason=failure.reason) from error
+            raise PredictFailed("", signature, failure.detail, reason=failure.reason) from error
 
     def close(self) -> None:
         """Let the author's object close what it has opened, where it can."""
@@ -59,11 +60,19 @@ class PythonModel:
         finally:
             self._modules.close()
 
-    def _load(self, options: Mapping[str, Any], context: LoadContext) -> tuple[object, dict[str, Method]]:
+    def _abandon(self) -> None:
+        """Close what could not be loaded; why not is the error to raise, also where closing fails."""
+        try:
+            self.close()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 the first error is raised
+            self._log.note(failure_of(error, self._folder), error)
+
+    def _load(self, options: Mapping[str, Any], context: LoadContext) -> dict[str, Method]:
         try:
             kind = _model_class(self._modules.import_module("model"))
-            made = kind(**_arguments(kind, options, context))
-            return made, {name: Method(name, getattr(made, name)) for name in _marked(kind)}
+            self._object = kind(**_arguments(kind, options, context))
+            self.concurrency = _concurrency(self._object)
+            return {name: Method(name, getattr(self._object, name)) for name in _marked(kind)}
         except MLBuffetError:
             raise
         except ModuleNotFoundError as error:
@@ -74,6 +83,17 @@ class PythonModel:
             self._log.note(failure, error)
             reason = "its code failed" + (f": {failure.reason}" if failure.reason else "")
             raise LoadFailed(reason, detail=failure.detail) from error
+
+
+def _concurrency(made: object) -> int | None:
+    stated = getattr(made, "concurrency", None)
+    if stated is None:
+        return None
+    if not isinstance(stated, Integral) or isinstance(stated, bool) or stated < 1:
+        shown = stated if isinstance(stated, Integral) else f"of the type {type(stated).__name__}"
+        allowed = "write how many calls may run at once, an int from 1, or leave it out"
+        raise LoadFailed(f"the concurrency of its class is {shown}; {allowed}")
+    return int(stated)
 
 
 def _model_class(module: ModuleType) -> type:

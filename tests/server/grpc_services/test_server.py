@@ -238,6 +238,7 @@ def test_defects_show_nothing_of_the_inside(
     monkeypatch.setattr("mlbuffet.server.protocols.open_inference.grpc_prediction.encode_message", fail)
     assert call(channel, HALF)[:2] == (StatusCode.INTERNAL, "internal error; the server's log has the cause")
     assert "a secret" in caplog.text
+    assert "ModelInfer, version 1 of the model 'half' failed" in caplog.text
 
 
 def test_streams_that_end_before_they_begin_or_are_left_open(channel: grpc.Channel) -> None:

@@ -11,10 +11,15 @@ from grpc import StatusCode
 
 from faults import LIMIT
 from grpc_calls import Serve, call
+from mlbuffet.errors import InvalidInput
 from mlbuffet.grpc.messages import tensorflow_serving as messages
 from mlbuffet.grpc.messages.tensorflow_core import Example, TensorProto
+from mlbuffet.inference import ModelSelector
 from mlbuffet.server import ServerSettings
+from mlbuffet.server.protocols.tensorflow_serving.examples import with_context
+from mlbuffet.server.protocols.tensorflow_serving.grpc_prediction import Predict
 from mlbuffet.server.protocols.tensorflow_serving.grpc_tensors import DTYPES, array_of, tensor_of
+from mlbuffet.tensors import Signature, Signatures
 from small_runtimes import OfExamples, small_runtimes, write_models
 
 SERVICE = "/tensorflow.serving.PredictionService"
@@ -149,6 +154,22 @@ def test_text_fills_a_shape_too() -> None:
     tensor = TensorProto(dtype="DT_STRING", tensor_shape={"dim": [{"size": 2}]}, string_val=[b"a"])
     assert array_of(tensor, "x", 100).tolist() == [b"a", b"a"]
     assert array_of(TensorProto(dtype="DT_STRING"), "x", 100).tolist() == b""
+
+
+def test_what_fills_all_shapes_of_a_request_has_one_limit() -> None:
+    filled = TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 100}]}, float_val=[1])
+    request = messages.PredictRequest(inputs={"a": filled, "b": filled})
+    signatures = Signatures({"serving_default": Signature([], [])})
+    selector = ModelSelector("half")
+    assert len(Predict(800).decode(request, selector, signatures)[0].inputs) == 2
+    with pytest.raises(InvalidInput, match="is larger than this server takes"):
+        Predict(799).decode(request, selector, signatures)
+
+
+def test_a_context_for_too_many_examples_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="send fewer examples at once"):
+        with_context(bytes(2**20), [b""] * 65)
+    assert with_context(b"c", [b"1", b"2"]).tolist() == [b"c1", b"c2"]
 
 
 ONE, OVER = {"dim": [{"size": 1}]}, {"dim": [{"size": 2**30}]}

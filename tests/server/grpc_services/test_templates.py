@@ -106,6 +106,21 @@ def test_a_buffer_of_another_size_is_read_by_the_class_and_refused_as_ever() -> 
         decode_message(read)
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [{"model_name": "other"}, {"model_version": "7"}, {"parameters": {"signature_name": {"string_param": "other"}}}],
+    ids=["model", "version", "parameters"],
+)
+def test_what_one_client_sends_behind_its_contents_changes_no_request_of_others(behind: dict[str, Any]) -> None:
+    sent = message().SerializeToString()
+    reader = RequestReader()
+    for _ in range(3):
+        reader.read(sent + ModelInferRequest(**behind).SerializeToString())
+    for _ in range(3):
+        read = reader.read(sent)
+        assert read == message()
+
+
 def test_the_cache_does_not_grow_without_end() -> None:
     reader = RequestReader()
     for number in range(3000):

@@ -114,7 +114,9 @@ class RequestReader:
                 self._known.clear()
             self._seen.add(beginning.key)
         elif beginning.key not in self._known:
-            self._known[beginning.key] = _template_of(message)
+            template = _template_of(message)
+            is_whole = template is not None and beginning.size + template.size == len(body)
+            self._known[beginning.key] = template if is_whole else None  # else what follows the contents would be in it
         return message
 
 

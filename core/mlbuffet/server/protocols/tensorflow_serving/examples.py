@@ -21,6 +21,9 @@ from mlbuffet.tensors import Signatures
 _TYPE_NAMES: dict[type, str] = {str: "text", list: "a list within a list", dict: "an object"}
 _ABOVE_FLOATS = 2.0**128 - 2.0**103  # what is not smaller is rounded to infinity by a float32
 
+MOST_BYTES = 64 * 2**20
+"""Of the context in all examples of a request."""
+
 
 class ExamplesRequest(msgspec.Struct):
     """The JSON of a request; members that are not known are let through."""
@@ -47,9 +50,19 @@ def decode_examples(body: bytes, signatures: Signatures) -> tuple[str, NDArray[A
     context = b"" if request.context in (UNSET, None) else encode_example(_features(request.context, "'context'"))
     examples = [_features(example, f"example {index}") for index, example in enumerate(request.examples)]
     _agree_on_floats(examples)
+    return signature, with_context(context, [encode_example(example) for example in examples])
+
+
+def with_context(context: bytes, examples: Sequence[bytes]) -> NDArray[Any]:
+    """Serialized examples, each behind the ``context``, shape [count]. Raises `InvalidInput` where that is too much."""
+    if len(context) * len(examples) > MOST_BYTES:
+        raise InvalidInput(
+            f"the context of {len(context)} bytes is for {len(examples)} examples; all of them together have "
+            f"{MOST_BYTES} bytes at most: send fewer examples at once"
+        )
     serialized = np.empty(len(examples), object)
-    serialized[:] = [context + encode_example(example) for example in examples]
-    return signature, serialized
+    serialized[:] = [context + example for example in examples]
+    return serialized
 
 
 def _check_list(examples: Any) -> None:

@@ -1,13 +1,14 @@
 """The messages of predictions: requests to named arrays, and named arrays to responses."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from mlbuffet.errors import InvalidInput, ModelNotFound
+from mlbuffet.grpc.messages.tensorflow_core import TensorProto
 from mlbuffet.grpc.messages.tensorflow_serving import (
     ClassificationRequest,
     ClassificationResponse,
@@ -30,6 +31,7 @@ from mlbuffet.server.protocols.tensorflow_serving.classify_regress import (
     outputs_of_regressor,
     regressions_of,
 )
+from mlbuffet.server.protocols.tensorflow_serving.examples import with_context
 from mlbuffet.server.protocols.tensorflow_serving.grpc_tensors import array_of, tensor_of
 from mlbuffet.server.protocols.tensorflow_serving.requests import named_signature
 from mlbuffet.server.protocols.tensorflow_serving.selection import unknown_label
@@ -76,7 +78,7 @@ class ServingMessages(MessageCodec):
 
 
 class Predict(ServingMessages):
-    """Tensors by name; those that are filled up have ``max_bytes`` at most."""
+    """Tensors by name; those that are filled up have ``max_bytes`` at most, all of a request together."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -86,7 +88,7 @@ class Predict(ServingMessages):
         signature = named_signature(message.model_spec.signature_name, signatures)
         request = InferenceRequest(
             model=selector,
-            inputs={name: array_of(tensor, name, self._max_bytes) for name, tensor in message.inputs.items()},
+            inputs=self._inputs(message.inputs),
             signature=signature,
             outputs=list(message.output_filter) or None,
             any_shape=True,
@@ -99,6 +101,14 @@ class Predict(ServingMessages):
             return response
 
         return request, encode
+
+    def _inputs(self, tensors: Mapping[str, TensorProto]) -> dict[str, NDArray[Any]]:
+        left, arrays = self._max_bytes, dict[str, NDArray[Any]]()
+        for name, tensor in tensors.items():
+            arrays[name] = array = array_of(tensor, name, left)
+            if array.nbytes > tensor.ByteSize():  # it was filled up
+                left -= array.nbytes
+        return arrays
 
 
 class OfExamples(ServingMessages):
@@ -115,12 +125,13 @@ class OfExamples(ServingMessages):
     @override
     def decode(self, message: ExamplesRequest, selector: ModelSelector, signatures: Signatures) -> Decoded:
         signature = named_signature(message.model_spec.signature_name, signatures)
+        outputs = self.outputs(signatures[signature], signature)
         examples = examples_of(message.input)
         request = InferenceRequest(
             model=selector,
             inputs={INPUT: examples},
             signature=signature,
-            outputs=self.outputs(signatures[signature], signature),
+            outputs=outputs,
             any_shape=True,
         )
         return request, lambda result: self.response(result.outputs, len(examples), spec_of(result, signature))
@@ -163,8 +174,6 @@ def examples_of(message: Input) -> NDArray[Any]:
     examples = [] if kind is None else getattr(message, kind).examples
     if not examples:
         raise InvalidInput("Input is empty")
-    with_context = kind == "example_list_with_context"
-    context = message.example_list_with_context.context.SerializeToString() if with_context else b""
-    serialized = np.empty(len(examples), object)
-    serialized[:] = [context + example.SerializeToString() for example in examples]
-    return serialized
+    has_context = kind == "example_list_with_context"
+    context = message.example_list_with_context.context.SerializeToString() if has_context else b""
+    return with_context(context, [example.SerializeToString() for example in examples])
