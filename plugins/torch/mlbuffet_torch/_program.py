@@ -52,7 +52,7 @@ def _texts(value: Any, *, is_rule: bool = False, in_node: bool = False) -> Itera
 
 
 def _is_not_in_code(key: str, item: Any, *, in_node: bool) -> bool:
-    """Whether an item is text that PyTorch only keeps or writes as a ``repr``; a tensor may have the key as its name."""
+    """Whether an item is text that PyTorch only keeps or writes as a ``repr``; tensors may have such keys as names."""
     match key, item:
         case "metadata", dict():  # where a node came from
             return all(isinstance(text, str) for text in item.values())
