@@ -78,3 +78,14 @@ def test_a_pipeline_may_be_uploaded_and_is_tried_with_the_models_that_are_served
     answer = server.push("wrong", ("wrong.zip", zipped({"pipeline.toml": wrong})))
     assert answer.status_code == 422
     assert "the step 'double': there is no input 'z'" in answer.json()["error"]
+
+
+def test_python_that_lies_within_an_upload_is_not_run_wherever_a_path_leads(tmp_path: Path) -> None:
+    uploaded = tmp_path / "models" / "evil" / "1"
+    write_model(uploaded / "sub" / "p", DOUBLE)
+    (uploaded / PROVENANCE_FILE).write_text("{}")
+    runtimes = Runtimes()
+    runtimes.register(PythonRuntime(), name="python")
+    for path in (uploaded / "sub" / "p", uploaded / "sub" / "p" / ".." / "p"):
+        with pytest.raises(LoadFailed, match="Python code that came with an upload"):
+            mlbuffet.load(path, runtimes=runtimes)

@@ -35,7 +35,7 @@ from mlbuffet.repository.configuration import FILE_NAME, Configuration, read_con
 from mlbuffet.repository.default_file import read_default_version
 from mlbuffet.repository.fingerprint import Fingerprint, fingerprint
 from mlbuffet.repository.names import name_in_folder, name_of
-from mlbuffet.repository.received_upload import Provenance, is_uploaded, read_provenance
+from mlbuffet.repository.received_upload import Provenance, came_with_an_upload, read_provenance
 from mlbuffet.runtime_choice import Preference, Wanted, names_of
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.version_numbers import LARGEST, numbered_folders, version_number
@@ -109,12 +109,7 @@ def find_models(
 
 def has_configuration(folder: Path) -> bool:
     """Whether a ``model.toml`` in ``folder`` counts: one that came with an upload could have programs run."""
-    return (folder / FILE_NAME).exists() and not _came_with_an_upload(folder)
-
-
-def _came_with_an_upload(folder: Path) -> bool:
-    places = (folder.absolute(), folder.resolve())
-    return any(is_uploaded(one) for place in places for one in (place, *place.parents))
+    return (folder / FILE_NAME).exists() and not came_with_an_upload(folder)
 
 
 class Finder:
@@ -364,7 +359,7 @@ def _single(name: str, path: Path, error: MLBuffetError | None = None) -> list[S
 
 def _configuration_beside(artifact: Path) -> Configuration:
     file = configuration_beside(artifact)
-    if file is None or not is_file(artifact) or not is_file(file) or _came_with_an_upload(artifact.parent):
+    if file is None or not is_file(artifact) or not is_file(file) or came_with_an_upload(artifact.parent):
         return DEFAULTS
     return read_configuration(file)
 

@@ -40,14 +40,23 @@ def is_uploaded(version_folder: Path) -> bool:
     return (version_folder / PROVENANCE_FILE).exists()
 
 
+def came_with_an_upload(place: Path) -> bool:
+    """Whether ``place`` was uploaded, as a version or within one, wherever a link leads."""
+    places = (place.absolute(), place.resolve())
+    return any(is_uploaded(folder) for one in places for folder in (one, *one.parents))
+
+
 def read_provenance(version_folder: Path) -> Provenance | None:
-    """Where a version came from, if it was uploaded; one whose file is damaged came from nobody who can be named."""
+    """Where a version came from, if it was uploaded; what lies within one, or beside a damaged file, came from nobody
+    who can be named.
+    """
+    nobody = Provenance(file="", time="")
     try:
         return msgspec.json.decode((version_folder / PROVENANCE_FILE).read_bytes(), type=Provenance)
     except msgspec.DecodeError:
-        return Provenance(file="", time="")
+        return nobody
     except OSError:
-        return None
+        return nobody if came_with_an_upload(version_folder) else None
 
 
 class Upload:

@@ -21,15 +21,14 @@ def check_requirements(folder: Path) -> None:
 
 
 def _requirements(file: Path) -> Iterator[Requirement]:
-    for line in file.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+    for number, line in enumerate(file.read_text(encoding="utf-8").replace("\\\n", " ").splitlines(), 1):
         text = re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip()
         if text and not text.startswith("-"):  # options are for pip
             try:
                 yield Requirement(text)
             except InvalidRequirement:
-                raise LoadFailed(
-                    f"{FILE}: {text!r} names no package; write 'name', 'name>=1.2' or 'name @ URL'"
-                ) from None
+                reason = f"{FILE}, line {number}: it names no package; write 'name', 'name>=1.2' or 'name @ URL'"
+                raise LoadFailed(reason, detail=text) from None  # URLs may hold passwords, and paths are no client's
 
 
 def _problem(requirement: Requirement) -> str | None:

@@ -29,13 +29,13 @@ def returned(name: str, kind: TensorType, value: Any) -> NDArray[Any]:
         return _objects(elements, objects.shape)
     array = np.asarray(value)
     if array.dtype != kind.dtype:
-        array = _cast(name, array, kind.dtype)
-    return array if array.flags.writeable else array.copy()  # else it may be an input
+        return _cast(name, array, kind.dtype)
+    return array.copy()  # it may be an input, or one that the model uses again for the next call
 
 
 def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     same_kind = np.can_cast(array.dtype, dtype, "same_kind") or not array.size
-    cast = array.astype(dtype) if same_kind else array
+    cast = array.astype(dtype) if same_kind else array  # a copy
     if not same_kind or (dtype.kind in "iu" and not np.array_equal(cast, array)):
         raise TypeError(f"its output {name!r} is {array.dtype}, and its annotation says {dtype}")
     return cast
