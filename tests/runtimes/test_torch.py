@@ -777,3 +777,22 @@ class TestCompiledTorch(TestTorch):
         sums = own_compiled(compiled).run([X, torch.tensor(2.0)])[0].numpy()
         inputs = {"x": X.numpy(), "scale": np.array(2, np.float32)}
         return Artifact(compiled, inputs, {"sums": sums, "x": X.numpy()}, options=COMPILED)
+
+
+class ReadsAFile(nn.Module):  # type: ignore[misc]
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.from_file("/etc/hostname", size=1, dtype=torch.uint8)
+
+
+class WritesAFile(nn.Module):  # type: ignore[misc]
+    def forward(self, x: Tensor) -> Tensor:
+        torch.save(x, "left-behind")
+        return x
+
+
+@pytest.mark.parametrize("kind", [ReadsAFile, WritesAFile])
+def test_a_script_that_opens_files_is_refused(tmp_path: Path, kind: Any) -> None:
+    path = save_script(lambda: torch.jit.script(kind()), tmp_path / "m.pt")
+    inputs = [{"name": "x", "dtype": "float32", "shape": [1]}]
+    with pytest.raises(LoadFailed, match="its code opens files"):
+        mlbuffet.load(path, options={"inputs": inputs})

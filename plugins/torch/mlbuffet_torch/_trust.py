@@ -1,6 +1,7 @@
 """What in a .pt2 file runs code of its maker when it is loaded."""
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mlbuffet.errors import LoadFailed
 from mlbuffet_torch._program import check_program
 from mlbuffet_torch._torch import torch
 
+_OPENS_FILES = re.compile(rb"\bfrom_file\b|\b(torch|aten)\s*\.\s*save\b")
 _ADVICE = "if you trust its maker, set the option trust_code = true"
 
 
@@ -24,6 +26,17 @@ def check_without_code(path: Path) -> None:
                 raise LoadFailed(f"it holds a pickle of Python objects, which runs whatever code is in it; {_ADVICE}")
             if name.startswith("models/"):
                 check_program(json.loads(reader.read_string(name)), _ADVICE)
+
+
+def check_script(path: Path) -> None:
+    """Raises `LoadFailed` where a TorchScript file calls an operator of PyTorch that opens files.
+
+    Its code is text in the file, and PyTorch itself reads nothing else as code.
+    """
+    reader = torch._C.PyTorchFileReader(str(path))
+    for name in reader.get_all_records():
+        if name.lower().endswith(".py") and _OPENS_FILES.search(reader.get_record(name)):
+            raise LoadFailed(f"its code opens files (torch.from_file or torch.save); {_ADVICE}")
 
 
 def _is_pickle(reader: PT2ArchiveReader, name: str) -> bool:
