@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import NoReturn
 
@@ -18,6 +19,8 @@ from mlbuffet.telemetry.request_context import REQUEST_ID, begin
 
 MOST_UNANSWERED = 64
 """How many messages of one stream are read before the first of them is answered; they take memory."""
+MOST_BYTES = 16 * 2**20
+"""Of these messages together, but for one that is larger."""
 STOPPED = Status(StatusCode.UNAVAILABLE, "the server is being stopped", 1)
 _NO_MESSAGE = Status(StatusCode.INVALID_ARGUMENT, "the call ended before its message did")
 _SETTLE_SECONDS = 0.05
@@ -110,6 +113,29 @@ class UnaryHandler(MethodHandler):
         return _NO_MESSAGE
 
 
+class _Unanswered:
+    """The messages of one stream that were read, and whose answers were not written yet."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._bytes = 0
+        self._changed = asyncio.Event()
+
+    async def add(self, size: int) -> None:
+        """Add a message of so many bytes, once there is room for it."""
+        while self._count >= MOST_UNANSWERED or (self._count and self._bytes + size > MOST_BYTES):
+            self._changed.clear()
+            await self._changed.wait()
+        self._count += 1
+        self._bytes += size
+
+    def remove(self, size: int, _: object) -> None:
+        """A message of so many bytes was answered."""
+        self._count -= 1
+        self._bytes -= size
+        self._changed.set()
+
+
 class StreamHandler(MethodHandler):
     """A method that answers each message of a stream; `end_streams` ends the streams that are open."""
 
@@ -134,10 +160,11 @@ class StreamHandler(MethodHandler):
             await abort(context, begin_call(self._protocol, context), STOPPED)
 
     async def _read(self, context: grpc.aio.ServicerContext, answers: asyncio.TaskGroup) -> None:
-        room, writing = asyncio.Semaphore(MOST_UNANSWERED), asyncio.Lock()
+        unanswered, writing = _Unanswered(), asyncio.Lock()
         while (body := await context.read()) is not grpc.aio.EOF:
-            await room.acquire()
-            answers.create_task(self._answer_one(body, context, writing)).add_done_callback(lambda _: room.release())
+            await unanswered.add(len(body))
+            answering = answers.create_task(self._answer_one(body, context, writing))
+            answering.add_done_callback(partial(unanswered.remove, len(body)))
 
     async def _answer_one(self, body: bytes, context: grpc.aio.ServicerContext, writing: asyncio.Lock) -> None:
         answer = await self._answered(begin_call(self._protocol, context, len(body)), body)
