@@ -57,6 +57,21 @@ def test_messages_within_messages_are_there_in_each_implementation_of_protobuf(i
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+@pytest.mark.parametrize("implementation", ["python", "upb"])
+@pytest.mark.parametrize("body", ["b'\\x0a\\x01\\xff'", "b'\\x22\\x03\\x0a\\x01\\xff'", "b'\\x0a'"])
+def test_what_is_no_message_is_refused_in_each_implementation_of_protobuf(implementation: str, body: str) -> None:
+    code = (
+        "from mlbuffet.errors import InvalidInput\n"
+        "from mlbuffet.grpc.messages.open_inference import ModelInferRequest\n"
+        "from mlbuffet.grpc.service import reader\n"
+        f"try: reader(ModelInferRequest)({body})\n"
+        "except InvalidInput: print('refused')"
+    )
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+    ran = subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True)
+    assert ran.stdout == "refused\n"
+
+
 def test_a_health_service_without_lists_is_enough() -> None:
     """As in versions of grpcio-health-checking before 1.85, which are those for protobuf 6."""
     code = (

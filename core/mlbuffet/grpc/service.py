@@ -88,7 +88,7 @@ def reader(kind: type[Message]) -> Callable[[bytes], Message]:
     def read(body: bytes) -> Message:
         try:
             return kind.FromString(body)
-        except DecodeError:
+        except (DecodeError, UnicodeDecodeError):  # the latter from protobuf's implementation in Python
             raise InvalidInput(f"what was sent is no {kind.DESCRIPTOR.full_name}") from None
 
     return read
