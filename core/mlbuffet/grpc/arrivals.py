@@ -7,7 +7,7 @@ import grpc
 
 
 class Arrivals:
-    """Messages arrive within ``seconds``, and half of that, or not at all.
+    """Waits for messages at least ``seconds``, and at most half as long again.
 
     All calls share one timer: one for each would take longer than all else that is done to receive a message.
     """

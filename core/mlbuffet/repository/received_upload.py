@@ -43,8 +43,8 @@ def is_uploaded(version_folder: Path) -> bool:
 
 def came_with_an_upload(place: Path) -> bool:
     """Whether ``place`` was uploaded, as a version or within one, wherever a link leads."""
-    places = (place.absolute(), place.resolve())
-    return any(is_uploaded(folder) for one in places for folder in (one, *one.parents))
+    folders = {folder for one in (place.absolute(), place.resolve()) for folder in (one, *one.parents)}
+    return any(map(is_uploaded, folders))
 
 
 def read_provenance(version_folder: Path) -> Provenance | None:

@@ -25,7 +25,7 @@ from small_runtimes import write_models
 EXAMPLES = int(os.environ.get("MLBUFFET_FUZZ", "100"))
 IS_LONG = EXAMPLES >= 1000
 """Whether there is time for TensorFlow."""
-AT_ONCE = 16
+CONCURRENT_CALLS = 16
 GROWTH = 32 * 2**20
 REFUSALS = {"INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
 ECHO = "float32 float64 int8 int64 uint8 uint64 bool object float16 bfloat16 complex64 int4"
@@ -128,7 +128,7 @@ def outcomes(channel: grpc.Channel, kind: str, seed: str, count: int) -> Iterato
     under_way: deque[Any] = deque()
     for _ in range(count):
         under_way.append(method.future(mutations.changed(chance.choice(requests)), timeout=60))
-        if len(under_way) == AT_ONCE:
+        if len(under_way) == CONCURRENT_CALLS:
             one = under_way.popleft()
             yield one.code().name, one.details()
     for one in under_way:
@@ -159,7 +159,8 @@ def test_changed_messages_leave_a_server_as_it_was(server: GrpcProcess, kind: st
     shown = ", ".join(f"{code}: {count}" for code, count in sorted(codes.items()))
     print(  # the figures that `make fuzz` is for
         f"{kind}: {codes.total()} messages in {time.perf_counter() - begun:.0f} s ({shown}); memory "
-        f"{growth / 2**20:+.1f} MiB; a good request answered within {slowest * 1000:.0f} ms beside {AT_ONCE} of them"
+        f"{growth / 2**20:+.1f} MiB; a good request answered within {slowest * 1000:.0f} ms beside "
+        f"{CONCURRENT_CALLS} of them"
     )
     assert {"OK", "INVALID_ARGUMENT"} <= codes.keys()
     assert growth < GROWTH

@@ -61,7 +61,7 @@ class _Methods:
             "ModelConfig": Method(reader(messages.ModelConfigRequest), self._model_config),
             "ModelStatistics": Method(reader(messages.ModelStatisticsRequest), self._statistics),
             "ModelInfer": Method(read, infer),
-            "ModelStreamInfer": StreamMethod(reader(messages.ModelInferRequest), self._stream_infer, _stream_refusal),
+            "ModelStreamInfer": StreamMethod(read, self._stream_infer, _stream_refusal),
             "RepositoryIndex": Method(reader(messages.RepositoryIndexRequest), self._index),
             "RepositoryModelLoad": Method(reader(messages.RepositoryModelLoadRequest), self._load),
             "RepositoryModelUnload": Method(reader(messages.RepositoryModelUnloadRequest), self._unload),
