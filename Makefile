@@ -43,7 +43,9 @@ runtimes: env ## install the frameworks of all runtimes, and run the runtimes' t
 		$(patsubst %,--editable %,$(OTHERS))
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/runtimes $(ARGS)
 
-demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
+demo: env ## train a model for each runtime that is installed, serve them, ask them (ONCE=1 ends by itself)
+	@$(if $(call FRAMEWORK,plugins/xgboost),,$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode \
+		--constraint constraints.txt --editable plugins/xgboost)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: env ## run the tests
