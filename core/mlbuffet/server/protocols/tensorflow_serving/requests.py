@@ -30,9 +30,7 @@ class PredictRequest(msgspec.Struct):
         default_factory=Raw
     )
     inputs: Raw = msgspec.field(default_factory=Raw)
-    parameters: Annotated[Raw, Meta(description=_PARAMETERS, extra_json_schema={"type": ["object", "null"]})] = (
-        msgspec.field(default_factory=Raw)
-    )
+    parameters: Annotated[Raw, Meta(description=_PARAMETERS)] = msgspec.field(default_factory=Raw)
 
 
 class PredictCall(NamedTuple):
