@@ -64,6 +64,7 @@ def create_app(
         installed_runtimes() if runtimes is None else runtimes,
         settings_of(RepositorySettings, "create_app()", for_models),
         may_be_empty=changeable,
+        timeout=server.request_timeout,
     )
     publisher = served.publisher() if changeable else None
     return application.create_app(
