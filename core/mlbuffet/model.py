@@ -181,6 +181,14 @@ class Model:
             return self._predict(model=self._handle, signature=signature, inputs=inputs)
         return self._predict(model=self._handle, signature=signature, inputs=inputs, request=request)
 
+    def is_suspect(self, signature: str, inputs: Tensors) -> bool:
+        """Whether a call is to run alone, because it may end the process that it runs in."""
+        return self.runtime.is_suspect(self._handle, signature, inputs)
+
+    def end_of_warmup(self) -> None:
+        """What was called since the load was for warming it."""
+        self.runtime.end_of_warmup(self._handle)
+
     def check_results(self, results: Any, signature: str, inputs: Tensors, wanted: Sequence[str]) -> None:
         """Raises `PredictFailed` where ``results`` of `compute` are not as declared; shapes may differ."""
         self._checked(results, signature, self.signatures[signature].variant_for(inputs), wanted, None)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlbuffet.errors import DeadlineExceeded, MLBuffetError, PredictFailed, ProcessCrashed
 from mlbuffet.isolation import sent_errors
 from mlbuffet.isolation.channel import Channel, ProcessGone
-from mlbuffet.isolation.instance import Life
+from mlbuffet.isolation.instance import FirstCall, Life
 from mlbuffet.isolation.messages import Packer, plain
 from mlbuffet.isolation.processes import Processes
 from mlbuffet.isolation.suspects import Suspects, digest_of
@@ -39,11 +39,15 @@ class Calls:
         self._timeout = timeout
         self._packer = Packer()
         self._suspects = Suspects()
+        self._warmup: list[FirstCall] | None = []
+        """The calls since the load; ``None`` once it is warm."""
         self._late: dict[str, Future[Outputs]] = {}
         """By digest, the calls that took too long for a caller that could not wait."""
 
     def predict(self, signature: str, inputs: Tensors, request: Request | None = None) -> Outputs:
         """The outputs. Raises what the runtime raises, `ProcessCrashed`, and `DeadlineExceeded` after the timeout."""
+        if self._warmup is not None:
+            self._warmup.append(self._first_call(signature, inputs, request))
         digest = digest_of(signature, inputs) if self._suspects or self._late else ""
         if self._suspects.is_fatal(digest):
             raise self._refusal(signature)
@@ -69,9 +73,21 @@ class Calls:
             except ProcessGone:  # it ended before it was sent the call
                 time.sleep(0.001)
 
+    def end_of_warmup(self) -> None:
+        """Have the other processes answer the calls that one has answered since the load, now and when they start."""
+        calls, self._warmup = self._warmup, None
+        if calls:
+            self.processes.warm(calls)
+
     def is_suspect(self, signature: str, inputs: Tensors) -> bool:
         """Whether the call ended a process, or ran when one ended."""
         return bool(self._suspects) and digest_of(signature, inputs) in self._suspects
+
+    def _first_call(self, signature: str, inputs: Tensors, request: Request | None) -> FirstCall:
+        outputs = None if request is None else request.outputs
+        parameters = {} if request is None else request.parameters
+        packed = self._packer.pack(("predict", signature, outputs), inputs)
+        return FirstCall(packed, b"\n" + plain(parameters) if parameters else b"")
 
     def _finish_later(self, call: "_Call") -> None:
         """Have a thread wait for the call in place of its caller."""
@@ -128,7 +144,7 @@ class _Call:
         calls = self._calls
         outputs = None if request is None else request.outputs
         ids, parameters = REQUEST_IDS.get(), {} if request is None else request.parameters
-        tail = plain([ids, dict(parameters)]) if ids or parameters else b""
+        tail = b"%b\n%b" % (ids, plain(parameters)) if parameters else ids
         try:
             message = calls._packer.pack(("predict", self.signature, outputs), self.inputs)
             self._channel.begin(message, tail, deadline)

@@ -3,6 +3,7 @@
 import os
 import select
 from collections.abc import Callable
+from math import nan
 from struct import Struct
 from typing import Any, NamedTuple
 from weakref import ref
@@ -10,7 +11,7 @@ from weakref import ref
 import msgspec
 
 from mlbuffet.isolation import messages
-from mlbuffet.isolation.messages import Memory, Packed, Packer, Received, Unpacker, pack_plain
+from mlbuffet.isolation.messages import SMALL, Memory, Packed, Packer, Received, Unpacker, pack_plain
 from mlbuffet.isolation.segments import Segments, SharedSegments
 
 _REQUEST = Struct("<QQQQ")  # the size of the memory, the place of the request, place and capacity of the answer
@@ -42,6 +43,8 @@ class Channel:
         self._answered = os.eventfd(0, os.EFD_CLOEXEC)
         self._request = _Segment(*self._segments.take(_FIRST))
         self._answer = _Segment(*self._segments.take(_FIRST))
+        self._posted: object = None
+        """Where the other process looks for the request, and may write the answer."""
         self._kept: dict[int, int] = {}
         """Segments of requests that the other process still uses."""
         self._lent: dict[int, ref[Memory]] = {}
@@ -57,11 +60,17 @@ class Channel:
 
     def begin(self, message: Packed, tail: bytes = b"", deadline: float | None = None) -> None:
         """Send a request."""
-        size = messages.size_of(message, tail)
+        until = nan if deadline is None else deadline
+        content = messages.whole(message, tail, until) if message.size <= SMALL else b""
+        size = len(content) or messages.size_of(message, tail)
         if size > self._request.capacity:
             self._segments.give(*self._request)
             self._request = _Segment(*self._segments.take(size))
-        messages.write(self._segments.memory, self._request.place, message, tail, deadline)
+        memory, place = self._segments.memory, self._request.place
+        if content:
+            memory[place : place + size] = content
+        else:
+            messages.write(memory, place, message, tail, until)
         self._ring()
 
     def finish(self, timeout: float | None = None) -> Received:
@@ -95,7 +104,10 @@ class Channel:
 
     def _ring(self) -> None:
         memory = self._segments.memory
-        _REQUEST.pack_into(memory, 0, len(memory), self._request.place, *self._answer)
+        where = len(memory), self._request.place, self._answer
+        if where != self._posted:
+            self._posted = where
+            _REQUEST.pack_into(memory, 0, len(memory), self._request.place, *self._answer)
         os.write(self._requested, _SIGNAL)
 
     def _wait(self, timeout: float | None) -> None:
@@ -177,7 +189,8 @@ class ServedChannel:
         return messages.plain([keeps, unused]) if keeps or unused else b""
 
     def _write(self, message: Packed, tail: bytes) -> None:
-        needed = messages.size_of(message, tail)
+        content = messages.whole(message, tail) if message.size <= SMALL else b""
+        needed = len(content) or messages.size_of(message, tail)
         while True:
             size, _, place, capacity = _REQUEST.unpack_from(self._segments.memory, 0)
             if needed <= capacity:
@@ -188,7 +201,10 @@ class ServedChannel:
             if self._is_closed:
                 return
         self._segments.reach(size)
-        messages.write(self._segments.memory, place, message, tail)
+        if content:
+            self._segments.memory[place : place + needed] = content
+        else:
+            messages.write(self._segments.memory, place, message, tail)
         _ANSWER.pack_into(self._segments.memory, _ANSWER_PLACE, _WRITTEN, needed)
         os.write(self._answered, _SIGNAL)
 

@@ -112,7 +112,7 @@ class _Answers:
     def _answer(self, received: Received) -> Packed:
         model = self._model
         _, signature, outputs = received.head
-        ids, parameters = msgspec.msgpack.decode(received.tail) if received.tail else (b"", {})
+        ids, _, parameters = received.tail.partition(b"\n")
         REQUEST_IDS.set(ids)
         request = None
         if model.wants_request:
@@ -123,7 +123,7 @@ class _Answers:
                 outputs=outputs,
                 ids=names,
                 deadline=received.deadline,
-                parameters=parameters,
+                parameters=msgspec.msgpack.decode(parameters) if parameters else {},
             )
         results = model.compute(signature, received.tensors, request)
         try:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple, Protocol
 from mlbuffet.errors import LoadFailed
 from mlbuffet.isolation import sent_errors, sent_logs, sent_signatures
 from mlbuffet.isolation.channel import Channel, ProcessGone
+from mlbuffet.isolation.messages import Packed
 from mlbuffet.isolation.model_calls import ModelCalls
 from mlbuffet.isolation.process import ModelProcess
 from mlbuffet.load_context import OtherModel
 from mlbuffet.tensors import Signatures
 
+_TICK = 0.25
 STEADY_SECONDS = 60.0
 """A process that lived so long is replaced at once, as if none had ended before it."""
 
@@ -28,6 +31,13 @@ class Loaded(NamedTuple):
     concurrency: int | None
     memory: int | None
     imports: dict[str, float]
+
+
+class FirstCall(NamedTuple):
+    """A call that a process answers before it is used."""
+
+    message: Packed
+    tail: bytes
 
 
 class End(NamedTuple):
@@ -66,6 +76,26 @@ class Life:
             channel.close()
             raise ProcessGone from error
         return channel
+
+    def warm(self, calls: Sequence[FirstCall]) -> None:
+        """Have it answer ``calls``, however it does. Raises `ProcessGone`."""
+        channel = self.open_channel()
+        try:
+            for call in calls:
+                channel.begin(call.message, call.tail)
+                while not self._is_answered(channel):
+                    pass
+        finally:
+            channel.close()
+
+    def _is_answered(self, channel: Channel) -> bool:
+        try:
+            channel.finish(_TICK)
+        except TimeoutError:
+            if self.process.has_ended:  # nobody wakes the channel yet
+                raise ProcessGone from None
+            return False
+        return True
 
 
 class Owner(Protocol):

@@ -22,6 +22,7 @@ SMALL = 16 * 2**10
 
 _FRAME = Struct("<IIId")  # the sizes of head and tail, the distance from the frame to the tensors; the deadline
 _ALIGNMENT = 64
+_NOTHING = bytes(_ALIGNMENT)
 _MOST_KNOWN = 256
 
 Head: TypeAlias = tuple[Any, ...]
@@ -96,16 +97,30 @@ def pack_plain(head: Sequence[Any]) -> Packed:
     return Packed(_encode([list(head), [], 0]), (), 0, ())
 
 
+def whole(message: Packed, tail: bytes = b"", deadline: float = nan) -> bytes:
+    """A message with a few bytes of tensors, as it is written."""
+    head = message.head
+    end = _FRAME.size + len(head) + len(tail)
+    start = -(-end // _ALIGNMENT) * _ALIGNMENT
+    pieces = [_FRAME.pack(len(head), len(tail), start, deadline), head, tail, _NOTHING[: start - end]]
+    end = 0
+    for begin, part in zip(message.places, message.parts, strict=True):
+        content = part if type(part) is bytes else part.tobytes()
+        pieces += _NOTHING[: begin - end], content
+        end = begin + len(content)
+    return b"".join(pieces)
+
+
 def size_of(message: Packed, tail: bytes) -> int:
     """How many bytes it takes."""
     return _start_of_tensors(len(message.head), len(tail)) + message.size
 
 
-def write(memory: mmap, place: int, message: Packed, tail: bytes = b"", deadline: float | None = None) -> None:
+def write(memory: mmap, place: int, message: Packed, tail: bytes = b"", deadline: float = nan) -> None:
     """Put a message there."""
     head = message.head
     start = _start_of_tensors(len(head), len(tail))
-    _FRAME.pack_into(memory, place, len(head), len(tail), start, nan if deadline is None else deadline)
+    _FRAME.pack_into(memory, place, len(head), len(tail), start, deadline)
     after = place + _FRAME.size
     memory[after : after + len(head)] = head
     if tail:

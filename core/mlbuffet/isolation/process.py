@@ -33,7 +33,7 @@ class ModelProcess:
             command = [sys.executable, "-c", _COMMAND, *map(str, files), json.dumps(sys.path)]
             try:
                 self._process = subprocess.Popen(  # noqa: S603 ours
-                    command, stdin=subprocess.DEVNULL, pass_fds=files, start_new_session=True
+                    command, stdin=subprocess.DEVNULL, pass_fds=files, process_group=0
                 )
             except OSError:
                 ours.close()
@@ -52,6 +52,11 @@ class ModelProcess:
         """Wait for a message; false where the process has ended, and all of its messages were read."""
         ready = dict(self._poll.poll())
         return bool(ready.get(self.control.end.fileno(), 0) & select.POLLIN)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return bool(select.select([self._alive], [], [], 0)[0])
 
     def kill(self) -> None:
         """End it, and what it started; in any thread, before `reap`."""

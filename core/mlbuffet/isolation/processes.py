@@ -5,14 +5,15 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
-from threading import Condition
+from threading import Condition, Thread
 from typing import Any
 
 from mlbuffet.errors import DeadlineExceeded, LoadFailed, ModelClosed, ProcessCrashed, reason_of
 from mlbuffet.hookspecs import note_import
-from mlbuffet.isolation.channel import Channel
-from mlbuffet.isolation.instance import STEADY_SECONDS, End, Instance, Life, Loaded
+from mlbuffet.isolation.channel import Channel, ProcessGone
+from mlbuffet.isolation.instance import STEADY_SECONDS, End, FirstCall, Instance, Life, Loaded
 from mlbuffet.isolation.process_settings import Isolation, ProcessSettings
 from mlbuffet.isolation.task import Task
 from mlbuffet.load_context import OtherModel, OtherModels
@@ -38,7 +39,7 @@ class Processes:
         settings: ProcessSettings,
         isolation: Isolation,
         models: OtherModels,
-        on_lost: Callable[[LoadFailed], None],
+        on_lost: Callable[[ProcessCrashed], None],
     ) -> None:
         self._task = task
         self._settings = settings
@@ -53,9 +54,10 @@ class Processes:
         self._failure: Exception | None = None
         """Why the last process that was started anew could not load the model."""
         self._failures = 0
+        self._first_calls: Sequence[FirstCall] = ()
+        """What a process answers before it is used."""
         self._closed = False
         self.restarts = 0
-        """How often a process was started anew."""
         self.signatures = Signatures({}, default=None)
         self.concurrency: int | None = None
         """How many calls may run at once in all of them together."""
@@ -123,6 +125,16 @@ class Processes:
         if is_ended:
             channel.close()
 
+    def warm(self, calls: Sequence[FirstCall]) -> None:
+        """Have all but the first, which has answered them, answer ``calls``, and each that is started anew."""
+        self._first_calls = calls
+        lives = [one.life for one in self._instances[1:]]
+        threads = [Thread(target=_warm, args=[life, calls], name="mlbuffet-warm-up") for life in lives if life]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+
     def end(self, life: Life, verdict: str) -> None:
         """Kill a process, for the reason ``verdict``; another takes its place."""
         life.verdict = verdict
@@ -158,6 +170,7 @@ class Processes:
         if events is None:
             if loaded.signatures != self.signatures or loaded.signatures.default != self.signatures.default:
                 raise LoadFailed("its files have changed since it was loaded first; load it again")
+            life.warm(self._first_calls)
             logger.warning("%s: another process answers", self._name)
         with self._changed:
             instance.life = life
@@ -302,7 +315,13 @@ class Processes:
 
     def _note_loss(self, end: End) -> None:
         if not self.alive:
-            self._on_lost(LoadFailed(f"its process ended ({end.how}), and [process] has restart = false"))
+            reason = f"its process ended ({end.how}), and is not started anew: [process] has restart = false"
+            self._on_lost(ProcessCrashed(self._task.name, self._task.version, reason))
+
+
+def _warm(life: Life, calls: Sequence[FirstCall]) -> None:
+    with suppress(ProcessGone):  # another takes its place
+        life.warm(calls)
 
 
 def _pickled(task: Task) -> bytes:

@@ -6,7 +6,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from mlbuffet.errors import LoadFailed
+from typing_extensions import override
+
+from mlbuffet.errors import LoadFailed, ProcessCrashed
 from mlbuffet.isolation.calls import Calls
 from mlbuffet.isolation.process_settings import Isolation, ProcessSettings
 from mlbuffet.isolation.processes import Processes
@@ -28,7 +30,7 @@ class IsolatedRuntime(Runtime):
         runtimes: Runtimes,
         settings: ProcessSettings,
         isolation: Isolation,
-        on_lost: Callable[[LoadFailed], None] = lambda _: None,
+        on_lost: Callable[[ProcessCrashed], None] = lambda _: None,
     ) -> None:
         vars(self).update(vars(runtime))
         self._runtimes = runtimes
@@ -37,8 +39,14 @@ class IsolatedRuntime(Runtime):
         self._on_lost = on_lost
         self.load_turn = nullcontext  # each process has its own
         self.hook = self._hook
-        self.processes: Processes | None = None
-        """Once the model is loaded."""
+
+    @override
+    def is_suspect(self, model: Any, signature: str, inputs: Tensors) -> bool:
+        return bool(model.is_suspect(signature, inputs))
+
+    @override
+    def end_of_warmup(self, model: Any) -> None:
+        model.end_of_warmup()
 
     def _hook(self, name: str) -> Callable[..., Any]:
         hooks: dict[str, Callable[..., Any]] = {
@@ -67,8 +75,9 @@ class IsolatedRuntime(Runtime):
             cores=self._settings.cores,
             server=os.getpid(),
         )
-        self.processes = Processes(task, self._settings, self._isolation, context.models, self._on_lost)
-        return Calls(task, self.processes, self._settings.timeout)
+        processes = Processes(task, self._settings, self._isolation, context.models, self._on_lost)
+        self.processes = processes
+        return Calls(task, processes, self._settings.timeout)
 
     def _signature(self, model: Calls) -> Signatures:
         return model.processes.signatures

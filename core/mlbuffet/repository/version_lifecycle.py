@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, ProcessCrashed, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
 from mlbuffet.isolation.process_settings import Isolation
 from mlbuffet.isolation.runtime import IsolatedRuntime
@@ -169,6 +169,8 @@ class ModelVersion:
             case State.UNAVAILABLE:
                 return self.idle_reason
             case State.FAILED:
+                if isinstance(self.error, ProcessCrashed):
+                    return self.error.reason
                 return self.error.public if self.error else ""
 
     @property
@@ -262,7 +264,7 @@ class ModelVersion:
         try:
             if configuration.cache is not None and self.called:
                 raise LoadFailed(f"[cache]: its answers follow from other models too: {', '.join(self.called)}")
-            prepared(model, configuration)
+            prepared(model, configuration).end_of_warmup()
             samples = {}
             if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
                 samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
@@ -281,7 +283,7 @@ class ModelVersion:
             return runtime
         return IsolatedRuntime(runtime, runtimes, settings, self._isolation, self._lose)
 
-    def _lose(self, error: LoadFailed) -> None:
+    def _lose(self, error: ProcessCrashed) -> None:
         """Be not ready any more, for good: the model can answer no more."""
         with self._lock:
             if self.state is not State.READY:
