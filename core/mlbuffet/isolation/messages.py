@@ -80,6 +80,8 @@ class Packer:
                 text = _packed_text(array)
                 parts.append(text)
                 key.append((name, "O", array.shape, len(text)))
+            elif dtype.hasobject or dtype.kind == "T":
+                raise TypeError(f"an array of {dtype} is no tensor")
             else:
                 parts.append(array)
                 key.append((name, dtype, array.shape))

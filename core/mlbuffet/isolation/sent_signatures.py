@@ -70,5 +70,5 @@ def _sent_parameter(spec: ParameterSpec) -> list[Any]:
 def _parameter(given: list[Any]) -> ParameterSpec:
     kind, default, minimum, maximum, choices, description = given
     return ParameterSpec(
-        _KINDS[kind], default=default, minimum=minimum, maximum=maximum, choices=choices, description=description
+        _KINDS[kind], default=default, minimum=minimum, maximum=maximum, choices=tuple(choices), description=description
     )
