@@ -16,7 +16,7 @@ from mlbuffet import InvalidInput, PredictFailed, Signature, Signatures, Tensors
 logger = logging.getLogger("misbehaving")
 
 
-def obey(what: str, argument: str) -> object:
+def obey(what: str, argument: str) -> object:  # noqa: C901 a list
     """Do it; what there is to say of it."""
     match what:
         case "segfault":
@@ -58,7 +58,8 @@ class Misbehaving:
 
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any]) -> list[str]:
-        obey(*(path.read_text().split(maxsplit=1) + ["", ""])[:2])
+        what, _, argument = path.read_text().partition(" ")
+        obey(what, argument)
         return []
 
     @hookimpl

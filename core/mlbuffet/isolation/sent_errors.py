@@ -19,7 +19,7 @@ _TRACEBACK = 8000
 def sent(error: BaseException, causes: int = _CAUSES) -> dict[str, Any]:
     """``error`` as values that msgpack has; facts that are no such values are left out."""
     cause = error.__cause__
-    facts = {name: _plain(value) for name, value in vars(error).items() if _is_plain(value)}
+    facts = {name: _plain(value) for name, value in vars(error).items() if name != "__notes__" and _is_plain(value)}
     return {
         "type": _known_type(error),
         "name": type(error).__name__,
