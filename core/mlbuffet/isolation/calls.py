@@ -120,7 +120,9 @@ class Calls:
         digest = call.digest or digest_of(call.signature, call.inputs)
         if self._suspects.note_end(digest, alone=end.running == 1):
             logger.error(
-                "the model %r: the call with the digest %s ended its process again; it is refused", name, digest
+                "the model %r: the call with the digest %s ended its process again, and is refused from now on",
+                name,
+                digest,
             )
             return self._refusal(call.signature)
         return ProcessCrashed(name, version, f"its process ended ({end.how}) while it computed the call")
