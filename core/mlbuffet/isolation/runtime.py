@@ -33,6 +33,7 @@ class IsolatedRuntime(Runtime):
         on_lost: Callable[[ProcessCrashed], None] = lambda _: None,
     ) -> None:
         vars(self).update(vars(runtime))
+        self._own_hook = runtime.hook
         self._runtimes = runtimes
         self._settings = settings
         self._isolation = isolation
@@ -57,7 +58,7 @@ class IsolatedRuntime(Runtime):
             "predict": _predict,
             "unload": self._unload,
         }
-        return hooks[name]
+        return hooks.get(name) or self._own_hook(name)
 
     def _load(self, path: Path, options: Any, context: LoadContext) -> Calls:
         if not hasattr(os, "eventfd") or not hasattr(os, "memfd_create"):
