@@ -106,6 +106,6 @@ class _StageBuilder:
         variables = [f"{name}={value}" for name, value in (ours | self.environment).items()]
         script = 'mount -t proc proc "$1/proc" && exec chroot "$@"'
         inside = ["/bin/sh", "-c", 'cd "$1" && exec /bin/sh -c "$2"', "sh", self.folder, command]
-        command_line = ["unshare", "--mount", "sh", "-c", script, "sh", str(self.root), "env", "-i", *variables, *inside]
+        of_its_own = ["unshare", "--mount", "sh", "-c", script, "sh", str(self.root)]
         with (self.builder.folder / "build.log").open("ab") as log:
-            subprocess.run(command_line, check=True, stdout=log, stderr=log)
+            subprocess.run([*of_its_own, "env", "-i", *variables, *inside], check=True, stdout=log, stderr=log)

@@ -1,11 +1,16 @@
 """The Dockerfile says what it should, and what it starts serves; `make image` builds it and starts its containers."""
 
 import os
+import ssl
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import pytest
+import trustme
 
 from containers import served
 from dockerfile import DOCKERFILE, Step, image_of, our_image, stages_of
@@ -81,11 +86,11 @@ def test_copies_are_made_as_docker_makes_them(tmp_path: Path) -> None:
     assert sorted(found) == ["etc/1", "src/core/a/x.py", "src/one", "src/two"]
 
 
-def health(port: int) -> tuple[int, str]:
+def health(port: int, **variables: str) -> tuple[int, str]:
     """The exit code of the image's check of health, and what it says."""
     ran = subprocess.run(
         [sys.executable, "-IS", HEALTHCHECK],
-        env={**os.environ, "MLBUFFET_PORT": str(port), "http_proxy": "http://127.0.0.1:9"},
+        env={**os.environ, "MLBUFFET_PORT": str(port), "http_proxy": "http://127.0.0.1:9", **variables},
         check=False,
         capture_output=True,
         text=True,
@@ -102,3 +107,26 @@ def test_a_container_without_arguments_serves_what_is_mounted(tmp_path: Path, ir
     code, said = health(port)
     assert code == 1
     assert "/v2/health/ready" in said
+
+
+class Loading(BaseHTTPRequestHandler):
+    """A server whose models are loaded after its first answer."""
+
+    statuses: ClassVar = [503, 200]
+
+    def do_GET(self) -> None:  # http.server names it
+        self.send_response(self.statuses.pop(0) if self.path == "/v2/health/ready" else 404)
+        self.end_headers()
+
+
+def test_a_server_is_healthy_once_it_is_ready_also_over_tls(tmp_path: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("models.example").configure_cert(context)
+    with HTTPServer(("127.0.0.1", 0), Loading) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        asked = [health(server.server_port, MLBUFFET_SSL_CERTFILE="server.pem") for _ in range(2)]
+        server.shutdown()
+        thread.join()
+    assert asked == [(1, "/v2/health/ready answers 503"), (0, "")]
