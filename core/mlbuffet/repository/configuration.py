@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from mlbuffet.errors import InvalidConfiguration
+from mlbuffet.repository.replicas import Replicas
 from mlbuffet.scheduling import Batching, Limits
 from mlbuffet.version_numbers import LARGEST
 
@@ -60,6 +61,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     scheduling: Limits = Limits()
     cache: Cache | None = None
     batching: Batching | None = None
+    replicas: Replicas | None = None
 
     def selected(self, versions: set[int]) -> set[int]:
         """Those of ``versions`` that are to be served."""
@@ -75,7 +77,14 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return versions & (chosen | set(self.labels.values()))
 
 
-_TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching": Batching, "cache": Cache}
+_TABLES = {
+    "versions": Latest,
+    "warmup": WarmUp,
+    "scheduling": Limits,
+    "batching": Batching,
+    "cache": Cache,
+    "replicas": Replicas,
+}
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -1,0 +1,56 @@
+"""The deployment that clients reach: MLBuffet's own application, in every replica."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ray import serve
+from starlette.applications import Starlette
+
+from mlbuffet.inference.gauges import measure, measure_service
+from mlbuffet.repository import ModelRepository
+from mlbuffet.server.application import create_app
+from mlbuffet.telemetry.worker import Sample, WorkerTelemetry
+from mlbuffet_ray.cluster_service import ClusterService
+from mlbuffet_ray.model_host import ModelHost
+from mlbuffet_ray.specification import Specification
+
+
+class Front:
+    """Answers every protocol for the models of all ``handles``, by name, and for those that have no deployment."""
+
+    async def __init__(self, specification: Specification, handles: Mapping[str, Any], directory: Any) -> None:  # type: ignore[misc]  # Ray Serve awaits it
+        self._specification = specification
+        runtimes = specification.make_runtimes()
+        self._files = ModelRepository(runtimes, specification.repository.preference)
+        self._host = ModelHost(
+            serve.get_replica_context().replica_id.unique_id,
+            specification.places,
+            runtimes,
+            specification.repository,
+            wanted=lambda name: name not in specification.own,
+            files=self._files,
+        )
+        self._telemetry = WorkerTelemetry(self._measure)
+        self._service = ClusterService(self._host, handles, directory, self._telemetry)
+        await self._host.start(load_first=False)
+        self._following = [
+            asyncio.create_task(self._host.report_forever(directory, self._service.own_statistics)),
+            asyncio.create_task(self._service.follow_forever()),
+        ]
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        """The application, as Ray Serve asks for it."""
+        settings = self._specification.server
+        return create_app(self._service, settings, files=self._files, telemetry=self._telemetry)
+
+    def _measure(self) -> Sample:
+        """The versions of all models, and the queues and caches of those that the front has itself."""
+        there, here = measure_service(self._service), measure(self._host.repository)
+        return Sample(there.versions, {**here.gauges, **there.gauges}, here.counters)
+
+    async def __del__(self) -> None:
+        """End with the calls under way; Ray Serve awaits it."""
+        for one in self._following:
+            one.cancel()
+        await self._host.stop()
