@@ -122,9 +122,9 @@ class _Commands:
 
         self._serve = serve
         self._cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False}, connect=False
+            initialize_head=True, head_node_args={"num_cpus": 8, "include_dashboard": False}, connect=False
         )
-        self._nodes = [self._cluster.add_node(num_cpus=4) for _ in range(nodes - 1)]
+        self._nodes = [self._cluster.add_node(num_cpus=8) for _ in range(nodes - 1)]
         ray.init(address=self._cluster.address, log_to_driver=False)
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
 

@@ -8,6 +8,7 @@ from typing import Any
 from mlbuffet.errors import ModelNotFound, ModelNotReady
 from mlbuffet.inference import InferenceService, ModelDescription, ModelSelector, ServedModel, State, VersionStatus
 from mlbuffet.inference.local import LocalService
+from mlbuffet.repository import ModelRepository
 from mlbuffet.telemetry.version_statistics import VersionCounts, VersionStatistics
 from mlbuffet.telemetry.worker import WorkerTelemetry
 from mlbuffet_ray.cluster_model import Asking, ClusterModel
@@ -24,18 +25,31 @@ PATIENCE = 600.0
 class ClusterService(InferenceService):
     """An `InferenceService` over the ``handles`` of models, by name, and the models of the ``host`` itself.
 
-    Requests are counted in ``telemetry``.
+    ``files`` are those of all models. Requests are counted in ``telemetry``.
     """
 
-    def __init__(self, host: ModelHost, handles: Mapping[str, Any], directory: Any, telemetry: WorkerTelemetry) -> None:
+    def __init__(
+        self,
+        host: ModelHost,
+        files: ModelRepository,
+        handles: Mapping[str, Any],
+        directory: Any,
+        telemetry: WorkerTelemetry,
+    ) -> None:
         self._local = LocalService(host.repository, telemetry)
         self._process = host.process
-        self._view = ClusterView(frozenset(handles))
+        self._view = ClusterView(frozenset(handles), self._on_disk)
+        self._files = files
         self._directory = directory
         self._telemetry = telemetry
         self._statistics: dict[tuple[str, int], VersionStatistics] = {}
         self._asking = {name: Asking(handle, self._is_ready) for name, handle in handles.items()}
         self._seen = asyncio.Event()
+
+    async def known(self) -> None:
+        """Wait until the directory has said which models there are."""
+        while not self._view.is_known:
+            await self._seen.wait()
 
     async def follow_forever(self) -> None:
         """Take what the directory knows, whenever that changes."""
@@ -121,6 +135,12 @@ class ClusterService(InferenceService):
         if key not in self._statistics:
             self._statistics[key] = VersionStatistics(self._telemetry.table, *key)
         return self._statistics[key]
+
+    def _on_disk(self, model: str) -> int | None:
+        try:
+            return self._files.get(model).version
+        except ModelNotFound:
+            return None
 
     def _is_own(self, model: str) -> bool:
         return model in self._view.own

@@ -1,6 +1,6 @@
 """What a front knows of the models that have deployments of their own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlbuffet.errors import ModelNotFound, ModelNotReady
@@ -11,9 +11,14 @@ from mlbuffet_ray.reports import Fulfilment, ModelReport, Report, VersionReport
 
 @dataclass
 class ClusterView:
-    """The models called ``own``, as the processes that have them report them."""
+    """The models called ``own``, as the processes that have them report them.
+
+    ``on_disk`` gives the latest version that a model has on disk, if it has any: it is not ready where no process has
+    reported it.
+    """
 
     own: frozenset[str]
+    on_disk: Callable[[str], int | None]
     is_known: bool = False
     """Whether anything was reported yet."""
     _models: dict[str, list[ModelReport]] = field(default_factory=dict)
@@ -24,6 +29,9 @@ class ClusterView:
         """Take what all processes say now."""
         self._reports = reports
         models = {name: [one.models[name] for one in reports if name in one.models] for name in self.own}
+        for name in (name for name, found in models.items() if not found):
+            if (version := self.on_disk(name)) is not None:
+                models[name] = [_awaited(name, version)]
         self._models = {name: found for name, found in models.items() if found}
         self._defaults = {name: self._default(name, found) for name, found in self._models.items()}
         self.is_known = True
@@ -101,6 +109,11 @@ class ClusterView:
             return before
         answering = [number for number in chosen if any(_answers(one, number) for one in found)]
         return max(answering or chosen)
+
+
+def _awaited(name: str, version: int) -> ModelReport:
+    status = VersionStatus(name, version, State.LOADING, "none of its replicas has started yet", False, 1.0)  # noqa: FBT003
+    return ModelReport({version: VersionReport(status, None, True)}, version, {})  # noqa: FBT003
 
 
 def _answers(model: ModelReport, number: int) -> bool:

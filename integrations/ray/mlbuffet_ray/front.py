@@ -32,12 +32,13 @@ class Front:
             files=self._files,
         )
         self._telemetry = WorkerTelemetry(self._measure)
-        self._service = ClusterService(self._host, handles, directory, self._telemetry)
+        self._service = ClusterService(self._host, self._files, handles, directory, self._telemetry)
         await self._host.start(load_first=False)
         self._following = [
             asyncio.create_task(self._host.report_forever(directory, self._service.own_statistics)),
             asyncio.create_task(self._service.follow_forever()),
         ]
+        await self._service.known()
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """The application, as Ray Serve asks for it."""
