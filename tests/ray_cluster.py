@@ -1,6 +1,6 @@
 """A cluster of Ray on this machine, in a process of its own: tests tell it what to serve, and which node ends.
 
-``python ray_cluster.py PORT NODES`` reads one JSON object a line, and writes one.
+``python ray_cluster.py PORT GRPC_PORT NODES`` reads one JSON object a line, and writes one.
 """
 
 import json
@@ -16,6 +16,8 @@ from threading import Lock
 from typing import Any
 
 import psutil
+
+from mlbuffet.server.processes.port_reservation import reserve
 
 TESTS = Path(__file__).parent
 HIGHLY_AVAILABLE = {
@@ -39,10 +41,11 @@ class Replica:
 
 
 class RayCluster:
-    """A cluster whose proxy listens on ``port`` of loopback."""
+    """A cluster whose proxy listens on two ports of loopback."""
 
-    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", port: int, grpc_port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.grpc_address = f"127.0.0.1:{grpc_port}"
         self._process = process
         self._lock = Lock()
 
@@ -96,15 +99,20 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(port: int, nodes: int = 1, environment: Mapping[str, str] = HIGHLY_AVAILABLE) -> Iterator[RayCluster]:
+def ray_cluster(
+    nodes: int = 1, *, grpc_port: int | None = None, environment: Mapping[str, str] = HIGHLY_AVAILABLE
+) -> Iterator[RayCluster]:
     """A cluster of so many nodes that ends with the block."""
+    with reserve("127.0.0.1", 0) as one, reserve("127.0.0.1", 0) as other:
+        port, free = (held.getsockname()[1] for held in (one, other))
+    grpc_port = grpc_port or free
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     everything = {**os.environ, **QUIET, **environment, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, __file__, str(port), str(nodes)]
+    command = [sys.executable, __file__, str(port), str(grpc_port), str(nodes)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=everything, start_new_session=True
     ) as process:
-        cluster = RayCluster(process, port)
+        cluster = RayCluster(process, port, grpc_port)
         try:
             cluster._tell("wait")
             yield cluster
@@ -115,7 +123,7 @@ def ray_cluster(port: int, nodes: int = 1, environment: Mapping[str, str] = HIGH
 class _Commands:
     """What the process does."""
 
-    def __init__(self, port: int, nodes: int) -> None:
+    def __init__(self, port: int, grpc_port: int, nodes: int) -> None:
         import ray
         from ray import serve
         from ray.cluster_utils import Cluster
@@ -126,7 +134,11 @@ class _Commands:
         )
         self._nodes = [self._cluster.add_node(num_cpus=8) for _ in range(nodes - 1)]
         ray.init(address=self._cluster.address, log_to_driver=False)
-        serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": "127.0.0.1", "port": port},
+            grpc_options={"port": grpc_port, "grpc_servicer_functions": ["mlbuffet_ray.grpc_methods:add_services"]},
+        )
 
     def wait(self) -> None:
         """Answer, now that there is a cluster."""
@@ -154,7 +166,7 @@ def main() -> None:
     """Do what each line of the input says."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what others print is no answer
-    commands = _Commands(int(sys.argv[1]), int(sys.argv[2]))
+    commands = _Commands(*map(int, sys.argv[1:]))
     for line in sys.stdin:
         facts = json.loads(line)
         try:

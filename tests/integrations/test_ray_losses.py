@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from onnx_linear import write_line
-from mlbuffet.server.processes.port_reservation import reserve
 from waiting import wait_for
 
 pytest.importorskip("ray")
@@ -39,9 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[tuple[s
 
 @pytest.fixture(scope="module")
 def cluster(models: tuple[Path, dict[tuple[str, str], Line]]) -> Iterator[RayCluster]:
-    with reserve("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
-    with ray_cluster(port, nodes=3) as cluster, httpx.Client(base_url=cluster.url, timeout=30) as client:
+    with ray_cluster(nodes=3) as cluster, httpx.Client(base_url=cluster.url, timeout=30) as client:
         cluster.run(models[0], front={"min": 3, "num_cpus": 0.1})
         wait_for(lambda: is_ready(client), 600)
         yield cluster

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlbuffet.errors import ModelNotFound, ModelNotReady
-from mlbuffet.inference import ModelDescription, ModelSelector, State
+from mlbuffet.inference import ModelDescription, ModelSelector, State, VersionStatus
 from mlbuffet.telemetry.version_statistics import VersionCounts
 from mlbuffet_ray.reports import Fulfilment, ModelReport, Report, VersionReport
 

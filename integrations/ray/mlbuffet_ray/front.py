@@ -10,13 +10,16 @@ from starlette.applications import Starlette
 from mlbuffet.inference.gauges import measure, measure_service
 from mlbuffet.repository import ModelRepository
 from mlbuffet.server.application import create_app
+from mlbuffet.server.readiness import why_not_ready
 from mlbuffet.telemetry.worker import Sample, WorkerTelemetry
 from mlbuffet_ray.cluster_service import ClusterService
+from mlbuffet_ray.grpc_calls import GrpcCalls
+from mlbuffet_ray.grpc_methods import GrpcMethods
 from mlbuffet_ray.model_host import ModelHost
 from mlbuffet_ray.specification import Specification
 
 
-class Front:
+class Front(GrpcMethods):  # type: ignore[misc, valid-type]  # which has one method for each of gRPC
     """Answers every protocol for the models of all ``handles``, by name, and for those that have no deployment."""
 
     async def __init__(self, specification: Specification, handles: Mapping[str, Any], directory: Any) -> None:  # type: ignore[misc]  # Ray Serve awaits it
@@ -38,12 +41,17 @@ class Front:
             asyncio.create_task(self._host.report_forever(directory, self._service.own_statistics)),
             asyncio.create_task(self._service.follow_forever()),
         ]
+        self.grpc_calls = GrpcCalls(self._service, specification.server, self._telemetry.requests, self._is_ready)
         await self._service.known()
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """The application, as Ray Serve asks for it."""
         settings = self._specification.server
         return create_app(self._service, settings, files=self._files, telemetry=self._telemetry)
+
+    def _is_ready(self) -> bool:
+        strict = self._specification.server.strict_readiness
+        return why_not_ready(self._service, strict=strict, draining=False) is None
 
     def _measure(self) -> Sample:
         """The versions of all models, and the queues and caches of those that the front has itself."""
