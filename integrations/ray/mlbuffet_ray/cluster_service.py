@@ -1,6 +1,7 @@
 """The inference service of a front: its own models, and those that have deployments of their own."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from mlbuffet_ray.model_host import ModelHost
 from mlbuffet_ray.statistics import added
 
 INTERVAL = 2.0
+PAUSE = 0.05
 PATIENCE = 600.0
 """Seconds in which every process has loaded or unloaded a model."""
 
@@ -135,6 +137,17 @@ class ClusterService(InferenceService):
         if key not in self._statistics:
             self._statistics[key] = VersionStatistics(self._telemetry.table, *key)
         return self._statistics[key]
+
+    def wait_until_loaded(self, model: str, version: int) -> None:
+        """Until every process that is to have the version has it, in any thread but that of the event loop.
+
+        Raises `UploadRefused` where one cannot load it, and `ModelNotReady` where one does not in ten minutes.
+        """
+        until = time.monotonic() + PATIENCE
+        while not self._view.is_loaded(model, version, is_default=self._files.stored(model).default in (None, version)):
+            if time.monotonic() > until:
+                raise ModelNotReady(model, version, "not every replica has loaded it", 1.0)
+            time.sleep(PAUSE)
 
     def _on_disk(self, model: str) -> int | None:
         try:

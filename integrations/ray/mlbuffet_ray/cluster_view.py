@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mlbuffet.errors import ModelNotFound, ModelNotReady
+from mlbuffet.errors import ModelNotFound, ModelNotReady, UploadRefused
 from mlbuffet.inference import ModelDescription, ModelSelector, State, VersionStatus
 from mlbuffet.telemetry.version_statistics import VersionCounts
 from mlbuffet_ray.reports import Fulfilment, ModelReport, Report, VersionReport
@@ -83,6 +83,21 @@ class ClusterView:
         if not done or len(fulfilled) < len(done):
             return None
         return next((one for one in fulfilled if one.error is not None), fulfilled[0])
+
+    def is_loaded(self, model: str, version: int, *, is_default: bool) -> bool:
+        """Whether every process that is to have it has that version; with ``is_default``, as the default.
+
+        Raises `UploadRefused` where one cannot load it.
+        """
+        concerned = [one for one in self._reports if (model in one.models if model in self.own else one.is_front)]
+        found = [one.models.get(model) for one in concerned]
+        for one in found:
+            status = None if one is None or version not in one.versions else one.versions[version].status
+            if status is not None and status.state is State.FAILED:
+                raise UploadRefused(status.reason)
+        return bool(found) and all(
+            one is not None and _answers(one, version) and (one.default == version or not is_default) for one in found
+        )
 
     def counts(self, without: str) -> list[Mapping[tuple[str, int], VersionCounts]]:
         """How often each version was asked, in every process but that one."""

@@ -8,8 +8,9 @@ from ray import serve
 from starlette.applications import Starlette
 
 from mlbuffet.inference.gauges import measure, measure_service
-from mlbuffet.repository import ModelRepository
+from mlbuffet.repository import ModelRepository, Publisher
 from mlbuffet.server.application import create_app
+from mlbuffet.server.embedding import is_changeable
 from mlbuffet.server.readiness import why_not_ready
 from mlbuffet.telemetry.worker import Sample, WorkerTelemetry
 from mlbuffet_ray.cluster_service import ClusterService
@@ -47,7 +48,14 @@ class Front(GrpcMethods):  # type: ignore[misc, valid-type]  # which has one met
     def __serve_build_asgi_app__(self) -> Starlette:
         """The application, as Ray Serve asks for it."""
         settings = self._specification.server
-        return create_app(self._service, settings, files=self._files, telemetry=self._telemetry)
+        return create_app(self._service, settings, self._publisher(), files=self._files, telemetry=self._telemetry)
+
+    def _publisher(self) -> Publisher | None:
+        """Through which clients change the models in a folder that all nodes share."""
+        catalog = self._host.catalog
+        root = catalog.sources.writable if is_changeable(self._specification.server) else None
+        wait = self._service.wait_until_loaded
+        return None if root is None else Publisher(root, catalog, self._files, wait_until_loaded=wait)
 
     def _is_ready(self) -> bool:
         strict = self._specification.server.strict_readiness

@@ -43,6 +43,7 @@ class ModelHost:
         files: ModelRepository | None = None,
     ) -> None:
         self.process = process
+        self._is_front = files is not None
         self._settings = settings
         self._wanted = wanted
         self._files = files
@@ -132,7 +133,7 @@ class ModelHost:
                     with suppress(MLBuffetError):
                         description = await self.service.describe(ModelSelector(one.model, one.version))
                 model.versions[one.version] = VersionReport(one, description, one[:2] in unready)  # type: ignore[index]
-        return Report(self.process, self.repository.attempted, models, dict(self._fulfilments), counts)
+        return Report(self.process, self._is_front, self.repository.attempted, models, dict(self._fulfilments), counts)
 
     def _labels(self, name: str) -> dict[str, int]:
         labels = self.repository.stored(name).configuration.labels

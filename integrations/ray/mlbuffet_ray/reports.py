@@ -50,6 +50,8 @@ class Report(NamedTuple):
 
     process: str
     """The id of its replica."""
+    is_front: bool
+    """Whether it is to have every model that has no deployment of its own."""
     attempted: bool
     """Whether the loading of every model was attempted."""
     models: Mapping[str, ModelReport]
