@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -103,11 +103,11 @@ def ray_cluster(
     nodes: int = 1, *, grpc_port: int | None = None, environment: Mapping[str, str] = HIGHLY_AVAILABLE
 ) -> Iterator[RayCluster]:
     """A cluster of so many nodes that ends with the block."""
-    with reserve("127.0.0.1", 0) as one, reserve("127.0.0.1", 0) as other:
-        port, free = (held.getsockname()[1] for held in (one, other))
+    port, free, metrics, statistics = _free_ports(4)
     grpc_port = grpc_port or free
+    ports = {"RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics), "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics)}
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    everything = {**os.environ, **QUIET, **environment, "PYTHONPATH": os.pathsep.join(paths)}
+    everything = {**os.environ, **QUIET, **ports, **environment, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, __file__, str(port), str(grpc_port), str(nodes)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=everything, start_new_session=True
@@ -118,6 +118,11 @@ def ray_cluster(
             yield cluster
         finally:
             cluster.end()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        return [stack.enter_context(reserve("127.0.0.1", 0)).getsockname()[1] for _ in range(count)]
 
 
 class _Commands:

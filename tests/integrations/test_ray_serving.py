@@ -71,7 +71,7 @@ def test_answers_and_errors_are_those_of_a_server(client: httpx.Client, model: s
     wrong = client.post(f"/v2/models/{model}/infer", json={"inputs": [{**TENSOR, "name": "z"}]})
     assert (wrong.status_code, wrong.json()["error"]) == (
         400,
-        "input 'x' is missing; the model takes x: float32 (any)",
+        "input 'x' is missing; the model takes x: float32 (any,)",
     )
     assert infer(client, model, version="/versions/9").status_code == 404
 

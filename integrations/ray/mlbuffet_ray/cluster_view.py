@@ -127,8 +127,9 @@ class ClusterView:
 
 
 def _awaited(name: str, version: int) -> ModelReport:
-    status = VersionStatus(name, version, State.LOADING, "none of its replicas has started yet", False, 1.0)  # noqa: FBT003
-    return ModelReport({version: VersionReport(status, None, True)}, version, {})  # noqa: FBT003
+    why = "none of its replicas has started yet"
+    status = VersionStatus(name, version, State.LOADING, why, retired=False, retry_after=1.0)
+    return ModelReport({version: VersionReport(status, None, is_unready=True)}, version, {})
 
 
 def _answers(model: ModelReport, number: int) -> bool:
