@@ -18,7 +18,7 @@ MODULE_convert := tf2onnx
 FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(or $(MODULE_$(notdir $(1))),$(notdir $(1))))
 WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))
 comma := ,
-# tests of protocols that a cluster passes as a server does
+# tests of protocols that a cluster passes as a server does, but for those that read the log of their own process
 THROUGH_RAY := tests/test_clients.py $(addprefix tests/server/,test_tritonclient.py grpc_services/test_tritonclient.py \
 	test_tensorflow_serving_cases.py test_tensorflow_serving_models.py test_tensorflow_serving_codec.py)
 # not of every version pip finds a build for processors alone; the others bring gigabytes of CUDA
@@ -50,7 +50,8 @@ runtimes: env ## install the frameworks of all runtimes, and run the runtimes' t
 ray: env ## install Ray, and run the tests of mlbuffet-ray; CAMPAIGN=1 with twenty models and five thousand answers
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable integrations/ray
 	$(if $(CAMPAIGN),MLBUFFET_CAMPAIGN=1) $(BIN)/pytest tests/integrations $(ARGS)
-	MLBUFFET_TEST_SERVE=ray_serving:serve $(BIN)/pytest $(THROUGH_RAY) $(ARGS)
+	MLBUFFET_TEST_SERVE=ray_serving:serve MLBUFFET_KSERVE_PYTHON=$(wildcard build/kserve/bin/python) \
+		$(BIN)/pytest $(THROUGH_RAY) -k 'not to_the_log and not of_the_log' $(ARGS)
 
 demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)

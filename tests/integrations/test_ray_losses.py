@@ -62,7 +62,8 @@ def test_replicas_and_a_node_end_while_clients_ask(
     cluster: RayCluster, models: tuple[Path, dict[tuple[str, str], Line]]
 ) -> None:
     with load(cluster.url, models[1]) as asked:
-        begun, killed = time.monotonic(), []
+        begun = time.monotonic()
+        killed: list[str] = []
         while asked.answers < ANSWERS // 2 or len(killed) < 3:
             if (victim := _victim(cluster.replicas())) is not None:
                 victim.kill()

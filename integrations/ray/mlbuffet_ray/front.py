@@ -20,7 +20,7 @@ from mlbuffet_ray.model_host import ModelHost
 from mlbuffet_ray.specification import Specification
 
 
-class Front(GrpcMethods):  # type: ignore[misc, valid-type]  # which has one method for each of gRPC
+class Front(GrpcMethods):  # type: ignore[misc]  # which has one method for each of gRPC
     """Answers every protocol for the models of all ``handles``, by name, and for those that have no deployment."""
 
     async def __init__(self, specification: Specification, handles: Mapping[str, Any], directory: Any) -> None:  # type: ignore[misc]  # Ray Serve awaits it

@@ -1,13 +1,14 @@
 """How a front answers the calls of gRPC that Ray Serve's proxy passes on."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from grpc import StatusCode
 
 from mlbuffet.errors import NotAuthenticated
 from mlbuffet.grpc.call_log import CallLog
-from mlbuffet.grpc.handlers import MethodHandler
+from mlbuffet.grpc.handlers import MOST_UNANSWERED, MethodHandler
 from mlbuffet.grpc.service import Call, Encoded, Method, StreamMethod, authorization
 from mlbuffet.grpc.status import Status, status_of
 from mlbuffet.inference import InferenceService
@@ -51,8 +52,34 @@ class GrpcCalls:
             return Encoded(b"")
         return Encoded(answer)
 
-    async def answer_of_stream(self, path: str, body: bytes, context: Any) -> Encoded:
-        """The same for a message of a stream, where an error is an answer of its own."""
+    async def answers(self, path: str, bodies: AsyncIterator[bytes], context: Any) -> AsyncIterator[Encoded]:
+        """The answers to the messages of a stream, in the order in which they are there; so many are read ahead."""
+        answered: asyncio.Queue[Encoded | None] = asyncio.Queue()
+        room = asyncio.Semaphore(MOST_UNANSWERED)
+
+        async def answer(body: bytes) -> None:
+            answered.put_nowait(await self._answer_in_stream(path, body, context))
+            room.release()
+
+        async def read() -> None:
+            try:
+                async with asyncio.TaskGroup() as answering:
+                    async for body in bodies:
+                        await room.acquire()
+                        answering.create_task(answer(body))
+            finally:
+                answered.put_nowait(None)
+
+        reading = asyncio.create_task(read())
+        try:
+            while (one := await answered.get()) is not None:
+                yield one
+            await reading
+        finally:
+            reading.cancel()
+
+    async def _answer_in_stream(self, path: str, body: bytes, context: Any) -> Encoded:
+        """An error is an answer of its own."""
         answer = await self._answered(path, body, context)
         if isinstance(answer, Status):
             service, _, name = path[1:].rpartition("/")

@@ -73,8 +73,8 @@ def _unary(path: str) -> Callable[..., Any]:
 
 def _streamed(path: str) -> Callable[..., Any]:
     async def call(self: Any, bodies: AsyncIterator[bytes], grpc_context: Any) -> AsyncIterator[Encoded]:
-        async for body in bodies:
-            yield await self.grpc_calls.answer_of_stream(path, body, grpc_context)
+        async for answer in self.grpc_calls.answers(path, bodies, grpc_context):
+            yield answer
 
     return call
 
