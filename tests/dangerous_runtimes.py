@@ -1,6 +1,7 @@
-"""A runtime whose artifacts say what is to become of the process that loads them."""
+"""Runtimes whose artifacts say what is to become of the process that loads them, and a dangerous pickle."""
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,17 @@ from typing import Any
 import numpy as np
 
 from mlbuffet import LoadFailed, Signature, Signatures, Tensors, TensorSpec, hookimpl
+from mlbuffet.hookspecs import Risk
+
+
+class Runs:
+    """Unpickled, it runs a program."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("id",)
+
+
+RUNS_A_PROGRAM = pickle.dumps(Runs())
 
 
 class Dangerous:
@@ -53,3 +65,27 @@ class Dangerous:
     @hookimpl
     def predict(self, model: str, signature: str, inputs: Tensors) -> Tensors:
         return {"x": inputs["x"].copy()}
+
+
+class Knowing(Dangerous):
+    """Says what its artifacts do, unless the options allow it; reading one that says ``torn`` fails."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return path.suffix == ".danger" or (path / "x.danger").exists()
+
+    @hookimpl
+    def risks(self, path: Path, options: dict[str, Any]) -> list[Risk]:
+        text = path.read_text()
+        if text == "torn":
+            raise ValueError("a secret")
+        risks = [Risk("network", "it calls home"), Risk("code", "it runs a program")]
+        return [] if text == "fine" or "trusted" in options else risks
+
+
+class Plain(Dangerous):
+    """Says nothing of what its artifacts do."""
+
+    @hookimpl
+    def accepts(self, path: Path) -> bool:
+        return (path / "x.danger").exists()

@@ -12,7 +12,7 @@ Loads of one runtime run one after the other, unless it says ``concurrent_loads 
 names of those that an upload may give.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -24,6 +24,7 @@ import pluggy
 
 from mlbuffet.load_context import HeldModel, LoadContext, OtherModel, OtherModels
 from mlbuffet.request import Request
+from mlbuffet.risks import Risk
 from mlbuffet.tensors import Signatures, Tensors
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "OtherModel",
     "OtherModels",
     "Request",
+    "Risk",
     "RuntimePlugin",
     "hookimpl",
     "importing",
@@ -127,6 +129,17 @@ class OptionalHooks(Protocol):
         Called where no runtime accepts it, or where this one is named and cannot load it; the sentence becomes a
         `LoadFailed`, so it has no paths. ``None`` for what is not of this runtime's kind. As `accepts`, it looks at
         names and magic bytes alone.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def risks(self, path: Path, options: Any) -> Sequence[Risk] | None:
+        """What the artifact at ``path``, which this runtime accepts, can do besides computing its outputs.
+
+        It runs code of its maker, reads or writes files that are not its own, or reaches other machines, when it is
+        loaded or asked. What ``options``, those of ``load``, allow is no risk. Reads the artifact and runs nothing of
+        it; it may import the framework. Called for uploads, before ``load``, and for ``mlbuffet inspect --security``.
+        Raise `LoadFailed` for an artifact that cannot be read. Pickles among its files are found without this hook.
         """
         ...
 

@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlbuffet.artifact import check_artifact, check_path, readable
+from mlbuffet.errors import LoadFailed, NoRuntime, UnknownRuntime
 from mlbuffet.load_context import LoadContext, NoOtherModels, OtherModels
 from mlbuffet.model import Model, load_artifact
+from mlbuffet.pickles import pickle_risks
 from mlbuffet.places import place_of
+from mlbuffet.risks import Risk
 from mlbuffet.runtime_choice import RuntimeChoice, Wanted
 from mlbuffet.runtimes import Runtimes, installed_runtimes
 
@@ -80,6 +83,42 @@ def which(
             artifact, wanted = in_folder.path, in_folder.runtime
         check_artifact(artifact)
         return found.choice(artifact, wanted)
+
+
+class Scan(NamedTuple):
+    """What an artifact can do besides computing."""
+
+    path: Path
+    runtime: str | None
+    """``None`` where no runtime accepts it, and nothing but its pickles was looked at."""
+    risks: list[Risk]
+
+
+def scan(
+    path: str | os.PathLike[str], runtimes: Runtimes, runtime: Wanted = None, options: Mapping[str, Any] | None = None
+) -> Scan:
+    """What `load_from` would load from ``path`` can do besides computing; nothing of it is run.
+
+    Raises as `which` does, and `AmbiguousRuntime`, `UnknownRuntime`, `InvalidOptions` and `LoadFailed`.
+    """
+    given: Mapping[str, Any] = options or {}
+    with _on_disk(path) as artifact, readable(artifact):
+        from_client: Mapping[str, Any] = {}
+        if artifact.is_dir():
+            from mlbuffet.repository.single import find_artifact
+
+            found = find_artifact(artifact, runtimes, runtime)
+            artifact, runtime = found.path, found.runtime
+            given = {**found.configuration.options, **given}
+            from_client = found.upload.options if found.upload else {}
+        check_artifact(artifact)
+        try:
+            chosen = runtimes.select(artifact, runtime)
+        except (NoRuntime, LoadFailed) as error:
+            if isinstance(error, UnknownRuntime) or not (risks := list(pickle_risks(artifact, in_archives=True))):
+                raise
+            return Scan(artifact, None, risks)
+        return Scan(artifact, chosen.name, chosen.risks(artifact, chosen.combined_options(given, from_client)))
 
 
 @contextmanager

@@ -31,6 +31,8 @@ from mlbuffet.errors import (
 from mlbuffet.hookspecs import PROJECT, OptionalHooks, RuntimePlugin
 from mlbuffet.load_turn import LoadTurn
 from mlbuffet.options_type import option_names, options_of
+from mlbuffet.pickles import pickle_risks
+from mlbuffet.risks import Risk
 from mlbuffet.runtime_choice import Preference, RuntimeChoice, Wanted, names_of
 
 _MADE_IF_TAKEN = "request"
@@ -117,6 +119,17 @@ class Runtime:
         """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""
         reason, _ = self._call("explain", path)
         return reason if isinstance(reason, str) else None
+
+    def risks(self, path: Path, options: Any) -> list[Risk]:
+        """What its artifact at ``path`` can do besides computing, with `combined_options`. Raises `LoadFailed`."""
+        try:
+            found = self.hook("risks")(path=path, options=options)
+            return [*(found or ()), *pickle_risks(path, in_archives=found is None)]
+        except MLBuffetError:
+            raise
+        except Exception as error:
+            reason = "what it can do cannot be read from it; copy or save the model again"
+            raise LoadFailed(reason, path=path, runtime=self.name, detail=reason_of(error)) from error
 
     def _call(self, hook: str, path: Path) -> tuple[Any, str]:
         """What the hook says, and what it raises instead."""

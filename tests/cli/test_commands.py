@@ -427,3 +427,24 @@ def test_a_limit_is_refused_on_the_command_line_where_a_models_file_may_not_have
     (tmp_path / "model.toml").write_text(f"[scheduling]\n{option} = {value}")
     with pytest.raises(InvalidConfiguration, match=option):
         read_configuration(tmp_path / "model.toml")
+
+
+def test_what_a_file_can_do_is_shown_without_loading_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "good.half").write_text("half")
+    found = run("inspect", tmp_path / "good.half", "--security")
+    assert (found.status, found.err) == (0, "")
+    assert found.out == "half: nothing in it runs code of its maker, or reaches files or other machines\n"
+    (tmp_path / "m.pkl").write_bytes(b"cposix\nsystem\n(S'id'\ntR.")
+    found = run("inspect", tmp_path / "m.pkl", "--security")
+    assert found.status == 1
+    assert "the pickle 'm.pkl' calls posix.system when it is read" in found.out
+    as_json = json.loads(run("inspect", tmp_path / "m.pkl", "--security", "--json").out)
+    text = "the pickle 'm.pkl' calls posix.system when it is read"
+    assert as_json == {
+        "path": str(tmp_path / "m.pkl"),
+        "runtime": None,
+        "risks": [{"capability": "code", "text": text}],
+    }
+    nothing = run("inspect", tmp_path, "--security", "--runtime", "none")
+    assert nothing.status == 1
+    assert "no runtime 'none'" in nothing.err

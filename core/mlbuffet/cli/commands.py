@@ -25,6 +25,7 @@ from mlbuffet.cli.model_loading import loaded as load
 from mlbuffet.cli.options import parse_options, parse_served_options
 from mlbuffet.cli.setting_sources import SettingsCommand, WrongSetting, naming_sources, read_settings, settings_of
 from mlbuffet.errors import MLBuffetError
+from mlbuffet.loading import scan
 from mlbuffet.runtime_choice import Preference, names_of
 from mlbuffet.runtimes import Runtimes, installed_runtimes
 
@@ -150,6 +151,14 @@ def serve(
             parser=parse_origin,
         ),
     ] = None,
+    upload_policy: Annotated[
+        Literal["strict", "warn", "off"] | None,
+        Option(
+            help="Refuse uploads that can run code, or reach files or other machines, or log them; else strict, and "
+            "warn on loopback.",
+            case_sensitive=False,
+        ),
+    ] = None,
     read_only: Annotated[bool, Option("--read-only", help="Let clients change nothing, with a token neither.")] = False,
     trusted_proxy: Annotated[
         list[str] | None,
@@ -245,6 +254,7 @@ def serve(
             admin_token=watch_token(admin_token_file, "--admin-token-file"),
             predict_token=watch_token(predict_token_file, "--predict-token-file"),
             cors_origins=tuple(cors_origin or ()),
+            upload_policy=upload_policy,
             read_only=read_only,
             trusted_proxies=tuple(trusted_proxy or ()),
             strict_readiness=strict_readiness,
@@ -398,12 +408,20 @@ def inspect(
     runtime: RuntimeName = None,
     prefer: Preferred = None,
     option: Options = None,
+    security: Annotated[
+        bool,
+        Option("--security", help="Load nothing, and show what the file can do besides; exit code 1 if anything."),
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show a model's runtime and signatures: names, dtypes and shapes of what it takes and gives."""
-    from mlbuffet.cli.reports import show_model
+    from mlbuffet.cli.reports import show_model, show_risks
 
+    if security:
+        found = scan(path, installed_runtimes(), runtime or prefer, parse_options(option or ()))
+        show_risks(found, as_json=as_json)
+        raise typer.Exit(1 if found.risks else 0)
     with load(path, installed_runtimes(), runtime or prefer, parse_options(option or ())) as model:
         show_model(model, as_json=as_json)
 

@@ -17,6 +17,7 @@ from mlbuffet.conversion import dtype_name
 from mlbuffet.description import described
 from mlbuffet.errors import reason_of
 from mlbuffet.hookspecs import CONTRACT
+from mlbuffet.loading import Scan
 from mlbuffet.model import Model
 from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
@@ -53,6 +54,21 @@ def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
             "There is no runtime to use. One comes with, for instance: pip install mlbuffet-onnx, which is "
             "pip install ./plugins/onnx in a clone of MLBuffet"
         )
+
+
+def show_risks(found: Scan, *, as_json: bool) -> None:
+    """What an artifact can do besides computing."""
+    if as_json:
+        risks = [risk._asdict() for risk in found.risks]
+        print_json({"path": str(found.path), "runtime": found.runtime, "risks": risks})
+        return
+    if not found.risks:
+        print(f"{found.runtime}: nothing in it runs code of its maker, or reaches files or other machines")
+        return
+    table = _table("it reaches", "by what")
+    for risk in found.risks:
+        table.add_row(risk.capability, escape(risk.text))
+    _console().print(table)
 
 
 def show_model(model: Model, *, as_json: bool) -> None:

@@ -229,7 +229,8 @@ class Serving:
                 remove_files()
                 remove_socket()
 
-            publisher = None if settings.read_only else served.publisher()
+            policy = settings.upload_policy or ("warn" if settings.allow_changes else "strict")
+            publisher = None if settings.read_only else served.publisher(policy)
             app = create_app(served.repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
             server = Server(app, settings, clean_up)
             sys.setswitchinterval(SWITCH_SECONDS)

@@ -28,6 +28,7 @@ from mlbuffet.repository.reading import Readers
 from mlbuffet.repository.received_upload import Provenance, Upload
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.staging import Staging
+from mlbuffet.repository.upload_policy import UploadPolicy, risks_text
 from mlbuffet.repository.validation import PATIENCE, validate
 from mlbuffet.repository.version_lifecycle import State
 from mlbuffet.version_numbers import LARGEST
@@ -43,8 +44,9 @@ class Publisher:
     """Changes the models in the folder ``root``, and what ``repository`` serves of them, both or neither.
 
     What is whole is renamed, so that a crash leaves a version or none; a method that returns has synced its change. The
-    changes of one model happen one after the other. ``wait_until_loaded`` waits until a version of a model is ready
-    where others serve it, and raises why it cannot be. Raises `StorageFailed` where the file system fails.
+    changes of one model happen one after the other. ``policy`` is for uploads. ``wait_until_loaded`` waits until a
+    version of a model is ready where others serve it, and raises why it cannot be. Raises `StorageFailed` where the
+    file system fails.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Publisher:
         catalog: Catalog,
         repository: ModelRepository,
         *,
+        policy: UploadPolicy = "off",
         disk: Disk | None = None,
         patience: float = PATIENCE,
         wait_until_loaded: Callable[[str, int], None] | None = None,
@@ -61,6 +64,7 @@ class Publisher:
         self._root = root
         self._catalog = catalog
         self._repository = repository
+        self._policy = policy
         self._disk = disk or Disk()
         self._patience = patience
         self._wait_until_loaded = wait_until_loaded or self._wait_until_loaded_here
@@ -237,7 +241,7 @@ class Publisher:
         settings = load_settings(folder, configuration, upload, given, sources.preference)
         artifact = sources.finder.artifact(place, settings.runtime) if place.is_dir() else place
         with self._trials:
-            validate(
+            risks = validate(
                 artifact,
                 configuration,
                 sources.runtimes,
@@ -245,8 +249,11 @@ class Publisher:
                 settings=settings,
                 folder=folder,
                 beside=sources.on_disk,
+                policy="off" if upload is None else self._policy,
                 patience=self._patience,
             )
+        if risks:
+            logger.warning("an upload to the model %r is taken though %s", folder.name, risks_text(risks))
 
     def _wait_until_loaded_here(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""

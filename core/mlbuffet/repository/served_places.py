@@ -13,6 +13,7 @@ from mlbuffet.repository.remote import RemoteFolder, source_of
 from mlbuffet.repository.repository import ModelRepository
 from mlbuffet.repository.settings import RepositorySettings
 from mlbuffet.repository.sources import Sources
+from mlbuffet.repository.upload_policy import UploadPolicy
 from mlbuffet.repository.version_lifecycle import State
 from mlbuffet.repository.watcher import Watcher
 from mlbuffet.running_calls import RunningCalls
@@ -54,10 +55,10 @@ class ServedPlaces:
         self._watch = settings.watch
         self._watcher: Watcher | None = None
 
-    def publisher(self) -> Publisher | None:
+    def publisher(self, policy: UploadPolicy) -> Publisher | None:
         """Through which clients change the models; ``None`` where there is no folder that they can be added to."""
         root = self.sources.writable
-        return None if root is None else Publisher(root, self._catalog, self.repository)
+        return None if root is None else Publisher(root, self._catalog, self.repository, policy=policy)
 
     def follow(self) -> None:
         """Begin to watch, if the settings want that: when the models are loaded."""

@@ -21,7 +21,9 @@ from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.load_settings import LoadSettings, load_settings
 from mlbuffet.repository.models_beside import ModelsBeside
 from mlbuffet.repository.named_place import NamedPlace
+from mlbuffet.repository.upload_policy import UploadPolicy, refusal_of
 from mlbuffet.repository.warmup import prepared
+from mlbuffet.risks import Risk
 from mlbuffet.runtime_choice import Preference
 from mlbuffet.runtimes import Runtimes, address_of
 
@@ -37,8 +39,8 @@ run_child()
 """
 
 
-_Failure = dict[str, Any]
-"""The reason and the detail of a `LoadFailed`; empty where there is none."""
+_Report = dict[str, Any]
+"""The reason and the detail of a `LoadFailed`, if there is one, and the risks of the artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Task:
     beside: Sequence[Path | NamedPlace]
     """Where the models are that it may call."""
     preference: Preference | None
+    policy: UploadPolicy
     plugins: dict[str, str]
     """The addresses of the plugins that no package brought, by the names of their runtimes."""
     report: Path
@@ -69,11 +72,13 @@ def validate(
     settings: LoadSettings | None = None,
     folder: Path | None = None,
     beside: Sequence[Path | NamedPlace] = (),
+    policy: UploadPolicy = "off",
     patience: float = PATIENCE,
-) -> None:
+) -> list[Risk]:
     """Load the artifact at ``path`` and warm it as ``configuration`` says, in a process that ends then.
 
-    ``folder`` is that of the model whose version it is to be, which may call the models at the paths ``beside``.
+    ``folder`` is that of the model whose version it is to be, which may call the models at the paths ``beside``. The
+    result is what it can do besides computing; where ``policy`` is strict, what can do such is not loaded.
 
     Raises what choosing a runtime does, and `LoadFailed`, also where the process crashes or does not end within
     ``patience`` seconds.
@@ -93,13 +98,15 @@ def validate(
             default_options=chosen.default_options,
             beside=beside,
             preference=preference,
+            policy=policy,
             plugins=plugins,
             report=report,
             lifeline=lifeline,
         )
-        failure = _failure_of(task, patience)
-    if failure:
-        raise LoadFailed(failure["reason"], path=path, runtime=chosen.name, detail=failure["detail"])
+        reported = _reported(task, patience)
+    if "reason" in reported:
+        raise LoadFailed(reported["reason"], path=path, runtime=chosen.name, detail=reported["detail"])
+    return [Risk(*one) for one in reported["risks"]]
 
 
 def run_child() -> None:
@@ -115,10 +122,17 @@ def run_child() -> None:
     os._exit(0)  # how a framework ends is of no interest
 
 
-def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
+def _tried(task: _Task, runtimes: Runtimes) -> _Report:
     """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
+    risks: list[Risk] = []
     try:
-        runtimes.select(task.path, task.settings.runtime).default_options = task.default_options
+        runtime = runtimes.select(task.path, task.settings.runtime)
+        runtime.default_options = task.default_options
+        if task.policy != "off":
+            options = runtime.combined_options(task.settings.options, task.settings.client_options)
+            risks = runtime.risks(task.path, options)
+        if risks and task.policy == "strict":
+            return {"reason": refusal_of(risks), "detail": None}
         name = task.folder.name
         beside = ModelsBeside(task.beside, name, task.path, runtimes, task.preference, task.configuration)
         context = LoadContext(name=name, models=beside)
@@ -129,10 +143,10 @@ def _tried(task: _Task, runtimes: Runtimes) -> _Failure:
         return {"reason": error.public, "detail": None}
     except OSError as error:
         return {"reason": "it cannot be read", "detail": str(error)}
-    return {}
+    return {"risks": risks}
 
 
-def _failure_of(task: _Task, patience: float) -> _Failure:
+def _reported(task: _Task, patience: float) -> _Report:
     """What the process reports, or how it ended before that."""
     command = [sys.executable, "-X", "faulthandler", "-c", _START]
     temporary = task.report.parent / "temporary"
@@ -155,8 +169,8 @@ def _failure_of(task: _Task, patience: float) -> _Failure:
             with suppress(ProcessLookupError):  # with what it started
                 os.killpg(process.pid, signal.SIGKILL)
     if not end and process.returncode == 0 and task.report.exists():
-        failure: _Failure = json.loads(task.report.read_text())
-        return failure
+        report: _Report = json.loads(task.report.read_text())
+        return report
     end = end or ("crashed" if process.returncode < 0 else "ended before it was loaded")
     detail = stderr[-_STDERR_BYTES:].decode(errors="replace")
     return {"reason": f"the process in which it was tried {end}", "detail": detail}

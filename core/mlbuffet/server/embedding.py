@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from mlbuffet.repository import RepositoryOptions, RepositorySettings, ServedPlaces
 from mlbuffet.repository.settings import check_names, settings_of
+from mlbuffet.repository.upload_policy import UploadPolicy
 from mlbuffet.runtimes import Runtimes, installed_runtimes
 from mlbuffet.server import application
 from mlbuffet.server.settings import ServerSettings
@@ -27,6 +28,7 @@ class _ServerOptions(TypedDict, total=False):
     admin_token: str | None
     predict_token: str | None
     cors_origins: Sequence[str]
+    upload_policy: UploadPolicy | None
     read_only: bool
     strict_readiness: bool
     fast_path: bool
@@ -56,6 +58,11 @@ def is_changeable(settings: ServerSettings) -> bool:
     return not settings.read_only and (settings.allow_changes or settings.admin_token is not None)
 
 
+def upload_policy_of(settings: ServerSettings) -> UploadPolicy:
+    """What is to become of uploads, where the settings leave it open too."""
+    return settings.upload_policy or ("warn" if settings.admin_token is None else "strict")
+
+
 def create_app(
     place: str | os.PathLike[str],
     /,
@@ -81,7 +88,7 @@ def create_app(
         for_models,
         may_be_empty=changeable,
     )
-    publisher = served.publisher() if changeable else None
+    publisher = served.publisher(upload_policy_of(server)) if changeable else None
     return application.create_app(
         served.repository, server, publisher, on_loaded=served.follow, on_stop=served.unfollow
     )

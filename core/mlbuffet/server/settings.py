@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlbuffet.repository.upload_policy import UploadPolicy
 from mlbuffet.telemetry.counter_table import WorkerSlot
 from mlbuffet.token_file import Token
 
@@ -51,6 +52,8 @@ class ServerSettings:
     """The token that a client needs for whatever has to do with models; ``None``: it needs none."""
     cors_origins: Sequence[str] = ()
     """Sites whose pages may read what the server answers, such as ``https://example.com``; ``*`` is every site."""
+    upload_policy: UploadPolicy | None = None
+    """What becomes of uploads that can do more than compute; ``None``: with a token they are refused."""
     read_only: bool = False
     """Whether clients may change nothing, not even with a token."""
     trusted_proxies: tuple[str, ...] = ()

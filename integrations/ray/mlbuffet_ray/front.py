@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from mlbuffet.inference.gauges import measure, measure_service
 from mlbuffet.repository import ModelRepository, Publisher
 from mlbuffet.server.application import create_app
-from mlbuffet.server.embedding import is_changeable
+from mlbuffet.server.embedding import is_changeable, upload_policy_of
 from mlbuffet.server.readiness import why_not_ready
 from mlbuffet.telemetry.worker import Sample, WorkerTelemetry
 from mlbuffet_ray.cluster_service import ClusterService
@@ -54,8 +54,10 @@ class Front(GrpcMethods):  # type: ignore[misc]  # which has one method for each
         """Through which clients change the models in a folder that all nodes share."""
         catalog = self._host.catalog
         root = catalog.sources.writable if is_changeable(self._specification.server) else None
-        wait = self._service.wait_until_loaded
-        return None if root is None else Publisher(root, catalog, self._files, wait_until_loaded=wait)
+        if root is None:
+            return None
+        policy, wait = upload_policy_of(self._specification.server), self._service.wait_until_loaded
+        return Publisher(root, catalog, self._files, policy=policy, wait_until_loaded=wait)
 
     def _is_ready(self) -> bool:
         strict = self._specification.server.strict_readiness

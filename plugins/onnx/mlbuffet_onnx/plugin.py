@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import LoadContext, hookimpl, importing
+from mlbuffet.hookspecs import LoadContext, Risk, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_onnx._artifact import is_onnx, model_file, unservable
 from mlbuffet_onnx._options import Options
+from mlbuffet_onnx._risks import risks_of
 from mlbuffet_onnx._stderr import stderr_to_logging
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ class OnnxRuntime:
     def explain(self, path: Path) -> str | None:
         """A .onnx file that is empty or damaged, and a file in ORT format."""
         return unservable(path)
+
+    @hookimpl
+    def risks(self, path: Path, options: Options) -> list[Risk]:
+        """Operators that onnxruntime does not bring, and weights in files elsewhere."""
+        file = model_file(path)
+        return [] if file is None else risks_of(file, libraries=bool(options.custom_op_libraries))
 
     @hookimpl
     def load(self, path: Path, options: Options, context: LoadContext) -> "OnnxModel":

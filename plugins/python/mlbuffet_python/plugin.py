@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import LoadContext, Request, hookimpl
+from mlbuffet.hookspecs import LoadContext, Request, Risk, hookimpl
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_python._folder import is_model, unservable
-from mlbuffet_python._uploads import check_may_run
+from mlbuffet_python._uploads import check_may_run, uploads_may_run
 
 if TYPE_CHECKING:
     from mlbuffet_python._model import PythonModel
@@ -26,6 +26,11 @@ class PythonRuntime:
     def explain(self, path: Path) -> str | None:
         """A model.py without its folder."""
         return unservable(path)
+
+    @hookimpl
+    def risks(self) -> list[Risk]:
+        """Whatever a program can do, unless whoever started the server allows that to uploads."""
+        return [] if uploads_may_run() else [Risk("code", "model.py is a program")]
 
     @hookimpl
     def load(self, path: Path, options: Mapping[str, Any], context: LoadContext) -> "PythonModel":

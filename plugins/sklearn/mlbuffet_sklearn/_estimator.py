@@ -22,7 +22,7 @@ def load_estimator(path: Path, trusted: Collection[str]) -> Any:
             if "n_jobs" in vars(part):
                 part.n_jobs = None  # the number was for the machine of the training, and may mean processes
     except UntrustedTypesFoundException:
-        raise _untrusted(set(skops.io.get_untrusted_types(file=path)).difference(trusted)) from None
+        raise _untrusted(untrusted_types(path, trusted)) from None
     except ModuleNotFoundError as error:
         raise LoadFailed(f"it needs the module {error.name!r}, which is not installed") from error
     except NotFittedError:
@@ -36,6 +36,11 @@ def load_estimator(path: Path, trusted: Collection[str]) -> Any:
     return estimator
 
 
+def untrusted_types(path: Path, trusted: Collection[str]) -> list[str]:
+    """The types and functions in ``path`` that neither skops trusts nor are ``trusted``."""
+    return sorted(set(skops.io.get_untrusted_types(file=path)).difference(trusted))
+
+
 def parts(value: Any, seen: set[int]) -> Iterator[BaseEstimator]:
     """The estimators in ``value``, itself among them, each once."""
     if isinstance(value, BaseEstimator | list | tuple | dict) and id(value) not in seen:
@@ -47,8 +52,8 @@ def parts(value: Any, seen: set[int]) -> Iterator[BaseEstimator]:
             yield from parts(inner, seen)
 
 
-def _untrusted(types: set[str]) -> LoadFailed:
-    listed = ", ".join(f'"{name}"' for name in sorted(types))
+def _untrusted(types: list[str]) -> LoadFailed:
+    listed = ", ".join(f'"{name}"' for name in types)
     return LoadFailed(
         f"it holds types and functions that are not trusted: {listed}; where you know who made the file, name them in "
         f"its options: trusted = [{listed}]"

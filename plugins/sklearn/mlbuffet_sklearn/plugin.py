@@ -4,7 +4,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from mlbuffet.hookspecs import Request, hookimpl, importing
+from mlbuffet.hookspecs import Request, Risk, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_sklearn._file import check, is_model, unservable
 from mlbuffet_sklearn._options import Options
@@ -32,6 +32,14 @@ class SklearnRuntime:
     def explain(self, path: Path) -> str | None:
         """Pickles, and files that are damaged or have another name."""
         return unservable(path)
+
+    @hookimpl
+    def risks(self, path: Path, options: Options) -> list[Risk]:
+        """Types that skops does not trust, and nobody here either."""
+        check(path)
+        with importing("sklearn"):
+            from mlbuffet_sklearn._estimator import untrusted_types
+        return [Risk("code", f"it makes objects of {name}") for name in untrusted_types(path, options.trusted)]
 
     @hookimpl
     def load(self, path: Path, options: Options) -> "SklearnModel":

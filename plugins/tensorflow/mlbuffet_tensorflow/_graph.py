@@ -34,7 +34,7 @@ class Graph:
             node = waiting.pop()
             if any(word in node.op for word in _KEEPING):
                 return True
-            for name in _called(node) - met:
+            for name in called_functions(node) - met:
                 met.add(name)
                 waiting.extend(self.functions[name].node_def if name in self.functions else ())
         return False
@@ -67,7 +67,8 @@ def node_name(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
-def _called(node: Any) -> set[str]:
+def called_functions(node: Any) -> set[str]:
+    """The names of the functions that a node calls."""
     functions = [value.func.name for value in node.attr.values() if value.HasField("func")]
     branches = [function.name for value in node.attr.values() for function in value.list.func]
     return {*functions, *branches}

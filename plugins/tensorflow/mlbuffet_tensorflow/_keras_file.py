@@ -22,7 +22,7 @@ _CUSTOM = r"Could not locate (?:class|function) '([^']+)'|Unknown (?:layer|objec
 def load_keras(path: Path) -> Any:
     """The Keras model of a .keras or .h5 file. Raises `LoadFailed`."""
     keras = _keras_on_tensorflow()
-    if names := sorted(set(_lambdas(_config(path)))):
+    if names := sorted(set(lambda_layers(configuration(path)))):
         raise LoadFailed(
             f"its Lambda layers ({', '.join(names)}) hold Python code, which is not run from a file; export it "
             + _EXPORT.format(", safe_mode=False")
@@ -70,7 +70,7 @@ def save_keras(model: Any, folder: Path) -> Save:
     return save
 
 
-def _config(path: Path) -> Any:
+def configuration(path: Path) -> Any:
     """The configuration of the model in the file; `LoadFailed` where there are only weights."""
     try:
         with ZipFile(path) as archive:
@@ -102,7 +102,7 @@ def _damaged(error: Exception) -> LoadFailed:
     return LoadFailed("the Keras file is damaged or cut short; copy or save the model again", detail=str(error))
 
 
-def _lambdas(config: Any) -> Iterator[str]:
+def lambda_layers(config: Any) -> Iterator[str]:
     """The names of the Lambda layers anywhere in a configuration."""
     if isinstance(config, Mapping):
         if config.get("class_name") == "Lambda":
@@ -110,7 +110,7 @@ def _lambdas(config: Any) -> Iterator[str]:
         config = list(config.values())
     if isinstance(config, list):
         for value in config:
-            yield from _lambdas(value)
+            yield from lambda_layers(value)
 
 
 def _not_loaded(error: Exception) -> LoadFailed:

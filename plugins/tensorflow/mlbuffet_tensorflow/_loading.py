@@ -45,7 +45,7 @@ def _load(path: Path, options: Options, files: ExitStack, budget: Budget) -> Ses
         case Kind.KERAS:
             return _load_keras(path, options, files, budget)
         case Kind.ARCHIVE:
-            return _load(unpack(path, _folder(files), budget), options, files, budget)
+            return _load(unpack(path, temporary_folder(files), budget), options, files, budget)
         case _:
             raise LoadFailed("the zip's model is not one of TensorFlow or Keras, or is damaged; pack it again")
 
@@ -70,7 +70,7 @@ def _saved_again(path: Path, meta_graph: MetaGraph, file: Wired, options: Option
     """Keras 3 models saved with ``tf.saved_model.save``: their checkpoint names the weights otherwise than their graph,
     so that a session finds none. The object loader does; what it loaded, saved again, runs in a session.
     """
-    copy = _folder(files)
+    copy = temporary_folder(files)
     try:
         loaded = tf.saved_model.load(str(path), tags=list(tags_of(meta_graph)))
         tf.saved_model.save(loaded, str(copy), signatures={name: loaded.signatures[name] for name in file.wirings})
@@ -92,7 +92,7 @@ def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: 
     traced = [name for name, count in found.items() if count]
     if not traced:
         raise nothing_to_serve(meta_graph, found)
-    copy = _folder(files)
+    copy = temporary_folder(files)
     try:
         module = tf.saved_model.load(str(path), tags=list(tags_of(meta_graph)))
     except Exception as error:
@@ -116,9 +116,9 @@ def _load_functions(path: Path, meta_graph: MetaGraph, options: Options, files: 
 def _load_keras(path: Path, options: Options, files: ExitStack, budget: Budget) -> SessionModel:
     if options.tags is not None:
         raise InvalidOptions("a file of Keras has no tags")
-    copy = _folder(files)
+    copy = temporary_folder(files)
     with ExitStack() as while_it_is_read:
-        model = load_keras(safe_keras_file(path, partial(_folder, while_it_is_read), budget))
+        model = load_keras(safe_keras_file(path, partial(temporary_folder, while_it_is_read), budget))
     written, _ = write({DEFAULT_SIGNATURE: keras_function(model)}, save_keras(model, copy))
     del model
     gc.collect()
@@ -127,7 +127,7 @@ def _load_keras(path: Path, options: Options, files: ExitStack, budget: Budget) 
     )
 
 
-def _folder(files: ExitStack) -> Path:
+def temporary_folder(files: ExitStack) -> Path:
     """A folder that lasts as long as ``files``. Raises `LoadFailed` where none can be made."""
     try:
         return Path(files.enter_context(TemporaryDirectory(prefix="mlbuffet-")))

@@ -20,7 +20,7 @@ def read_meta_graph(path: Path, tags: tuple[str, ...] | None) -> MetaGraph:
     only one with that tag among others, else the one without tags, else the only one.
     """
     graphs: dict[tuple[str, ...], MetaGraph] = {}
-    for graph in _read(path).meta_graphs:
+    for graph in read_meta_graphs(path):
         graphs.setdefault(tags_of(graph), graph)  # TensorFlow loads the first of several with the same tags
     if not graphs:
         raise LoadFailed("saved_model.pb is empty or cut short: it holds no graph; copy or save the model again")
@@ -58,7 +58,8 @@ def _shown(tag_sets: Iterable[tuple[str, ...]]) -> str:
     return " and ".join(str(list(tags)) for tags in tag_sets)
 
 
-def _read(path: Path) -> Any:
+def read_meta_graphs(path: Path) -> list[MetaGraph]:
+    """All of the file. Raises `LoadFailed`."""
     message = saved_model_pb2.SavedModel()
     try:
         if (path / "saved_model.pb").is_file():
@@ -74,4 +75,4 @@ def _read(path: Path) -> Any:
             "it is not a SavedModel, which is a folder with a file saved_model.pb; save the model with "
             "model.export(path) or tf.saved_model.save(model, path), and give the folder"
         ) from error
-    return message
+    return list(message.meta_graphs)

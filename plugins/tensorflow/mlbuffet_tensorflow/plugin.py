@@ -1,10 +1,12 @@
 """The TensorFlow runtime, as MLBuffet sees it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import hookimpl, importing
+from mlbuffet.hookspecs import Risk, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_tensorflow._artifact import kind_of, kind_to_load
 from mlbuffet_tensorflow._options import Options
@@ -41,20 +43,16 @@ class TensorFlowRuntime:
         """Bring every signature of the model at ``path`` into a session."""
         if reason := unservable(kind_to_load(path)):
             raise LoadFailed(reason)
-        try:
-            with importing("tensorflow"):
-                from mlbuffet_tensorflow._loading import load_artifact
-        except ImportError as error:
-            raise LoadFailed(
-                "TensorFlow cannot be imported here; install it with: pip install 'tensorflow>=2.18'",
-                detail=str(error),
-            ) from error
-        except OSError as error:
-            raise LoadFailed(
-                "importing TensorFlow takes a folder for temporary files; name one that can be written in TMPDIR",
-                detail=str(error),
-            ) from error
+        with _importing():
+            from mlbuffet_tensorflow._loading import load_artifact
         return load_artifact(path, options)
+
+    @hookimpl
+    def risks(self, path: Path) -> list[Risk]:
+        """Operations that call code, or reach files or other machines; what Keras would import or run."""
+        with _importing():
+            from mlbuffet_tensorflow._risks import risks_of
+        return risks_of(path)
 
     @hookimpl
     def signature(self, model: "SessionModel") -> Signatures:
@@ -70,3 +68,21 @@ class TensorFlowRuntime:
     def unload(self, model: "SessionModel") -> None:
         """Close the session, which holds the weights, the tables and the thread pool."""
         model.close()
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Around the import of TensorFlow. Raises `LoadFailed` where it cannot be imported."""
+    try:
+        with importing("tensorflow"):
+            yield
+    except ImportError as error:
+        raise LoadFailed(
+            "TensorFlow cannot be imported here; install it with: pip install 'tensorflow>=2.18'",
+            detail=str(error),
+        ) from error
+    except OSError as error:
+        raise LoadFailed(
+            "importing TensorFlow takes a folder for temporary files; name one that can be written in TMPDIR",
+            detail=str(error),
+        ) from error

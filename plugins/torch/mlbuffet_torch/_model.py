@@ -8,7 +8,7 @@ from mlbuffet_torch._declared import declared_specs, usable_device
 from mlbuffet_torch._file import Kind, check_whole
 from mlbuffet_torch._function import Function
 from mlbuffet_torch._options import Options
-from mlbuffet_torch._trust import check_script, check_without_code
+from mlbuffet_torch._trust import check
 
 
 class TorchModel:
@@ -17,7 +17,7 @@ class TorchModel:
     def __init__(self, path: Path, kind: Kind, options: Options) -> None:
         check_whole(path)
         if not options.trust_code:
-            (check_script if kind == "script" else check_without_code)(path)
+            check(path, kind)
         self._functions = _by_signature(_functions(path, kind, options))
         self.concurrency = min((one.concurrency for one in self._functions.values() if one.concurrency), default=None)
         default = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in self._functions else None

@@ -10,7 +10,7 @@ import sympy
 from torch.fx.experimental.symbolic_shapes import SYMPY_INTERP
 from torch.utils._sympy import functions
 
-from mlbuffet.errors import LoadFailed
+from mlbuffet_torch._not_trusted import NotTrusted
 
 _NOT_IN_NAMES = re.compile(r"[\"'\\()=;#\x00-\x1f]")  # PyTorch writes names into Python code as they are
 _NOT_IN_RULES = re.compile(r"[\\#\x00-\x1f]")
@@ -23,13 +23,13 @@ _OF_TENSORS = {"size", "stride", "storage_offset", "item", "dim", "ndim", "shape
 _BUILT_IN = {"max", "min", "abs", "int", "float", "bool", "round", "pow", "L"}
 
 
-def check_program(program: Any, advice: str) -> None:
-    """Raises `LoadFailed` where the JSON of a program has Python code beyond rules for sizes, or reads files."""
+def check_program(program: Any) -> None:
+    """Raises `NotTrusted` where the JSON of a program has Python code beyond rules for sizes, or reads files."""
     for text, is_rule in _texts(program):
         if not (_is_rule(text) if is_rule else not _NOT_IN_NAMES.search(text)):
-            raise LoadFailed(f"its program may hold Python code, {text[:80]!r}; {advice}")
+            raise NotTrusted(f"its program may hold Python code, {text[:80]!r}")
         if "from_file" in text:
-            raise LoadFailed(f"its program opens files of this machine, by {text[:80]!r}; {advice}")
+            raise NotTrusted(f"its program opens files of this machine, by {text[:80]!r}", "files")
 
 
 def _texts(value: Any, *, is_rule: bool = False, in_node: bool = False) -> Iterator[tuple[str, bool]]:

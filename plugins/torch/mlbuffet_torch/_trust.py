@@ -7,36 +7,51 @@ from pathlib import Path
 
 from torch.export.pt2_archive._package import PT2ArchiveReader
 
-from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import Risk
+from mlbuffet_torch._file import Kind
+from mlbuffet_torch._not_trusted import NotTrusted
 from mlbuffet_torch._program import check_program
 from mlbuffet_torch._torch import torch
 
 _OPENS_FILES = re.compile(rb"\bfrom_file\b|\b(torch|aten)\s*\.\s*save\b")
-_ADVICE = "if you trust its maker, set the option trust_code = true"
 
 
-def check_without_code(path: Path) -> None:
-    """Raises `LoadFailed` where there is machine code, a pickle of Python objects or other Python code in the file."""
+def risks_of(path: Path, kind: Kind) -> list[Risk]:
+    """The first thing for which it has to be trusted, if there is one."""
+    try:
+        check(path, kind)
+    except NotTrusted as error:
+        return [Risk(error.capability, error.problem)]
+    return []
+
+
+def check(path: Path, kind: Kind) -> None:
+    """Raises `NotTrusted` where the file does more than compute."""
+    (_check_script if kind == "script" else _check_without_code)(path)
+
+
+def _check_without_code(path: Path) -> None:
+    """Raises `NotTrusted` where there is machine code, a pickle of Python objects or other Python code in the file."""
     with path.open("rb") as file:
         reader = PT2ArchiveReader(file)  # zipfile may find other entries than PyTorch, in a file made for it
         for name in reader.get_file_names():
             if name.startswith("data/aotinductor/"):
-                raise LoadFailed(f"it holds machine code, which may do whatever a program may; {_ADVICE}")
+                raise NotTrusted("it holds machine code, which may do whatever a program may")
             if _is_pickle(reader, name):
-                raise LoadFailed(f"it holds a pickle of Python objects, which runs whatever code is in it; {_ADVICE}")
+                raise NotTrusted("it holds a pickle of Python objects, which runs whatever code is in it")
             if name.startswith("models/"):
-                check_program(json.loads(reader.read_string(name)), _ADVICE)
+                check_program(json.loads(reader.read_string(name)))
 
 
-def check_script(path: Path) -> None:
-    """Raises `LoadFailed` where a TorchScript file calls an operator of PyTorch that opens files.
+def _check_script(path: Path) -> None:
+    """Raises `NotTrusted` where a TorchScript file calls an operator of PyTorch that opens files.
 
     Its code is text in the file, and PyTorch itself reads nothing else as code.
     """
     reader = torch._C.PyTorchFileReader(str(path))
     for name in reader.get_all_records():
         if name.lower().endswith(".py") and _OPENS_FILES.search(reader.get_record(name)):
-            raise LoadFailed(f"its code opens files (torch.from_file or torch.save); {_ADVICE}")
+            raise NotTrusted("its code opens files (torch.from_file or torch.save)", "files")
 
 
 def _is_pickle(reader: PT2ArchiveReader, name: str) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import hookimpl, importing
+from mlbuffet.hookspecs import Risk, hookimpl, importing
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_torch._file import kind_of, unservable
 from mlbuffet_torch._options import Options
@@ -30,6 +30,16 @@ class TorchRuntime:
     def explain(self, path: Path) -> str | None:
         """Checkpoints, files of old versions, damaged ones, and models under other names."""
         return unservable(path)
+
+    @hookimpl
+    def risks(self, path: Path, options: Options) -> list[Risk]:
+        """What ``trust_code`` would allow."""
+        kind = kind_of(path)
+        if kind is None or options.trust_code:
+            return []
+        with importing("torch"):
+            from mlbuffet_torch._trust import risks_of
+        return risks_of(path, kind)
 
     @hookimpl
     def load(self, path: Path, options: Options) -> "TorchModel":

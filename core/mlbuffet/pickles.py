@@ -1,0 +1,107 @@
+"""What the pickles in an artifact would call, read without unpickling any."""
+
+import pickletools
+import zipfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+from mlbuffet.archives import DAMAGED, METHODS
+from mlbuffet.risks import Risk
+
+LONGEST = 64 * 2**20
+"""Bytes of a pickle that are read; what is longer counts as one that may call anything."""
+_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_SUFFIXES = (".dill", ".joblib", ".p", ".pickle", ".pkl")
+"""Of files that are pickles however they begin: those of the oldest protocols begin with anything."""
+_SHOWN = 3
+_TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "SHORT_BINSTRING", "BINSTRING", "STRING")
+_HARMLESS = frozenset(
+    {
+        *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("complex", "frozenset", "set")),
+        "collections.OrderedDict",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy.core.numeric._frombuffer",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "numpy._core.numeric._frombuffer",
+        "numpy.dtype",
+        "numpy.ndarray",
+        "_codecs.encode",
+    }
+)
+"""What pickles of numbers and arrays call."""
+
+
+def pickle_risks(path: Path, *, in_archives: bool) -> Iterator[Risk]:
+    """What the pickles at ``path`` call, a file or a folder; with ``in_archives`` those in zip files too."""
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if not file.is_file():
+            continue
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        with file.open("rb") as opened:
+            yield from _risks_in(opened, name)
+        if in_archives and zipfile.is_zipfile(file):
+            yield from _risks_in_zip(file, name)
+
+
+def _risks_in_zip(file: Path, name: str) -> Iterator[Risk]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                if entry.compress_type in METHODS and not entry.flag_bits & 1:
+                    with archive.open(entry) as opened:
+                        yield from _risks_in(opened, f"{name}/{entry.filename}")
+    except DAMAGED:  # its runtime refuses it, or has no use for it
+        return
+
+
+def _risks_in(opened: IO[bytes], name: str) -> Iterator[Risk]:
+    head = opened.read(2)
+    if head not in _STARTS and not name.lower().endswith(_SUFFIXES):
+        return
+    content = head + opened.read(LONGEST)
+    called = sorted(_called(content) - _HARMLESS)
+    if called:
+        more = f" and {len(called) - _SHOWN} more" if len(called) > _SHOWN else ""
+        yield Risk("code", f"the pickle {name!r} calls {', '.join(called[:_SHOWN])}{more} when it is read")
+    elif len(content) > LONGEST:
+        yield Risk("code", f"the pickle {name!r} is too long to be looked at, and may call anything when it is read")
+
+
+def _called(content: bytes) -> set[str]:
+    """The functions and types that a pickle names, up to where it is damaged."""
+    called: set[str] = set()
+    pushed = deque(["?", "?"], maxlen=2)
+    """What the last opcodes put on the stack, where that is text."""
+    memo: dict[int, str] = {}
+    stream = BytesIO(content)
+    with suppress(ValueError, UnicodeDecodeError):
+        while stream.tell() < len(content):  # pickles may follow one another
+            for opcode, argument, _ in pickletools.genops(stream):
+                value: Any = argument
+                match opcode.name:
+                    case "MEMOIZE":
+                        memo[len(memo)] = pushed[-1]
+                    case "PUT" | "BINPUT" | "LONG_BINPUT":
+                        memo[value] = pushed[-1]
+                    case "GET" | "BINGET" | "LONG_BINGET":
+                        pushed.append(memo.get(value, "?"))
+                    case "GLOBAL" | "INST":
+                        called.add(value.replace(" ", "."))
+                        pushed.append("?")
+                    case "STACK_GLOBAL":
+                        called.add(".".join(pushed))
+                        pushed.append("?")
+                    case "EXT1" | "EXT2" | "EXT4":
+                        called.add(f"extension {value}")
+                        pushed.append("?")
+                    case "PROTO" | "FRAME":
+                        pass
+                    case _:
+                        pushed.append(value if opcode.name in _TEXTS else "?")
+    return called
