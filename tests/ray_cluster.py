@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,10 +66,11 @@ class RayCluster:
         """Have the node that was added last give up what it runs, as before a machine is turned off."""
         self._tell("drain_node")
 
-    def replicas(self) -> list[Replica]:
-        """The processes that serve, of all nodes."""
+    def replicas(self, *, of_last_node: bool = False) -> list[Replica]:
+        """The processes that serve, of all nodes, or of the one that was added last."""
         found = []
-        for process in psutil.Process(self._process.pid).children(recursive=True):
+        first = self._tell("raylet") if of_last_node else self._process.pid
+        for process in psutil.Process(first).children(recursive=True):
             try:
                 title = process.cmdline()[:1]
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -125,6 +127,10 @@ def _free_ports(count: int) -> list[int]:
         return [stack.enter_context(reserve("127.0.0.1", 0)).getsockname()[1] for _ in range(count)]
 
 
+_PREEMPTION = 2
+"""Ray's number of the reason to drain a node that is in use."""
+
+
 class _Commands:
     """What the process does."""
 
@@ -163,8 +169,15 @@ class _Commands:
     def drain_node(self) -> None:
         import ray
 
-        gcs = ray._private.worker.global_worker.gcs_client  # the command ray drain-node uses it
-        gcs.drain_node(self._nodes[-1].node_id, 2, "the machine is turned off", 0)
+        gcs = ray._raylet.GcsClient(address=self._cluster.gcs_address)  # as the command ray drain-node has it
+        milliseconds = (int(time.time()) + 600) * 1000
+        is_accepted, why = gcs.drain_node(self._nodes[-1].node_id, _PREEMPTION, "it is turned off", milliseconds)
+        if not is_accepted:
+            raise RuntimeError(why)
+
+    def raylet(self) -> int:
+        """The first process of the node that was added last."""
+        return int(self._nodes[-1].all_processes["raylet"][0].process.pid)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from ray_load import Line, load
 from ray_serving import is_ready
 
 CAMPAIGN = "MLBUFFET_CAMPAIGN" in os.environ
+FRONT = {"min": 3, "num_cpus": 0.1}
 MODELS, ANSWERS = (20, 5000) if CAMPAIGN else (3, 300)
 
 
@@ -38,8 +39,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[tuple[s
 
 @pytest.fixture(scope="module")
 def cluster(models: tuple[Path, dict[tuple[str, str], Line]]) -> Iterator[RayCluster]:
-    with ray_cluster(nodes=3) as cluster, httpx.Client(base_url=cluster.url, timeout=30) as client:
-        cluster.run(models[0], front={"min": 3, "num_cpus": 0.1})
+    with ray_cluster(nodes=4) as cluster, httpx.Client(base_url=cluster.url, timeout=30) as client:
+        cluster.run(models[0], front=FRONT)
         wait_for(lambda: is_ready(client), 600)
         yield cluster
 
@@ -53,9 +54,36 @@ def test_a_new_version_takes_over_while_clients_ask(
         wait_for(lambda: asked.answers > ANSWERS // 10, 300)
         write_line(root / "m0/.coming/model.onnx", 3.0, 100.0)
         (root / "m0/.coming").rename(root / "m0/2")
-        wait_for(lambda: asked.versions["2"] > ANSWERS // 10, 300)
+        wait_for(lambda: asked.versions["2"] > 20, 300)
     assert set(asked.outcomes) == {"right"}
     print(dict(asked.outcomes), dict(asked.versions))
+
+
+def test_the_application_is_deployed_anew_while_clients_ask(
+    cluster: RayCluster, models: tuple[Path, dict[tuple[str, str], Line]]
+) -> None:
+    before = {one.pid for one in cluster.replicas()}
+    with load(cluster.url, models[1]) as asked:
+        cluster.run(models[0], front=FRONT, request_timeout=170)
+        wait_for(lambda: not before & {one.pid for one in cluster.replicas()}, 300)
+        answers = asked.answers
+        wait_for(lambda: asked.answers > answers + ANSWERS // 10, 300)
+    assert set(asked.outcomes) == {"right"}
+    print(dict(asked.outcomes), "while", len(before), "replicas were replaced")
+
+
+def test_a_node_is_drained_while_clients_ask(
+    cluster: RayCluster, models: tuple[Path, dict[tuple[str, str], Line]]
+) -> None:
+    there = len(cluster.replicas(of_last_node=True))
+    with load(cluster.url, models[1]) as asked:
+        cluster.drain_node()
+        wait_for(lambda: not cluster.replicas(of_last_node=True), 600)
+        cluster.remove_node()
+        answers = asked.answers
+        wait_for(lambda: asked.answers > answers + ANSWERS // 10, 300)
+    assert set(asked.outcomes) == {"right"}
+    print(dict(asked.outcomes), "while a node gave up", there, "replicas")
 
 
 def test_replicas_and_a_node_end_while_clients_ask(
