@@ -26,10 +26,10 @@ TORCH := 2.13.0
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml integrations/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env runtimes ray demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
+.PHONY: help env frameworks runtimes ray demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 env: $(VENV)/made ## make .venv with everything
 $(VENV)/made: $(MANIFESTS)
@@ -40,12 +40,14 @@ $(VENV)/made: $(MANIFESTS)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(patsubst %,--editable %,$(OTHERS) $(INTEGRATIONS))
 	@touch $@
 
-runtimes: env ## install the frameworks of all runtimes, and run the runtimes' tests
+frameworks: env ## install the frameworks of all runtimes, 2.4 GB
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==$(TORCH)+cpu 2>/dev/null || \
 		$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --torch-backend cpu torch==$(TORCH)
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 		$(patsubst %,--editable %,$(OTHERS))
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/runtimes $(ARGS)
+
+runtimes: frameworks ## run the tests of all runtimes with their frameworks (SKIPPED=1: those that `make test` skips without)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(if $(SKIPPED),$$(grep -l importorskip tests/runtimes/*.py),tests/runtimes) $(ARGS)
 
 ray: env ## install Ray, and run the tests of mlbuffet-ray; CAMPAIGN=1 with twenty models and five thousand answers
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable integrations/ray
@@ -53,7 +55,9 @@ ray: env ## install Ray, and run the tests of mlbuffet-ray; CAMPAIGN=1 with twen
 	MLBUFFET_TEST_SERVE=ray_serving:serve MLBUFFET_KSERVE_PYTHON=$(wildcard build/kserve/bin/python) \
 		$(BIN)/pytest $(THROUGH_RAY) -k 'not to_the_log and not of_the_log' $(ARGS)
 
-demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
+demo: env ## train a model for each runtime that is installed, serve them, ask them (ONCE=1 ends by itself)
+	@$(if $(call FRAMEWORK,plugins/xgboost),,$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode \
+		--constraint constraints.txt --editable plugins/xgboost)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: env ## run the tests
