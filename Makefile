@@ -22,10 +22,10 @@ TORCH := 2.13.0
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env runtimes demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
+.PHONY: help env frameworks runtimes demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 env: $(VENV)/made ## make .venv with everything
 $(VENV)/made: $(MANIFESTS)
@@ -36,14 +36,18 @@ $(VENV)/made: $(MANIFESTS)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(patsubst %,--editable %,$(OTHERS))
 	@touch $@
 
-runtimes: env ## install the frameworks of all runtimes, and run the runtimes' tests
+frameworks: env ## install the frameworks of all runtimes, 2.4 GB
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==$(TORCH)+cpu 2>/dev/null || \
 		$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --torch-backend cpu torch==$(TORCH)
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 		$(patsubst %,--editable %,$(OTHERS))
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile tests/runtimes $(ARGS)
 
-demo: env ## train three models, serve them, ask them (ONCE=1 ends by itself)
+runtimes: frameworks ## run the tests of all runtimes with their frameworks (SKIPPED=1: those that `make test` skips without)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(if $(SKIPPED),$$(grep -l importorskip tests/runtimes/*.py),tests/runtimes) $(ARGS)
+
+demo: env ## train a model for each runtime that is installed, serve them, ask them (ONCE=1 ends by itself)
+	@$(if $(call FRAMEWORK,plugins/xgboost),,$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode \
+		--constraint constraints.txt --editable plugins/xgboost)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: env ## run the tests

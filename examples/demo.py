@@ -1,4 +1,4 @@
-"""Trains three real models, serves them from one server, and asks it about data that none of them was trained on.
+"""Trains a real model for each runtime, serves them from one server, and asks it about data that none was trained on.
 
     python examples/demo.py [--models DIR] [--port N] [--once]
 
@@ -7,7 +7,7 @@ Python, or too many mistakes end the demo with an exit code other than 0.
 """
 
 import argparse
-import importlib
+import importlib.util
 import os
 import signal
 import socket
@@ -41,10 +41,30 @@ class Example:
     name: str
     title: str
     script: str
+    kind: str = ""
+    """Which of the models that the script makes, where it makes several."""
+    needs: str = ""
+    """The module without which the example is left out."""
     input: str
+    datatype: str = "FP32"
     bar: float
     answers: Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
     """The predictions among the outputs of a response."""
+
+
+def irises_by(kind: str, title: str, *, needs: str = "", takes: str = "x", datatype: str = "FP32") -> Example:
+    """The irises once more, by a model that `train_iris_runtimes` makes."""
+    return Example(
+        name=f"iris-{kind}",
+        title=title,
+        script="train_iris_runtimes",
+        kind=kind,
+        needs=needs or kind,
+        input=takes,
+        datatype=datatype,
+        bar=0.90,
+        answers=lambda outputs: importlib.import_module("train_iris_runtimes").species_of(outputs),
+    )
 
 
 EXAMPLES = (
@@ -72,6 +92,16 @@ EXAMPLES = (
         bar=0.90,
         answers=lambda outputs: outputs["label"],
     ),
+    irises_by("xgboost", "Boosted trees (XGBoost)", takes="features"),
+    irises_by("lightgbm", "Boosted trees (LightGBM)", takes="features", datatype="FP64"),
+    irises_by("catboost", "Boosted trees (CatBoost)", takes="features"),
+    irises_by("sklearn", "A naive Bayes classifier (scikit-learn)", needs="skops", takes="features", datatype="FP64"),
+    irises_by("torch", "A layer of a network (PyTorch)", takes="input"),
+    irises_by("openvino", "A regression as a graph (OpenVINO)", takes="measurements"),
+    irises_by("litert", "A Keras model (LiteRT)", needs="ai_edge_litert", takes="measurements"),
+    irises_by("jax", "A function (JAX)"),
+    irises_by("python", "Rules that a person wrote (Python)", needs="mlbuffet_python", takes="measurements"),
+    irises_by("pipeline", "Votes of ONNX and XGBoost (pipeline)", needs="xgboost", takes="measurements"),
 )
 
 
@@ -98,7 +128,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Train three models, serve them, ask them.")
+    parser = argparse.ArgumentParser(description="Train a model for each runtime, serve them, ask them.")
     parser.add_argument("--models", type=Path, default=Path("build/demo/models"), help="where the models are saved")
     parser.add_argument("--port", type=int, default=8000, help="the port to serve on, if it is free")
     parser.add_argument("--once", action="store_true", help="end when everything was shown, instead of serving on")
@@ -107,14 +137,19 @@ def parsed() -> argparse.Namespace:
 
 def run(models: Path, port: int, *, once: bool) -> None:
     """The whole demo."""
-    held = {example.name: made(example, models / example.name / "1") for example in EXAMPLES}
+    examples = [one for one in EXAMPLES if not one.needs or importlib.util.find_spec(one.needs)]
+    held = {example.name: made(example, models / example.name / "1") for example in examples}
     with served(models, free_port(port)) as (url, server):
-        for example in EXAMPLES:
-            answers = asked(url, example, held[example.name].inputs)
-            show(example, held[example.name], answers)
-            prove(example, held[example.name], answers)
+        answers = {example.name: asked(url, example, held[example.name].inputs) for example in examples}
+        for example in examples:
+            show(example, held[example.name], answers[example.name])
+            prove(example, held[example.name], answers[example.name])
+        console.rule("The same flowers by each")
+        console.print(side_by_side([one for one in examples if one.name.startswith("iris")], held, answers))
+        if missing := [one.name for one in EXAMPLES if one not in examples]:
+            console.print(f"Not there without their libraries, which `make runtimes` installs: {', '.join(missing)}")
         console.rule("Ask it yourself")
-        for example in EXAMPLES:
+        for example in examples:
             console.print(curl(url, example, held[example.name].inputs[:1]), markup=False, soft_wrap=True)
         if not once:
             serve_on(url, server)
@@ -126,7 +161,7 @@ def made(example: Example, folder: Path) -> Held:
     with console.status("Importing its libraries (TensorFlow takes 5 to 13 seconds)"), stderr_silenced():
         script = importlib.import_module(example.script)
     started = time.perf_counter()
-    held = Held(*script.make(folder))
+    held = Held(*(script.make(example.kind, folder) if example.kind else script.make(folder)))
     console.print(f"Trained, saved and compared in {time.perf_counter() - started:.1f} s: {folder}")
     return held
 
@@ -159,7 +194,7 @@ def free_port(wanted: int) -> int:
 @contextmanager
 def served(models: Path, port: int) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """The address of a server of ``models``, once it is ready, and its process; it ends with the block."""
-    console.rule("One server for all three")
+    console.rule("One server for all")
     command = [str(Path(sys.executable).with_name("mlbuffet")), "serve", str(models), "--port", str(port)]
     console.print(f"$ mlbuffet serve {models} --port {port}", markup=False, soft_wrap=True)
     with (
@@ -205,7 +240,7 @@ def end(server: "subprocess.Popen[str]") -> None:
 
 def request(example: Example, inputs: NDArray[Any]) -> bytes:
     """The body of an inference request of the Open Inference Protocol."""
-    tensor = {"name": example.input, "shape": inputs.shape, "datatype": "FP32", "data": inputs.ravel()}
+    tensor = {"name": example.input, "shape": inputs.shape, "datatype": example.datatype, "data": inputs.ravel()}
     return orjson.dumps({"inputs": [tensor]}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -231,9 +266,13 @@ def curl(url: str, example: Example, inputs: NDArray[Any]) -> str:
 
 def show(example: Example, held: Held, answers: NDArray[Any]) -> None:
     """Some answers beside the truth."""
-    console.print(f"\n[bold]{example.name}[/]: {example.title}\n")
+    console.print(f"\n[bold]{example.name}[/]: {example.title}")
+    if example.kind:  # shown beside the others
+        return
+    console.print()
     draw = digits_table if held.inputs.ndim == 4 else flowers_table
     console.print(draw(held, answers))
+    console.print()
 
 
 def prove(example: Example, held: Held, answers: NDArray[Any]) -> None:
@@ -243,7 +282,7 @@ def prove(example: Example, held: Held, answers: NDArray[Any]) -> None:
     accuracy = float(np.mean(answers == held.truth))
     if accuracy < example.bar:
         sys.exit(f"{example.name} is right too seldom: {accuracy:.1%}, it should be {example.bar:.0%}")
-    console.print(f"\nOver HTTP: {accuracy:.1%} of {len(answers)} right, the same answers as in Python")
+    console.print(f"Over HTTP: {accuracy:.1%} of {len(answers)} right, the same answers as in Python")
 
 
 def chosen(held: Held, answers: NDArray[Any], count: int) -> list[int]:
@@ -269,6 +308,19 @@ def flowers_table(held: Held, answers: NDArray[Any]) -> Table:
         sepal_length, sepal_width, petal_length, petal_width = held.inputs[i]
         sizes = f"{sepal_length:.1f} × {sepal_width:.1f}", f"{petal_length:.1f} × {petal_width:.1f}"
         table.add_row(*sizes, answers[i], verdict(held.truth[i], answers[i]))
+    return table
+
+
+def side_by_side(examples: list[Example], held: dict[str, Held], answers: dict[str, NDArray[Any]]) -> Table:
+    """A row for each model of irises: what it says of the hardest flower of each species, and how often it is right."""
+    truth = held[examples[0].name].truth
+    wrong = np.sum([answers[one.name] != truth for one in examples], axis=0)
+    hardest = [max(np.flatnonzero(truth == species), key=lambda i: wrong[i]) for species in np.unique(truth)]
+    table = Table("model", *(f"is {truth[i]}" for i in hardest), "right")
+    for one in examples:
+        said = answers[one.name]
+        marked = (f"[{'green' if said[i] == truth[i] else 'red'}]{said[i]}[/]" for i in hardest)
+        table.add_row(one.name, *marked, f"{np.mean(said == truth):.1%}")
     return table
 
 

@@ -1,6 +1,8 @@
 """A path is looked at before a runtime is asked, so that what is missing or locked is told as that."""
 
+import os
 import shutil
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 
 import mlbuffet
-from mlbuffet import ArtifactNotFound, ArtifactUnreadable, Runtimes, hookimpl
+from mlbuffet import ArtifactNotFound, ArtifactUnreadable, InvalidConfiguration, LoadFailed, Runtimes, hookimpl
+from mlbuffet.model import load_artifact
 from mlbuffet.repository import ModelRepository, Sources, find_models
 from ordinary_user import ordinary_user
 from small_runtimes import HalfPlusTwo, repository_of, write_models
@@ -127,3 +130,32 @@ def test_a_file_deep_in_a_folder_that_may_not_be_read_is_why_it_fails(runtimes: 
         part.chmod(0)
         with ordinary_user(), pytest.raises(ArtifactUnreadable, match="/variables/part' cannot be read"):
             mlbuffet.load(Path(name, "m.deep"), runtimes=runtimes)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("x.half", "it is a named pipe"), ("m/deep/y.py", "'deep/y.py' in it is a")]
+)
+def test_a_pipe_is_refused_by_its_name_and_nobody_waits_for_what_it_gives(
+    tmp_path: Path, runtimes: Runtimes, name: str, told: str
+) -> None:
+    pipe = tmp_path / name
+    pipe.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(pipe)
+    with pytest.raises(LoadFailed, match=told) as caught:
+        load_artifact(tmp_path / Path(name).parts[0], runtimes, "half", {})
+    assert told in caught.value.public
+
+
+def test_a_socket_is_refused_too(tmp_path: Path, runtimes: Runtimes) -> None:
+    (tmp_path / "m").mkdir()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "m/s"))
+        with pytest.raises(LoadFailed, match="'s' in it is a socket, and no file; remove it"):
+            load_artifact(tmp_path / "m", runtimes, "half", {})
+
+
+def test_a_configuration_that_is_a_pipe_is_refused(tmp_path: Path, runtimes: Runtimes) -> None:
+    write_models(tmp_path, {"m/1/b.half": "half"})
+    os.mkfifo(tmp_path / "m/model.toml")
+    with pytest.raises(InvalidConfiguration, match="it is a named pipe, and no file"):
+        mlbuffet.load(tmp_path / "m", runtimes=runtimes)

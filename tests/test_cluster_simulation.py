@@ -30,7 +30,7 @@ def test_calls_of_lost_nodes_are_asked_again_and_all_are_answered(lost: int) -> 
     assert outcome.retried > 0
     assert outcome.failed == before.retried == before.failed == 0
     assert len(outcome.latencies) == pytest.approx(6 * 0.4 * 10 / SERVICE, rel=0.1)
-    assert part_of(outcome.later, 1.0) > 1 > part_of(before.later, 1.0)
+    assert part_of(outcome.later, 1.0) > 0.9 > part_of(before.later, 1.0)
 
 
 def test_with_all_nodes_gone_calls_fail_and_are_counted() -> None:

@@ -165,3 +165,14 @@ def test_the_defaults_of_a_runtime_are_for_models_that_give_no_such_option(tmp_p
     for name, options, expected in (("a.scale", {}, 6), ("a.scale", {"factor": 4}, 8), ("a.shift", {"offset": 1}, 3)):
         with mlbuffet.load(tmp_path / name, runtimes=runtimes, options=options) as model:
             assert model.predict({"x": [2.0]})["y"].tolist() == [expected]
+
+
+@pytest.mark.parametrize("written", [".", "..", "deep/..", "deep/../../m"])
+@pytest.mark.parametrize("files", [["1/x.half"], ["x.half"]])
+def test_a_model_is_called_after_its_folder_however_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtimes: Runtimes, files: list[str], written: str
+) -> None:
+    write_models(tmp_path, {f"m/{name}": "half" for name in (*files, "deep/.keep")})
+    monkeypatch.chdir(tmp_path / ("m/deep" if written == ".." else "m"))
+    with mlbuffet.load(written, runtimes=runtimes) as model:
+        assert model.name == "m"

@@ -42,11 +42,13 @@ def test_the_files_of_the_page_are_those_of_the_example() -> None:
 
 
 def test_what_the_page_sends_is_answered_as_it_shows(client: httpx.Client) -> None:
-    ((path, body),) = re.findall(r"curl http://127\.0\.0\.1:8000(\S+) -d '(.*)'", GUIDE)
-    (shown,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
-    answer = client.post(path, content=body)
-    assert answer.status_code == 200, answer.text
-    assert answer.json() == httpx.Response(200, content=shown).json()
+    sent = re.findall(r"curl http://127\.0\.0\.1:8000(\S+) -d '(.*?)'", GUIDE, re.DOTALL)
+    shown = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    assert [path.split("/")[1] for path, _ in sent] == ["v1", "v2"]
+    for (path, body), wanted in zip(sent, shown, strict=True):
+        answer = client.post(path, content=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == httpx.Response(200, content=wanted).json()
 
 
 def test_the_signature_is_as_the_page_says(client: httpx.Client) -> None:

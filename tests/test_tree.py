@@ -67,6 +67,17 @@ def test_no_framework_is_imported_before_a_model_is_loaded(code: str) -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_the_command_that_lists_the_runtimes_imports_no_repository_and_no_event_loop() -> None:
+    heavy = ("asyncio", "anyio", "starlette", "httpx", "mlbuffet.repository", "mlbuffet.scheduling")
+    program = (
+        "import sys, atexit; from mlbuffet.cli import main; sys.argv[1:] = ['runtimes']\n"
+        f"atexit.register(lambda: print([name for name in {heavy} if name in sys.modules]))\n"
+        "main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_program_that_loads_a_model_imports_no_server_and_no_event_loop() -> None:
     heavy = ("asyncio", "anyio", "starlette", "uvicorn", "concurrent.futures", "msgspec", "mlbuffet.repository")
     program = (

@@ -2,11 +2,14 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mlbuffet.errors import ArtifactNotFound, ArtifactUnreadable
+from mlbuffet.errors import ArtifactNotFound, ArtifactUnreadable, LoadFailed
+
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 def check_path(path: Path) -> None:
@@ -32,6 +35,34 @@ def check_files(folder: Path) -> None:
         for parent, folders, names in os.walk(folder):
             for name in (*folders, *names):
                 _open(Path(parent, name))
+
+
+def check_regular(path: Path) -> None:
+    """Raises `LoadFailed` for a pipe, a socket or a device at ``path``, or however deep in it: reads may never end."""
+    for parent, _, names in os.walk(path) if path.is_dir() else [(path.parent, (), (path.name,))]:
+        for file in (Path(parent, name) for name in names):
+            if kind := special_kind(file):
+                what = "it" if file == path else f"{file.relative_to(path).as_posix()!r} in it"
+                raise LoadFailed(f"{what} is {kind}, and no file; remove it, or save the model again", path=path)
+
+
+def special_kind(path: Path) -> str | None:
+    """What is at ``path`` that is no file, no folder, and not nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+def own_name(path: Path) -> str:
+    """The name of the file or folder at ``path``, which may be written as ``.`` or ``..``."""
+    if path == Path():
+        shown = Path(os.environ.get("PWD", ""))  # as the shell shows it, which may have come there through a link
+        with suppress(OSError):
+            if shown.is_absolute() and shown.samefile("."):
+                return shown.name
+    return path.resolve().name if path.name in ("", "..") else path.name
 
 
 def is_folder(path: Path) -> bool:

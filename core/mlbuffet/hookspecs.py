@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import pluggy
 
+from mlbuffet.kept_stderr import stderr_kept_back
 from mlbuffet.load_context import HeldModel, LoadContext, OtherModel, OtherModels
 from mlbuffet.request import Request
 from mlbuffet.risks import Risk
@@ -39,6 +40,7 @@ __all__ = [
     "RuntimePlugin",
     "hookimpl",
     "importing",
+    "stderr_kept_back",
 ]
 
 PROJECT = "mlbuffet"

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.artifact import check_artifact, check_files
+from mlbuffet.artifact import check_artifact, check_files, check_regular, own_name
 from mlbuffet.contents import failed_download
 from mlbuffet.dimensions import OutputShapes
 from mlbuffet.errors import DeadlineExceeded, LoadFailed, MLBuffetError, ModelClosed, NoRuntime, PredictFailed
@@ -50,6 +50,7 @@ def load_artifact(
     check_artifact(path)
     try:
         chosen = runtimes.select(path, runtime)
+        check_regular(path)
         combined = chosen.combined_options(options, client_options)
         with chosen.naming_options(client_options):
             return Model.load(chosen, path, combined, context)
@@ -307,7 +308,7 @@ def _answer(runtime: Runtime, hook: str, handle: Any, *, least: int) -> int | No
 
 def _name_of(path: Path) -> str:
     """What a server would call the model."""
-    return path.stem if path.is_file() else path.name
+    return path.stem if path.is_file() else own_name(path)
 
 
 def _unload(unload: Callable[..., Any], handle: Any, path: Path) -> None:

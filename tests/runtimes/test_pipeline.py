@@ -253,7 +253,27 @@ TWO = "x: int64 (m) -> y: bool (m)"
         (
             {"a": ONE, "b": TWO},
             CHAIN + "modle = 'a'",
-            "pipeline.toml: Object contains unknown field `modle` - at `$.steps[...]`",
+            "pipeline.toml: the step 'a': it contains unknown field 'modle'; the keys of a step are inputs, model,",
+        ),
+        (
+            {"a": ONE, "b": TWO},
+            CHAIN.replace('inputs = {x = "x"}', "inputs = {x = 1}"),
+            "pipeline.toml: the step 'a': expected 'str', got 'int' - at 'inputs[...]'",
+        ),
+        (
+            {"a": ONE, "b": TWO},
+            CHAIN + "[output]\ny = 1",
+            "pipeline.toml: it contains unknown field 'output'; the keys are",
+        ),
+        (
+            {"a": ONE},
+            CHAIN.replace("steps", "step"),
+            "its pipeline.toml has [step...] and no [steps.NAME], which is how a step is written",
+        ),
+        (
+            {"a": ONE},
+            "[outputs]",
+            "its pipeline.toml has no steps; write [steps.NAME] for each model that it calls, and [outputs]",
         ),
         ({"a": ONE, "b": TWO}, CHAIN + "signature = 'no'", "the step 'a': there is no signature 'no'"),
         ({"a": ONE, "b": TWO}, CHAIN + "parameters = {t = 1}", "the step 'a': there is no parameter 't'"),
@@ -398,8 +418,38 @@ def test_a_failure_names_the_step(
         raise InvalidInput("it is too long")
 
     declared.acts = {"b": refuse}
-    with pytest.raises(InvalidInput, match=f"the step '{name}': the model 'b': it is too long"):
+    with pytest.raises(PredictFailed, match="the model 'b': it is too long") as caught:
         ask(served, {"x": [1.0]})
+    giver = "a" if pipeline is CHAIN else "left"
+    assert f"in the step '{name}', which refuses what '{giver}' gave: the model 'b'" in caught.value.public
+    declared.acts = {"a": refuse}
+    with pytest.raises(InvalidInput, match=r"the step '(a|left)': the model 'a': it is too long"):
+        ask(served, {"x": [1.0]})
+
+
+def test_what_a_step_refuses_that_gets_both_is_what_the_client_sent_unless_the_other_does_not_fit(
+    repository: Callable[..., ModelRepository], declared: Declared
+) -> None:
+    models = {"a": "x: float32 (n) -> y: int64 (any)", "b": "x: float32 (m); y: int64 (2) -> y: bool (any)"}
+    pipeline = """
+        outputs = {y = "b.y"}
+        [steps.a]
+        inputs = {x = "x"}
+        [steps.b]
+        inputs = {x = "other", y = "a.y"}
+    """
+    served = repository(models, pipeline)
+
+    def refuse(_: Tensors) -> None:
+        raise InvalidInput("it is too long")
+
+    declared.acts = {"b": refuse}
+    with pytest.raises(InvalidInput, match="the step 'b'"):
+        ask(served, {"x": [1.0, 2.0], "other": [1.0]})
+    with pytest.raises(
+        PredictFailed, match="in the step 'b', which refuses what 'a' gave: the model 'b': input 'y' has"
+    ):
+        ask(served, {"x": [1.0], "other": [1.0]})
 
 
 def test_a_failure_beside_other_steps_waits_for_them(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import mlbuffet
-from mlbuffet import InvalidInput, InvalidOptions, LoadFailed, PredictFailed
+from mlbuffet import InvalidInput, InvalidOptions, LoadFailed, NoRuntime, PredictFailed
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet_python.plugin import PythonRuntime
 from python_models import write_model
@@ -347,6 +347,22 @@ def test_a_model_may_refuse_what_it_is_given(model: Path) -> None:
         loaded.predict({"x": [1.0]})
 
 
+@pytest.mark.parametrize(
+    "raised",
+    ['ModelNotReady("m", 1, "no", 9)', 'LoadFailed("no")', 'PredictFailed("r", "s", "no")', "DeadlineExceeded(1)"],
+)
+def test_other_errors_of_mlbuffet_are_failures_where_the_code_raises_them(model: Path, raised: str) -> None:
+    write_model(
+        model,
+        method(f'def f(self, x: Float32["n"]) -> Float32["n"]:\n    raise errors.{raised}'),
+        before="from mlbuffet import errors",
+    )
+    with mlbuffet.load(model) as loaded, pytest.raises(PredictFailed) as caught:
+        loaded.predict({"x": [1.0]})
+    kind = raised.partition("(")[0]
+    assert caught.value.reason == f"{kind} in line {line_of('raise', model)} of model.py"
+
+
 def package(folder: Path, number: int) -> Path:
     """A model with helper modules, all of which give ``number``."""
     write_model(
@@ -540,6 +556,16 @@ def test_other_folders_and_other_code_are_left_alone(tmp_path: Path) -> None:
         mlbuffet.load(ours / "model.py")
     with pytest.raises(LoadFailed, match=r"no folder with a model\.py"):
         mlbuffet.load(tmp_path / "model.py", runtime="python")
+
+
+def test_a_folder_whose_code_imports_nothing_of_ours_is_told_what_to_write(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", "def f(self): ...", header="import numpy\n")
+    with pytest.raises(LoadFailed, match=r"its model\.py does not import mlbuffet_python") as caught:
+        mlbuffet.load(folder)
+    assert caught.value.runtime == "python"
+    (folder / "weights.bin").touch()  # it may be the code of something else
+    with pytest.raises(NoRuntime):
+        mlbuffet.load(folder)
 
 
 def test_a_model_is_tested_where_mlbuffet_is_not_imported(model: Path) -> None:

@@ -123,10 +123,24 @@ def test_a_parameter_travels_under_api(client: httpx.Client) -> None:
     assert client.post(address, json={"values": [2], "parameters": [1]}).status_code == 400
 
 
-def test_under_v1_parameters_have_their_defaults(client: httpx.Client) -> None:
-    for ignored in ({}, {"parameters": {"offset": 4}}):
-        answer = client.post("/v1/models/m:predict", json={"instances": [2], **ignored})
-        assert answer.json() == {"predictions": [{"y": 3, "z": 4}]}
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+def test_a_parameter_travels_under_v1(client: httpx.Client, form: str) -> None:
+    address = "/v1/models/m:predict"
+    for parameters, y in ({}, 3), ({"offset": 4}, 5), (None, 3), ({"offset": None}, 3):
+        answer = client.post(address, json={form: [2], "parameters": parameters}).json()
+        assert answer == (
+            {"predictions": [{"y": y, "z": 4}]} if form == "instances" else {"outputs": {"y": [y], "z": [4]}}
+        )
+    for wrong in ({"offset": -1}, {"lost": 1}, [1], 4, "4"):
+        answer = client.post(address, json={form: [2], "parameters": wrong})
+        assert (answer.status_code, "parameter" in answer.text) == (400, True)
+    twice = f'{{"{form}": [2], "parameters": {{"offset": 1, "offset": 4}}}}'
+    assert "the name 'offset' is given twice" in client.post(address, content=twice).json()["error"]
+
+
+def test_under_v1_a_model_without_parameters_knows_none(client: httpx.Client) -> None:
+    answer = client.post("/v1/models/plain:predict", json={"instances": [2], "parameters": {"offset": 4}})
+    assert answer.status_code == 200
 
 
 def test_metadata_shows_parameters(client: httpx.Client) -> None:

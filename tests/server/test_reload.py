@@ -71,6 +71,21 @@ def test_a_corrupt_new_version_leaves_the_old_one_and_is_tried_again_with_pauses
     served.wait_for(lambda: infer(served) == (200, 12))
 
 
+def reasons(served: Reloading) -> dict[str, str]:
+    """By model, what the index says beside its state."""
+    entries = served.client.post("/v2/repository/index").json()
+    return {one["name"]: one["reason"] for one in entries if "reason" in one}
+
+
+def test_a_wrong_configuration_is_told_beside_the_older_one_that_is_served_until_it_is_mended(serve: Serve) -> None:
+    served = serve()
+    (served.root / "m/model.toml").write_text("versons = 3")
+    served.wait_for(lambda: "the model's model.toml is wrong" in reasons(served).get("m", ""))
+    assert infer(served) == (200, 11)
+    (served.root / "m/model.toml").unlink()
+    served.wait_for(lambda: "m" not in reasons(served))
+
+
 def test_new_content_under_an_old_number_replaces_it_and_corrupt_content_does_not(serve: Serve) -> None:
     served = serve()
     with served.under_load(lambda version: 11):
@@ -78,8 +93,12 @@ def test_new_content_under_an_old_number_replaces_it_and_corrupt_content_does_no
         served.wait_for(lambda: served.runtime.loads["m"] == 2)
     assert served.failed == []
     assert served.states("m") == {"1": "READY"}
+    wanted = "its older content is served, and not the new one: the model cannot be loaded: the runtime refused it"
+    served.wait_for(lambda: wanted in reasons(served).get("m", ""))
+    assert wanted in served.client.get("/api/v1/models/m/information").json()["tag_list_versions"]["1"]["reason"]
     (served.root / "m/1/x.add").write_text("7")
     served.wait_for(lambda: infer(served) == (200, 17))
+    assert "m" not in reasons(served)
     served.wait_for(lambda: served.runtime.unloads == 1)
 
 

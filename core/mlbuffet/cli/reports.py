@@ -21,13 +21,13 @@ from mlbuffet.errors import reason_of
 from mlbuffet.hookspecs import CONTRACT
 from mlbuffet.loading import Scan
 from mlbuffet.model import Model
-from mlbuffet.repository import ModelVersion, State
 from mlbuffet.runtimes import Runtimes
 from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
 if TYPE_CHECKING:
     from mlbuffet.cli.conversion import Report
     from mlbuffet.planning.plan import Measured, ModelPlan
+    from mlbuffet.repository import ModelVersion
 
 NOTABLE = 0.1  # seconds that an import takes at least to be shown
 SHOWN_LABELS = 5
@@ -161,7 +161,7 @@ def _mebibytes(size: int) -> str:
 
 
 def show_versions(
-    versions: list[ModelVersion], address: str, log: TextIO | None, *, grpc: str | None = None, as_json: bool
+    versions: "list[ModelVersion]", address: str, log: TextIO | None, *, grpc: str | None = None, as_json: bool
 ) -> None:
     """The served models and the addresses; as a line of ``log`` where the log is JSON."""
     if log is not None:
@@ -177,7 +177,7 @@ def show_versions(
     table = _table("model", "version", "runtime", "state", "loaded in", "signatures")
     for version in versions:
         state = version.state.reported
-        if version.state is State.READY:
+        if version.state.reported == "READY":
             model = version.model
             names = ", ".join(escape(name) for name in model.signatures)
             cells = [escape(model.runtime.name), f"[green]{state}", f"{version.seconds:.2f} s", names]
@@ -293,7 +293,7 @@ def _remarks(spec: TensorSpec) -> str:
     return "; ".join(remarks)
 
 
-def _served(versions: Iterable[ModelVersion], address: str, grpc: str | None) -> dict[str, Any]:
+def _served(versions: "Iterable[ModelVersion]", address: str, grpc: str | None) -> dict[str, Any]:
     rows = []
     for version in versions:
         row: dict[str, Any] = {
@@ -302,7 +302,7 @@ def _served(versions: Iterable[ModelVersion], address: str, grpc: str | None) ->
             "state": version.state.reported,
             "seconds": version.seconds,
         }
-        if version.state is State.READY:
+        if version.state.reported == "READY":
             row |= {"runtime": version.model.runtime.name, "signatures": list(version.model.signatures)}
         else:
             row["reason"] = str(version.error or version.reason)
@@ -311,7 +311,7 @@ def _served(versions: Iterable[ModelVersion], address: str, grpc: str | None) ->
     return {**addresses, "models": rows, "imports": _import_seconds(versions)}
 
 
-def _import_seconds(versions: Iterable[ModelVersion]) -> dict[str, float]:
+def _import_seconds(versions: "Iterable[ModelVersion]") -> dict[str, float]:
     """The seconds of the import of each framework; several versions may have waited for one import."""
     longest: dict[str, float] = {}
     for version in versions:

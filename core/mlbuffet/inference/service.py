@@ -18,7 +18,7 @@ class VersionStatus(NamedTuple):
     version: int
     state: State
     reason: str
-    """Why it is not ready, fit for a client; empty where it is."""
+    """Why it is not ready, or why its older content is served and not the new one, fit for a client; else empty."""
     retired: bool
     """Whether it will not be ready again, but for a new load."""
     retry_after: float | None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from mlbuffet.artifact import special_kind
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.scheduling import Batching, Limits
 from mlbuffet.version_numbers import LARGEST
@@ -80,6 +81,8 @@ _TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching
 
 def read_configuration(path: Path) -> Configuration:
     """The configuration in the file at ``path``. Raises `InvalidConfiguration` with the key, and the valid ones."""
+    if kind := special_kind(path):
+        raise InvalidConfiguration(path, f"it is {kind}, and no file")
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Configuration)
     except OSError as error:

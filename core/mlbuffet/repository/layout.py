@@ -19,7 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mlbuffet.artifact import check_artifact, check_path, is_broken_link, is_file, is_folder, readable, visible
+from mlbuffet.artifact import (
+    check_artifact,
+    check_path,
+    is_broken_link,
+    is_file,
+    is_folder,
+    own_name,
+    readable,
+    visible,
+)
 from mlbuffet.contents import failed_download, known_problem
 from mlbuffet.errors import (
     ArtifactNotFound,
@@ -148,7 +157,7 @@ class Finder:
 
     def model(self, folder: Path) -> StoredModel | None:
         """The model that lies in ``folder``, if there is one."""
-        found = self._models_of(folder, folder.name) if folder.is_dir() else []
+        found = self._models_of(folder, own_name(folder)) if folder.is_dir() else []
         return found[0] if found else None
 
     def is_folder_of_models(self, path: Path) -> bool:

@@ -1,11 +1,9 @@
 """The names of models: the last part of a path, also where that is a link."""
 
-import os
 import re
-from contextlib import suppress
 from pathlib import Path
 
-from mlbuffet.artifact import is_file
+from mlbuffet.artifact import is_file, own_name
 from mlbuffet.errors import InvalidModelName
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -18,13 +16,7 @@ def name_in_folder(entry: Path) -> str:
 
 def name_of(path: Path) -> str:
     """The name of the model at a path that is served alone, as written. Raises `InvalidModelName`."""
-    if path == Path():
-        shown = Path(os.environ.get("PWD", ""))  # as the shell shows it, which may have come there through a link
-        with suppress(OSError):
-            if shown.is_absolute() and shown.samefile("."):
-                return _checked(shown.name)
-        return _checked(Path.cwd().name)
-    return _checked(path.resolve().name) if path.name in ("", "..") else name_in_folder(path)
+    return _checked(own_name(path)) if path.name in ("", "..") else name_in_folder(path)
 
 
 def _checked(name: str) -> str:

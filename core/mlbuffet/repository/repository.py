@@ -319,6 +319,9 @@ class ModelRepository:
         model = self._models.setdefault(stored.name, ModelVersions(stored))
         if stored.error and model.has(State.READY):
             logger.warning("the model %r stays as it was: %s", stored.name, stored.error)
+            for served in model.versions.values():
+                if served.state is State.READY:
+                    served.error = stored.error
             return
         model.stored = stored
         self._drop(model.take_removed(), "it was removed", final=True)
@@ -333,6 +336,8 @@ class ModelRepository:
         configuration, fault = model.stored.configuration, model.stored.error
         same = current is not None and current.is_same(stored, configuration, fault)
         if current is not None and same and (model.unloaded or not current.retired):
+            if current.state is State.READY:
+                current.error = None  # what was wrong on disk is as it was again
             return
         version = self._version(stored, configuration, fault)
         if self._residency.on_demand:

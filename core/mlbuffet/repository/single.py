@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace as replaced
 
-from mlbuffet.artifact import check_artifact
+from mlbuffet.artifact import check_artifact, own_name
 from mlbuffet.errors import InvalidConfiguration, MLBuffetError
 from mlbuffet.load_context import LoadContext, OtherModels
 from mlbuffet.model import Model
@@ -54,7 +54,7 @@ def load_model(
 
 def find_artifact(folder: Path, runtimes: Runtimes, runtime: Wanted) -> FoundArtifact:
     """What `load_model` loads. Raises `InvalidConfiguration`, `DuplicateModel` or `ArtifactUnreadable`."""
-    stored = Finder(runtimes, runtime).model(folder) or StoredModel(folder.name, ())
+    stored = Finder(runtimes, runtime).model(folder) or StoredModel(own_name(folder), ())
     if stored.error is not None:
         raise stored.error
     version = _default(folder, stored)

@@ -153,10 +153,10 @@ class ModelVersion:
 
     @property
     def reason(self) -> str:
-        """Why the version cannot be called, fit for a client; empty where it can."""
+        """Why the version cannot be called, or is older than what is on disk, fit for a client; else empty."""
         match self.state:
             case State.READY:
-                return ""
+                return f"its older content is served, and not the new one: {self.error.public}" if self.error else ""
             case State.LOADING:
                 return "it is being loaded"
             case State.UNLOADING:

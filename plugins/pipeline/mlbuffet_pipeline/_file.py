@@ -1,9 +1,10 @@
 """What a pipeline.toml says: steps, and where their inputs and the outputs of the whole come from."""
 
 import tomllib
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -81,9 +82,27 @@ def read_pipeline(folder: Path) -> PipelineFile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong(f"it is no TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from None
+        _check_steps(content)
+        raise _wrong(_problem(error) + f"; the keys are {', '.join(PipelineFile.__struct_fields__)}") from None
     _check(pipeline)
     return pipeline
+
+
+def _check_steps(content: Mapping[str, Any]) -> None:
+    """Raises `LoadFailed`, which names the step, where one of them is wrong: msgspec names no keys."""
+    steps = content.get("steps")
+    for name, step in steps.items() if isinstance(steps, dict) else ():
+        try:
+            msgspec.convert(step, Step)
+        except msgspec.ValidationError as error:
+            keys = ", ".join(Step.__struct_fields__)
+            raise _wrong(f"the step {name!r}: {_problem(error)}; the keys of a step are {keys}") from None
+
+
+def _problem(error: msgspec.ValidationError) -> str:
+    """What msgspec says, in the words of TOML."""
+    text = str(error).replace("Object", "It", 1).replace("`object`", "a table").replace("`", "'").replace("$.", "")
+    return text[:1].lower() + text[1:]
 
 
 def _check(pipeline: PipelineFile) -> None:

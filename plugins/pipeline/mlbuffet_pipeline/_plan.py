@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput, PredictFailed
 from mlbuffet.hookspecs import HeldModel, Request
-from mlbuffet.tensors import Signatures
+from mlbuffet.tensors import Signatures, TensorSpec
 from mlbuffet_pipeline._file import PipelineFile, Source
 from mlbuffet_pipeline._wiring import inferred, signature_of
 
@@ -39,6 +39,7 @@ class PlannedStep:
         self._constants = step.parameters
         passed = {given: pipeline.source(text) for given, text in pipeline.parameters.items()}
         self._passed = [(source.name, given) for given, source in passed.items() if source.step == name]
+        self._variants = declared.variants or (declared,)
 
     def run(self, models: Mapping[str, HeldModel], values: Values, request: Request) -> None:
         """Call the model with what is in ``values``, and put there what it gives. Errors name the step."""
@@ -56,12 +57,27 @@ class PlannedStep:
                 deadline=request.deadline,
             )
         except InvalidInput as error:
+            if not self._is_of_client(inputs, request):
+                givers = " and ".join(map(repr, sorted(self.needs)))
+                reason = f"in the step {self.name!r}, which refuses what {givers} gave: {error.problem}"
+                raise PredictFailed("", "", error.detail or "it is InvalidInput there", reason=reason) from error
             raise InvalidInput(f"the step {self.name!r}: {error.problem}", detail=error.detail) from error
         except PredictFailed as error:
             reason = f"in the step {self.name!r}" + (f", {error.reason}" if error.reason else "")
             raise PredictFailed(error.runtime, error.signature, error.detail, reason=reason) from error
         for name, array in results.items():
             values[self._outputs[name]] = array
+
+    def _is_of_client(self, inputs: Mapping[str, NDArray[Any]], request: Request) -> bool:
+        """Whether what the model refuses may be what the client sent, and is not what other steps made."""
+        made = {name for name, source in self._inputs if source.step and name in inputs}
+        if len(made) == len(inputs) and not any(outer in request.parameters for _, outer in self._passed) and made:
+            return False
+        return all(any(_fits(one.inputs[name], inputs[name]) for one in self._variants) for name in made)
+
+
+def _fits(spec: TensorSpec, array: NDArray[Any]) -> bool:
+    return array.dtype == spec.dtype and spec.accepts_shape(array.shape)
 
 
 class Plan:

@@ -7,7 +7,7 @@ import msgspec
 
 from mlbuffet.hookspecs import LoadContext, Request, hookimpl
 from mlbuffet.tensors import Signatures, Tensors
-from mlbuffet_pipeline._folder import is_pipeline
+from mlbuffet_pipeline._folder import is_pipeline, unservable
 
 if TYPE_CHECKING:
     from mlbuffet_pipeline._model import Pipeline
@@ -28,6 +28,11 @@ class PipelineRuntime:
     def accepts(self, path: Path) -> bool:
         """A pipeline: a folder with a pipeline.toml that names steps"""
         return is_pipeline(path)
+
+    @hookimpl
+    def explain(self, path: Path) -> str | None:
+        """A pipeline.toml without its folder, and one without steps."""
+        return unservable(path)
 
     @hookimpl
     def load(self, path: Path, context: LoadContext) -> "Pipeline":

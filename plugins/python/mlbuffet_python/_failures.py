@@ -28,6 +28,14 @@ def failure_of(error: BaseException, folder: Path) -> Failure:
     return Failure(f"{kind} in line {last.lineno} of {Path(last.filename).name}", f"{error}, in {last.name}")
 
 
+def is_raised_in(error: BaseException, folder: Path) -> bool:
+    """Whether a statement of the code in ``folder`` raised ``error``, and nothing that it called."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and _is_in(last.tb_frame.f_code.co_filename, folder)
+
+
 class FailureLog:
     """Logs the traceback of the first failure of each kind; clients decide how often a model fails."""
 

@@ -11,13 +11,26 @@ from typing import Any
 
 import msgspec
 
-from mlbuffet.errors import InvalidOptions, LoadFailed, MLBuffetError, PredictFailed
+from mlbuffet.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    InvalidOptions,
+    LoadFailed,
+    MLBuffetError,
+    ModelClosed,
+    ModelNotReady,
+    Overloaded,
+    PredictFailed,
+)
 from mlbuffet.hookspecs import LoadContext, Request
 from mlbuffet.tensors import Signatures, Tensors
 from mlbuffet_python import MARK
-from mlbuffet_python._failures import FailureLog, failure_of
+from mlbuffet_python._failures import FailureLog, failure_of, is_raised_in
 from mlbuffet_python._method import Method
 from mlbuffet_python._modules import Modules
+
+OF_OTHER_MODELS = (DeadlineExceeded, ModelClosed, ModelNotReady, Overloaded, PredictFailed)
+"""What a call of another model raises, which says who failed, and why."""
 
 
 class PythonModel:
@@ -42,13 +55,15 @@ class PythonModel:
         )
 
     def predict(self, signature: str, inputs: Tensors, request: Request) -> Tensors:
-        """What the method returns. Raises `PredictFailed`, or what the method raises of MLBuffet's errors."""
+        """What the method returns. Raises `InvalidInput`, and what other models raise; all else is `PredictFailed`."""
         try:
             with self._turn:
                 return self._methods[signature](inputs, request.parameters)
-        except MLBuffetError:
+        except InvalidInput:
             raise
         except Exception as error:
+            if isinstance(error, OF_OTHER_MODELS) and not is_raised_in(error, self._folder):
+                raise
             failure = failure_of(error, self._folder)
             self._log.note(failure, error)
             raise PredictFailed("", signature, failure.detail, reason=failure.reason) from error

@@ -86,7 +86,11 @@ class Modules(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # typeshed: 
 
 def _sources(folder: Path) -> list[Path]:
     found = sorted(folder.rglob("*.py"))
-    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return [
+        file
+        for file in found
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
 
 
 def _module_name(file: Path) -> str:

@@ -24,7 +24,7 @@ class PythonRuntime:
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
-        """A model.py without its folder."""
+        """A model.py without its folder, and one that does not import mlbuffet_python."""
         return unservable(path)
 
     @hookimpl

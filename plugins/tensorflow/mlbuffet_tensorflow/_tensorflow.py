@@ -4,13 +4,12 @@ import logging
 import os
 import re
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, BinaryIO
+from typing import Any
 
+from mlbuffet.hookspecs import stderr_kept_back
 from mlbuffet_tensorflow._libraries import load_libraries
 
 logger = logging.getLogger("mlbuffet_tensorflow")
@@ -19,9 +18,6 @@ LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _FRAMEWORK_LINE = re.compile(
     rb"[IWE]\d{4} [\d:. ]+\d+ \S+\.cc:\d+\]|\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log mess"
 )
-
-_ALONE: threading.Lock = vars(sys).setdefault("_mlbuffet_stderr", threading.Lock())
-"""The descriptor is the process's, and so is the lock: whoever redirects it holds this one, other plugins too."""
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
@@ -45,41 +41,21 @@ def _reroute(record: logging.LogRecord) -> bool:
     return False
 
 
-@contextmanager
-def _stderr_sifted() -> Iterator[None]:
+def _stderr_sifted() -> AbstractContextManager[bool]:
     """TensorFlow's lines on file descriptor 2 are kept back, and what others write there meanwhile is passed on.
 
     TensorFlow's libraries log a few lines while they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL
     (tensorflow/tensorflow#100442).
     """
-    with _ALONE:
-        try:
-            file, terminal = _file(), os.dup(2)
-        except OSError:  # there is no room for a file, or a daemon has closed its stderr
-            yield
-            return
-        with file as written:
-            os.dup2(written.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(terminal, 2)
-                os.close(terminal)
-                written.seek(0)
-                _sift(written.read())
+    return stderr_kept_back(_of_others, wait=True)
 
 
-def _file() -> BinaryIO:
-    """A file in memory, where the system has such: the temporary folder may be read-only. Raises `OSError`."""
-    return os.fdopen(os.memfd_create("stderr"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile()
-
-
-def _sift(text: bytes) -> None:
-    for line in text.splitlines(keepends=True):
+def _of_others(text: bytes) -> bytes:
+    lines = text.splitlines(keepends=True)
+    for line in lines:
         if _FRAMEWORK_LINE.match(line):
             logger.debug("%s", line.decode(errors="replace").rstrip())
-        else:
-            os.write(2, line)
+    return b"".join(line for line in lines if not _FRAMEWORK_LINE.match(line))
 
 
 def _import() -> Any:

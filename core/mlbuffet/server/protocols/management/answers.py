@@ -58,6 +58,9 @@ class VersionInformation(TypedDict):
     signatures: NotRequired[
         Annotated[dict[str, SignatureDescription], Meta(description="By name, of a version that is ready.")]
     ]
+    reason: NotRequired[
+        Annotated[str, Meta(description="Why it is not ready, or why its older content is served and not the new one.")]
+    ]
 
 
 class ModelInformation(Answer):

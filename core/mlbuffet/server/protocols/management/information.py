@@ -20,6 +20,8 @@ def model_information(repository: ModelRepository, name: str) -> ModelInformatio
         if version and version.state is State.READY:
             about["ml_library"] = version.model.runtime.name
             about["signatures"] = described(version.model.signatures)
+        if version and version.reason:
+            about["reason"] = version.reason
         listed[str(one.version)] = about
     default = repository.get(name).version
     known = status(200, f"{len(listed)} versions; {default} is the default")

@@ -19,4 +19,4 @@ def check_change_parameters(names: Iterable[str]) -> None:
 def index_entry(version: VersionStatus) -> answers.IndexEntry:
     """A version in the index."""
     entry = answers.IndexEntry(name=version.model, version=str(version.version), state=version.state.reported)
-    return entry if version.state is State.READY else {**entry, "reason": version.reason}
+    return {**entry, "reason": version.reason} if version.reason or version.state is not State.READY else entry

@@ -81,7 +81,9 @@ def predict(body: bytes, selector: ModelSelector, signatures: Signatures) -> Dec
     """A call with rows or columns; the response has the same form."""
     call = decode_predict(body, signatures)
     encode = encode_rows if call.in_rows else encode_columns
-    decoded = InferenceRequest(model=selector, inputs=call.inputs, signature=call.signature, any_shape=True)
+    decoded = InferenceRequest(
+        model=selector, inputs=call.inputs, signature=call.signature, any_shape=True, parameters=call.parameters
+    )
     return decoded, lambda result: Answer(encode(result.outputs))
 
 

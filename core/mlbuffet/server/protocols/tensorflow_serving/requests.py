@@ -1,6 +1,7 @@
 """Predict requests, in rows or in columns: JSON to named arrays."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeGuard
 
 import msgspec
@@ -17,6 +18,7 @@ from mlbuffet.tensors import DEFAULT_SIGNATURE, Signatures, Tensors, TensorSpec,
 
 Specs = Mapping[str, TensorSpec]
 Named: TypeAlias = dict[str, Raw]
+_PARAMETERS = "Those that the signature declares, by name; ignored where it declares none."
 Element: TypeAlias = Named | list[Any] | str | float | bool | None
 
 
@@ -28,6 +30,9 @@ class PredictRequest(msgspec.Struct):
         default_factory=Raw
     )
     inputs: Raw = msgspec.field(default_factory=Raw)
+    parameters: Annotated[Raw, Meta(description=_PARAMETERS, extra_json_schema={"type": ["object", "null"]})] = (
+        msgspec.field(default_factory=Raw)
+    )
 
 
 class PredictCall(NamedTuple):
@@ -36,6 +41,7 @@ class PredictCall(NamedTuple):
     signature: str
     inputs: Tensors
     in_rows: bool
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
 
 def decode_predict(body: bytes, signatures: Signatures) -> PredictCall:
@@ -47,21 +53,33 @@ def _call(text: bytes, text_of: TextOf, signatures: Signatures) -> PredictCall:
     request = decode_outline(text, PredictRequest)
     signature = named_signature(request.signature_name, signatures)
     declared = signatures[signature]
+    parameters = _parameters(bytes(request.parameters)) if declared.parameters else None
     names = int(request.signature_name is not UNSET) + 1
+    if parameters is not None:
+        names += 1 + len(parameters)
     match bytes(request.instances), bytes(request.inputs):
         case rows, b"" if rows:
             elements = _rows(rows)
             _refuse_repeated_names(text, names, rows, elements)
             _, arrays = declared.first_that(lambda variant: _arrays_of_rows(text_of, rows, elements, variant.inputs))
-            return PredictCall(signature, arrays, in_rows=True)
+            return PredictCall(signature, arrays, in_rows=True, parameters=parameters or {})
         case b"", columns if columns:
             named = decode(columns, Named) if columns.startswith(b"{") else None
             _refuse_repeated_names(text, names, columns, [named])
             _, arrays = declared.first_that(lambda variant: _arrays_of_columns(text_of, columns, named, variant.inputs))
-            return PredictCall(signature, arrays, in_rows=False)
+            return PredictCall(signature, arrays, in_rows=False, parameters=parameters or {})
         case b"", b"":
             raise InvalidInput("the request has neither 'instances' (rows) nor 'inputs' (columns); send one of them")
     raise InvalidInput("the request has both 'instances' (rows) and 'inputs' (columns); send one of them")
+
+
+def _parameters(text: bytes) -> dict[str, Any] | None:
+    """Those of a call; ``None`` where it has none. Raises `InvalidInput`."""
+    if text in (b"", b"null"):
+        return None
+    if not text.startswith(b"{"):
+        raise InvalidInput("'parameters' is no object; it has the values of the model's parameters by name")
+    return decode(text, dict[str, Any])
 
 
 def _rows(text: bytes) -> list[Element]:
