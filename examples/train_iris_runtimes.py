@@ -34,7 +34,8 @@ def xgboost(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Predi
 
     model = XGBClassifier(n_estimators=30, max_depth=3, n_jobs=1, random_state=SEED).fit(flowers, species)
     model.save_model(folder / "model.ubj")
-    return model.predict_proba  # type: ignore[no-any-return]
+    predict: Predict = model.predict_proba
+    return predict
 
 
 def lightgbm(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Predict:
@@ -52,7 +53,8 @@ def catboost(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Pred
 
     model = CatBoostClassifier(iterations=50, random_seed=SEED, verbose=False, allow_writing_files=False)
     model.fit(flowers, species).save_model(str(folder / "model.cbm"))
-    return model.predict_proba  # type: ignore[no-any-return]
+    predict: Predict = model.predict_proba
+    return predict
 
 
 def sklearn(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Predict:
@@ -64,7 +66,8 @@ def sklearn(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Predi
 
     model = make_pipeline(StandardScaler(), GaussianNB()).fit(flowers, species)
     skops.io.dump(model, folder / "model.skops")
-    return model.predict_proba  # type: ignore[no-any-return]
+    predict: Predict = model.predict_proba
+    return predict
 
 
 def torch(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Predict:
@@ -135,7 +138,8 @@ def openvino(folder: Path, flowers: NDArray[Any], species: NDArray[Any]) -> Pred
     openvino.save_model(openvino.Model([chances], [x]), folder / "model.xml", compress_to_fp16=False)
     # on processors that can, it computes in bfloat16 otherwise
     (folder / "model.toml").write_text('[options]\ninference_precision = "f32"\n', encoding="utf-8")
-    return trained.predict_proba  # type: ignore[no-any-return]
+    predict: Predict = trained.predict_proba
+    return predict
 
 
 def make(kind: str, folder: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

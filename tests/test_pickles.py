@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,12 @@ def test_many_calls_are_shortened_and_a_long_pickle_is_not_believed(
     ]
     monkeypatch.setattr(pickles, "LONGEST", 100)
     (tmp_path / "many.pkl").write_bytes(pickle.dumps(b"x" * 200, 4))
-    assert texts(tmp_path) == [
-        "the pickle 'many.pkl' is too long to be looked at, and may call anything when it is read"
-    ]
+    assert texts(tmp_path) == ["the pickle 'many.pkl' is too long, so that it may call anything when it is read"]
+
+
+def test_a_pickle_that_is_compressed_or_damaged_is_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes(zlib.compress(pickle.dumps(Runs())))
+    wanted = ["the pickle 'model.joblib' is compressed or damaged, so that it may call anything when it is read"]
+    assert texts(tmp_path) == wanted
+    (tmp_path / "weights.bin").write_bytes(b"\x80\x03no pickle")  # numbers may begin like one
+    assert texts(tmp_path) == wanted

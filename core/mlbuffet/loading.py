@@ -102,15 +102,16 @@ def scan(
     Raises as `which` does, and `AmbiguousRuntime`, `UnknownRuntime`, `InvalidOptions` and `LoadFailed`.
     """
     given: Mapping[str, Any] = options or {}
+    from_client: Mapping[str, Any] = {}
     with _on_disk(path) as artifact, readable(artifact):
-        from_client: Mapping[str, Any] = {}
         if artifact.is_dir():
+            from mlbuffet.repository.load_settings import load_settings
             from mlbuffet.repository.single import find_artifact
 
             found = find_artifact(artifact, runtimes, runtime)
+            settings = load_settings(artifact, found.configuration, found.upload, given, None)
             artifact, runtime = found.path, found.runtime
-            given = {**found.configuration.options, **given}
-            from_client = found.upload.options if found.upload else {}
+            given, from_client = settings.options, settings.client_options
         check_artifact(artifact)
         try:
             chosen = runtimes.select(artifact, runtime)

@@ -61,26 +61,27 @@ def _risks_in_zip(file: Path, name: str) -> Iterator[Risk]:
 
 
 def _risks_in(opened: IO[bytes], name: str) -> Iterator[Risk]:
-    head = opened.read(2)
-    if head not in _STARTS and not name.lower().endswith(_SUFFIXES):
+    head, is_named_so = opened.read(2), name.lower().endswith(_SUFFIXES)
+    if head not in _STARTS and not is_named_so:
         return
     content = head + opened.read(LONGEST)
-    called = sorted(_called(content) - _HARMLESS)
-    if called:
+    found, is_whole = _called(content)
+    if called := sorted(found - _HARMLESS):
         more = f" and {len(called) - _SHOWN} more" if len(called) > _SHOWN else ""
         yield Risk("code", f"the pickle {name!r} calls {', '.join(called[:_SHOWN])}{more} when it is read")
-    elif len(content) > LONGEST:
-        yield Risk("code", f"the pickle {name!r} is too long to be looked at, and may call anything when it is read")
+    elif len(content) > LONGEST or (is_named_so and not is_whole):
+        why = "too long" if len(content) > LONGEST else "compressed or damaged"
+        yield Risk("code", f"the pickle {name!r} is {why}, so that it may call anything when it is read")
 
 
-def _called(content: bytes) -> set[str]:
-    """The functions and types that a pickle names, up to where it is damaged."""
+def _called(content: bytes) -> tuple[set[str], bool]:
+    """The functions and types that a pickle names, and whether it is one to its end."""
     called: set[str] = set()
     pushed = deque(["?", "?"], maxlen=2)
     """What the last opcodes put on the stack, where that is text."""
     memo: dict[int, str] = {}
     stream = BytesIO(content)
-    with suppress(ValueError, UnicodeDecodeError):
+    with suppress(ValueError):
         while stream.tell() < len(content):  # pickles may follow one another
             for opcode, argument, _ in pickletools.genops(stream):
                 value: Any = argument
@@ -104,4 +105,5 @@ def _called(content: bytes) -> set[str]:
                         pass
                     case _:
                         pushed.append(value if opcode.name in _TEXTS else "?")
-    return called
+        return called, True
+    return called, False

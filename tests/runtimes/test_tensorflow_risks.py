@@ -172,3 +172,59 @@ def test_a_damaged_file_is_no_harmless_one(runtimes: Runtimes, tmp_path: Path) -
     (path / "saved_model.pb").write_bytes(content[: len(content) // 2])
     with pytest.raises(LoadFailed, match="damaged or cut short"):
         scan(path, runtimes)
+
+
+def test_a_function_that_clients_may_call_names_no_file_of_its_own(runtimes: Runtimes, tmp_path: Path) -> None:
+    module = tf.Module()
+    module.read = tf.function(tf.io.read_file, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "m"))
+    assert [risk.text.split(" (")[0] for risk in scan(tmp_path / "m", runtimes).risks] == ["the operation ReadFile"]
+
+
+def changed(path: Path, change: Callable[[Any], None]) -> Path:
+    """The SavedModel with a change of its meta graph."""
+    message = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    change(message.meta_graphs[0])
+    (path / "saved_model.pb").write_bytes(message.SerializeToString())
+    return path
+
+
+def test_what_a_client_gives_is_no_asset(runtimes: Runtimes, tmp_path: Path) -> None:
+    def claim(meta_graph: Any) -> None:
+        asset = meta_graph.asset_file_def.add(filename="words.txt")
+        asset.tensor_info.name = meta_graph.signature_def["serving_default"].inputs["text"].name
+
+    path = changed(save(tmp_path / "m", lambda text: tf.io.read_file(text[0])), claim)
+    assert [risk.capability for risk in scan(path, runtimes).risks] == ["files"]
+
+
+def beside_an_asset(name: Any) -> Any:
+    """The second output of a node whose first is an asset."""
+    return tf.raw_ops.IdentityN(input=[name, tf.constant("/etc/passwd")])[1]
+
+
+def packed(_: Any) -> Any:
+    return tf.stack([tf.constant("/etc/passwd")])[0]
+
+
+@pytest.mark.parametrize("hide", [beside_an_asset, packed])
+def test_no_name_hides_beside_an_asset_or_in_packed_text(
+    runtimes: Runtimes, tmp_path: Path, hide: Callable[[Any], Any]
+) -> None:
+    (tmp_path / "words.txt").write_text("tea\n")
+    asset = tf.saved_model.Asset(str(tmp_path / "words.txt"))
+
+    def call(text: Any) -> Any:
+        with tf.control_dependencies([tf.identity(text)]):
+            return tf.raw_ops.ReadFile(filename=hide(asset.asset_path))
+
+    def pack(meta_graph: Any) -> None:
+        for function in meta_graph.graph_def.library.function:
+            for node in function.node_def:
+                tensor = node.attr["value"].tensor
+                if node.op == "Const" and list(tensor.string_val) == [b"/etc/passwd"]:
+                    tensor.ClearField("string_val")
+                    tensor.tensor_content = b"\x0b/etc/passwd"
+
+    path = changed(save(tmp_path / "m", call, asset=asset), pack)
+    assert [risk.text.split(" (")[0] for risk in scan(path, runtimes).risks] == ["the operation ReadFile"]

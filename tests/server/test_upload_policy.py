@@ -78,7 +78,7 @@ def test_pickles_are_found_without_the_runtime(tmp_path: Path, run_app: RunApp) 
         ({"admin_token": "t", "upload_policy": "off"}, "off"),
     ],
 )
-def test_an_embedded_application_is_strict_where_there_is_a_token(
+def test_an_embedded_application_is_strict_unless_programs_here_may_change_models(
     tmp_path: Path, runtimes: Runtimes, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], policy: str
 ) -> None:
     given: list[str] = []

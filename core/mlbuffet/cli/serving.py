@@ -229,8 +229,7 @@ class Serving:
                 remove_files()
                 remove_socket()
 
-            policy = settings.upload_policy or ("warn" if settings.allow_changes else "strict")
-            publisher = None if settings.read_only else served.publisher(policy)
+            publisher = None if settings.read_only else served.publisher(settings.policy_of_uploads)
             app = create_app(served.repository, settings, publisher, on_change=progress.note, on_loaded=loaded)
             server = Server(app, settings, clean_up)
             sys.setswitchinterval(SWITCH_SECONDS)

@@ -123,7 +123,7 @@ def run_child() -> None:
 
 
 def _tried(task: _Task, runtimes: Runtimes) -> _Report:
-    """Why it cannot be loaded; not the error itself, for what a model may have written is not unpickled."""
+    """What came of it; of an error its text, for what a model may have written is not unpickled."""
     risks: list[Risk] = []
     try:
         runtime = runtimes.select(task.path, task.settings.runtime)

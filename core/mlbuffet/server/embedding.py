@@ -67,8 +67,7 @@ def create_app(
         settings_of(RepositorySettings, "create_app()", for_models),
         may_be_empty=changeable,
     )
-    policy = server.upload_policy or ("warn" if server.admin_token is None else "strict")
-    publisher = served.publisher(policy) if changeable else None
+    publisher = served.publisher(server.policy_of_uploads) if changeable else None
     return application.create_app(
         served.repository, server, publisher, on_loaded=served.follow, on_stop=served.unfollow
     )

@@ -53,7 +53,7 @@ class ServerSettings:
     cors_origins: Sequence[str] = ()
     """Sites whose pages may read what the server answers, such as ``https://example.com``; ``*`` is every site."""
     upload_policy: UploadPolicy | None = None
-    """What becomes of uploads that can do more than compute; ``None``: with a token they are refused."""
+    """What becomes of uploads that can do more than compute; ``None``: they are refused, but with ``allow_changes``."""
     read_only: bool = False
     """Whether clients may change nothing, not even with a token."""
     trusted_proxies: tuple[str, ...] = ()
@@ -66,3 +66,8 @@ class ServerSettings:
     """Whether each request is logged, by the logger ``mlbuffet.access``."""
     grpc_address: tuple[str, int] | None = None
     """Host and port at which calls of gRPC are answered too (``mlbuffet[grpc]``); ``None``: nowhere."""
+
+    @property
+    def policy_of_uploads(self) -> UploadPolicy:
+        """Strict, where none is given, unless programs on this machine may upload what they like."""
+        return self.upload_policy or ("warn" if self.allow_changes else "strict")

@@ -94,14 +94,14 @@ def _read_graph(graph: Graph, data: Buffer, whole: Field) -> None:
             case _Graph.NODE:
                 _read_node(graph, data[part.start : part.end])
             case _Graph.INITIALIZER:
-                graph.initializers.add(_text(data, part, _Tensor.NAME))
+                graph.initializers.add(text_of(data, part, _Tensor.NAME))
             case _Graph.SPARSE_INITIALIZER:
                 values = _parts(data, part.start, part.end, _SparseTensor.VALUES)
-                graph.initializers.update(_text(data, tensor, _Tensor.NAME) for tensor in values)
+                graph.initializers.update(text_of(data, tensor, _Tensor.NAME) for tensor in values)
             case _Graph.INPUT:
-                graph.values[_text(data, part, _Value.NAME)] = _read_value(data, part)
+                graph.values[text_of(data, part, _Value.NAME)] = _read_value(data, part)
             case _Graph.OUTPUT:
-                name = _text(data, part, _Value.NAME)
+                name = text_of(data, part, _Value.NAME)
                 graph.values[name] = _read_value(data, part)
                 graph.used.add(name)
 
@@ -150,10 +150,10 @@ def _read_subgraph(graph: Graph, data: bytes, whole: Field) -> None:
 
 
 def _read_value(data: Buffer, whole: Field) -> Value:
-    shape = next(_inside(data, whole, _Value.TYPE, _Type.TENSOR, _TensorType.SHAPE), None)
+    shape = next(inside(data, whole, _Value.TYPE, _Type.TENSOR, _TensorType.SHAPE), None)
     if shape is None:
         return Value()
-    return Value(tuple(_read_dimension(data, part) for part in _inside(data, shape, _Shape.DIMENSION)))
+    return Value(tuple(_read_dimension(data, part) for part in inside(data, shape, _Shape.DIMENSION)))
 
 
 def _read_dimension(data: Buffer, whole: Field) -> int | str | None:
@@ -166,11 +166,11 @@ def _read_dimension(data: Buffer, whole: Field) -> int | str | None:
     return size
 
 
-def _inside(data: Buffer, whole: Field, number: int, *deeper: int) -> Iterator[Field]:
+def inside(data: Buffer, whole: Field, number: int, *deeper: int) -> Iterator[Field]:
     """The messages at the end of a path of field numbers."""
     for part in _parts(data, whole.start, whole.end, number):
         if deeper:
-            yield from _inside(data, part, *deeper)
+            yield from inside(data, part, *deeper)
         else:
             yield part
 
@@ -179,7 +179,9 @@ def _parts(data: Buffer, start: int, end: int, number: int) -> Iterator[Field]:
     return (part for part in fields(data, start, end) if part.number == number and part.wire_type == BYTES)
 
 
-def _text(data: Buffer, whole: Field, number: int) -> str:
-    for part in _parts(data, whole.start, whole.end, number):
-        return data[part.start : part.end].decode()
-    return ""
+def text_of(data: Buffer, whole: Field, number: int) -> str:
+    """The text of a field, of which the last counts; empty where there is none."""
+    text = b""
+    for part in inside(data, whole, number):
+        text = data[part.start : part.end]
+    return text.decode()

@@ -1,10 +1,11 @@
 """What in an ONNX file needs more than onnxruntime and the model's own files."""
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlbuffet.hookspecs import Risk
+from mlbuffet_onnx._graph import inside, text_of
 from mlbuffet_onnx._protobuf import BYTES, Buffer, Field, fields
 
 _KNOWN_DOMAINS = frozenset(
@@ -34,7 +35,7 @@ class _Graph:
 
 
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
-_FUNCTION_NODE, _FUNCTION_DOMAIN = 7, 10
+_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_DOMAIN = 1, 7, 10
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
 _SPARSE_VALUES = (1, 2)
 _EXTERNAL_DATA, _KEY, _VALUE = 13, 1, 2
@@ -46,14 +47,14 @@ def risks_of(file: Path, *, libraries: bool) -> list[Risk]:
     ``ValueError`` where the file is no model.
     """
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        model = list(fields(data, 0, len(data)))
-        functions = [part for part in model if part.number == _FUNCTIONS and part.wire_type == BYTES]
-        scan = _Scan(data, {_text(data, part, _FUNCTION_DOMAIN) for part in functions})
-        for part in model:
-            if part.number == _GRAPH and part.wire_type == BYTES:
-                scan.graph(part)
-        for part in functions:
-            for node in _parts(data, part, _FUNCTION_NODE):
+        model = Field(0, BYTES, 0, 0, len(data))
+        functions = list(inside(data, model, _FUNCTIONS))
+        named = [(text_of(data, one, _FUNCTION_DOMAIN), text_of(data, one, _FUNCTION_NAME)) for one in functions]
+        scan = _Scan(data, named)
+        for graph in inside(data, model, _GRAPH):
+            scan.graph(graph)
+        for function in functions:
+            for node in inside(data, function, _FUNCTION_NODE):
                 scan.node(node)
     own = [] if libraries else sorted(scan.operators)
     return [
@@ -65,9 +66,10 @@ def risks_of(file: Path, *, libraries: bool) -> list[Risk]:
 class _Scan:
     """What was found in the graphs of a model."""
 
-    def __init__(self, data: Buffer, own_domains: set[str]) -> None:
+    def __init__(self, data: Buffer, functions: Sequence[tuple[str, str]]) -> None:
         self._data = data
-        self._known = _KNOWN_DOMAINS | own_domains
+        self._functions = functions
+        """Those of the model itself, by domain and name."""
         self.operators: set[str] = set()
         """Those that onnxruntime does not bring."""
         self.locations: set[str] = set()
@@ -85,10 +87,11 @@ class _Scan:
 
     def node(self, whole: Field) -> None:
         data = self._data
-        domain, operator = _text(data, whole, _NODE_DOMAIN), _text(data, whole, _NODE_OPERATOR)
-        if domain not in self._known or operator in _PYTHON:
+        domain, operator = text_of(data, whole, _NODE_DOMAIN), text_of(data, whole, _NODE_OPERATOR)
+        is_known = domain in _KNOWN_DOMAINS or (domain, operator) in self._functions
+        if not is_known or operator in _PYTHON:
             self.operators.add(f"{operator!r} of {domain!r}")
-        for attribute in _parts(data, whole, _NODE_ATTRIBUTE):
+        for attribute in inside(data, whole, _NODE_ATTRIBUTE):
             for part in fields(data, attribute.start, attribute.end):
                 if part.wire_type != BYTES:
                     continue
@@ -101,13 +104,13 @@ class _Scan:
 
     def _sparse(self, whole: Field) -> None:
         for number in _SPARSE_VALUES:
-            for part in _parts(self._data, whole, number):
+            for part in inside(self._data, whole, number):
                 self._tensor(part)
 
     def _tensor(self, whole: Field) -> None:
-        for entry in _parts(self._data, whole, _EXTERNAL_DATA):
-            if _text(self._data, entry, _KEY) == "location":
-                self.locations.add(_text(self._data, entry, _VALUE))
+        for entry in inside(self._data, whole, _EXTERNAL_DATA):
+            if text_of(self._data, entry, _KEY) == "location":
+                self.locations.add(text_of(self._data, entry, _VALUE))
 
 
 def _outside(folder: Path, locations: set[str]) -> Iterator[str]:
@@ -116,16 +119,3 @@ def _outside(folder: Path, locations: set[str]) -> Iterator[str]:
     for location in sorted(locations):
         if not (folder / location).resolve().is_relative_to(inside):
             yield f"weights in the file {location!r}, which lies outside of the model's folder"
-
-
-def _parts(data: Buffer, whole: Field, number: int) -> Iterator[Field]:
-    parts = fields(data, whole.start, whole.end)
-    return (part for part in parts if part.number == number and part.wire_type == BYTES)
-
-
-def _text(data: Buffer, whole: Field, number: int) -> str:
-    """The last text of a field, which is the one that counts."""
-    text = ""
-    for part in _parts(data, whole, number):
-        text = data[part.start : part.end].decode(errors="replace")
-    return text

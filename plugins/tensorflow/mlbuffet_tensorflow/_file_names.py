@@ -9,7 +9,7 @@ from mlbuffet_tensorflow._graph import called_functions, node_name
 
 Scope: TypeAlias = str | None
 """The name of a function; ``None`` for the graph itself."""
-_PASSED_ON = frozenset({"Identity", "IdentityN", "ExpandDims", "Reshape", "Squeeze", "StopGradient", "Snapshot"})
+_PASSED_ON = frozenset({"Identity", "ExpandDims", "Reshape", "Squeeze", "StopGradient", "Snapshot"})
 _JOINING = frozenset({"StringJoin", "ShardedFilename", "ShardedFilespec"})
 _CHOOSING = frozenset({"Select", "SelectV2", "Pack", "ConcatV2"})
 _FIRST_ARGUMENT = {
@@ -24,9 +24,9 @@ _FIRST_ARGUMENT = {
 }
 """Which input of a node that calls functions is their first argument; what others give is not known."""
 _NUMBERS = frozenset({"StaticRegexFullMatch", "RegexFullMatch"})
+_TEXT = 7  # DT_STRING
 _OF_VARIABLES = frozenset({"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"})
 _NAME_IN_SAVERS = b"model"
-_MOST_STEPS = 10_000
 
 
 class _Origin(IntEnum):
@@ -50,6 +50,8 @@ class FileNames:
             self._scopes[name] = {node.name: node for node in function.node_def}
         self._own = {node_name(asset.tensor_info.name) for asset in meta_graph.asset_file_def}
         self._own.add(node_name(meta_graph.saver_def.filename_tensor_name))
+        signatures = meta_graph.signature_def.values()
+        self._own -= {node_name(given.name) for signature in signatures for given in signature.inputs.values()}
         self._callers: dict[str, list[tuple[Scope, Any]]] = defaultdict(list)
         for scope, node in self.nodes():
             for name in {*called_functions(node), node.op} & self._functions.keys():
@@ -68,12 +70,12 @@ class FileNames:
     def is_empty(self, scope: Scope, node: Any, position: int) -> bool:
         """Whether an input of a node is the empty text."""
         source = self._scopes[scope].get(node_name(node.input[position]))
-        return source is not None and source.op == "Const" and not any(source.attr["value"].tensor.string_val)
+        return source is not None and source.op == "Const" and _texts(source) == [b""]
 
     def _origin(self, scope: Scope, tensor: str, met: list[tuple[Scope, str]]) -> _Origin:
         name = node_name(tensor)
-        if (scope, name) in met or len(met) > _MOST_STEPS:  # a loop adds nothing; what is too long is not believed
-            return _Origin.OWN if (scope, name) in met else _Origin.FOREIGN
+        if (scope, name) in met:  # a loop adds nothing
+            return _Origin.OWN
         met = [*met, (scope, name)]
         if scope is None and name in self._own:
             return _Origin.OWN
@@ -113,8 +115,10 @@ class FileNames:
         return _worst(self._origin(None, one.input[1], met) for one in users if one.op == "AssignVariableOp")
 
     def _origin_of_argument(self, scope: str, position: int, met: list[tuple[Scope, str]]) -> _Origin:
-        """Of what all callers of a function give; of one that nobody calls, nothing is ever read."""
-        return _worst(self._origin_given(caller, node, scope, position, met) for caller, node in self._callers[scope])
+        """Of what all callers of a function give; one that no node calls, clients may."""
+        callers = self._callers[scope]
+        given = (self._origin_given(caller, node, scope, position, met) for caller, node in callers)
+        return _worst(given) if callers else _Origin.FOREIGN
 
     def _origin_given(
         self, caller: Scope, node: Any, function: str, position: int, met: list[tuple[Scope, str]]
@@ -131,7 +135,9 @@ class FileNames:
     def _is_text(self, scope: Scope, tensor: str) -> bool:
         """Whether a tensor may be text: numbers of shards and conditions are not."""
         node = self._scopes[scope].get(node_name(tensor))
-        return node is None or (node.op not in _NUMBERS and not (node.op == "Const" and not _texts(node)))
+        return node is None or (
+            node.op not in _NUMBERS and not (node.op == "Const" and node.attr["dtype"].type != _TEXT)
+        )
 
 
 def _origin_of_constant(node: Any) -> _Origin:
@@ -147,7 +153,9 @@ def _shared(node: Any) -> bytes:
 
 
 def _texts(node: Any) -> list[bytes]:
-    return list(node.attr["value"].tensor.string_val)
+    """Those of a constant; none where they are packed, which TensorFlow does not write."""
+    tensor = node.attr["value"].tensor
+    return [] if tensor.tensor_content else list(tensor.string_val)
 
 
 def _worst(origins: Iterable[_Origin]) -> _Origin:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mlbuffet.errors import LoadFailed
 from mlbuffet.hookspecs import Risk
@@ -23,7 +23,8 @@ from mlbuffet_tensorflow._keras_file import configuration, lambda_layers
 from mlbuffet_tensorflow._loading import temporary_folder
 from mlbuffet_tensorflow._saved_model import MetaGraph, read_meta_graphs
 
-_REACHES = {
+_Capability: TypeAlias = Literal["code", "files", "network"]
+_REACHES: dict[_Capability, str] = {
     "code": "calls code outside of the graph",
     "files": "reads or writes files that are not the model's",
     "network": "reaches other machines",
@@ -48,17 +49,17 @@ def _of_graph(meta_graph: MetaGraph) -> Iterator[Risk]:
         if asset.filename.startswith("/") or ".." in PurePosixPath(asset.filename).parts:
             yield Risk("files", f"its asset {asset.filename!r} lies outside of the model's folder")
     names = FileNames(meta_graph)
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    found: dict[tuple[_Capability, str], list[str]] = defaultdict(list)
     for scope, node in names.nodes():
         if capability := _capability(scope, node, names):
             found[capability, node.op].append(node.name)
     for (capability, operation), nodes in sorted(found.items()):
         several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
         text = f"the operation {operation} ({nodes[0]!r}{several}) {_REACHES[capability]}"
-        yield Risk(capability, text)  # type: ignore[arg-type]  # one of the keys
+        yield Risk(capability, text)
 
 
-def _capability(scope: Scope, node: Any, names: FileNames) -> str | None:
+def _capability(scope: Scope, node: Any, names: FileNames) -> _Capability | None:
     operation = node.op
     if operation in CODE:
         return "code"
