@@ -427,6 +427,44 @@ def inspect(
 
 
 @app.command()
+def plan(
+    place: Annotated[str, Argument(metavar="PATH", help="A folder of models.", show_default=False)],
+    *,
+    rate: Annotated[
+        str, Option(metavar="NAME=NUMBER,...", help="How many calls a second each model gets.", show_default=False)
+    ],
+    p99: Annotated[
+        str | None, Option(metavar="TIME", help="Within which 99 of 100 calls are answered, such as 50ms.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="A .png or .svg for latency over load (mlbuffet\\[plan])."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Measure models on this machine, and show how many processes and cores they take for a load."""
+    from mlbuffet.cli.planning import check_plot, measure_all, parse_limit, parse_rates, paths_of
+    from mlbuffet.cli.reports import show_plan, telling
+    from mlbuffet.planning.plan import plan as planned
+
+    rates, limit = parse_rates(rate), None if p99 is None else parse_limit(p99)
+    check_plot(plot)
+    found = installed_runtimes()
+    paths = paths_of(place, list(rates), found)
+    with telling(hidden=as_json) as tell:
+        measured = measure_all(paths, found, tell)
+    plans = planned(measured, rates, limit)
+    if plot is not None:
+        from mlbuffet.planning.plot import draw
+
+        draw(plans, measured, limit, plot)
+    show_plan(plans, measured, limit, as_json=as_json)
+    if not all(one.choice for one in plans):
+        raise typer.Exit(1)
+
+
+@app.command()
 def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show the installed runtimes, what they accept, and those that are broken."""
     from mlbuffet.cli.reports import show_runtimes

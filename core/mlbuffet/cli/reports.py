@@ -1,11 +1,13 @@
 """Models and runtimes as tables for people, or as JSON for machines."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
+from msgspec import to_builtins
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,6 +26,7 @@ from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
 if TYPE_CHECKING:
     from mlbuffet.cli.conversion import Report
+    from mlbuffet.planning.plan import Measured, ModelPlan
     from mlbuffet.repository import ModelVersion
 
 NOTABLE = 0.1  # seconds that an import takes at least to be shown
@@ -103,6 +106,58 @@ def show_model(model: Model, *, as_json: bool) -> None:
         console.print(f"There is no default signature: {escape(reason or 'a call must name one.')}", soft_wrap=True)
     elif reason:
         console.print(f"The default is {escape(repr(signatures.default))}: {escape(reason)}", soft_wrap=True)
+
+
+@contextmanager
+def telling(*, hidden: bool) -> Iterator[Callable[[str], None]]:
+    """Show on stderr what is being done; on a terminal with a spinner, elsewhere in lines."""
+    console = Console(stderr=True, quiet=hidden)
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda text: status.update(escape(text))
+    else:
+        yield lambda text: console.print(escape(text), soft_wrap=True)
+
+
+def show_plan(
+    plans: "Sequence[ModelPlan]", measured: "Mapping[str, Measured]", limit: float | None, *, as_json: bool
+) -> None:
+    """What each model takes, and what the servers in front of all take."""
+    front = sum(one.front for one in plans)
+    cores = sum(one.choice.total_cores for one in plans if one.choice)
+    if as_json:
+        models = [{**to_builtins(one), "measured": to_builtins(measured[one.model])} for one in plans]
+        print_json({"p99": limit, "models": models, "front_cores": front, "model_cores": cores})
+        return
+    table = _table(
+        "model", "calls/s", "alone p50/p99", "batches", "replicas", "cores each", "memory each", "p99 expected"
+    )
+    for one in plans:
+        alone = f"{one.alone.p50 * 1000:.3g}/{one.alone.p99 * 1000:.3g} ms"
+        cells = [escape(one.model), f"{one.rate:g}", alone]
+        if one.choice is None:
+            table.add_row(*cells, f"{one.batch_gain:.2g} x", "[red]none", "", _mebibytes(one.memory), "")
+            continue
+        batches = f"{one.batch_gain:.2g} x" + (f", of {one.choice.rows}" if one.choice.rows > 1 else "")
+        wanted = [batches, str(one.choice.replicas), str(one.choice.cores), _mebibytes(one.memory)]
+        table.add_row(*cells, *wanted, f"{one.choice.p99 * 1000:.3g} ms")
+    console = _console()
+    console.print(table)
+    for one in plans:
+        if one.choice is None:
+            console.print(f"[red]{escape(one.model)} cannot keep the limit: {one.reason}", soft_wrap=True)
+        elif one.choice.rows > 1:
+            table_of = f"\\[batching] with max_size = {one.choice.rows}"
+            console.print(f"{escape(one.model)}: batches pay; write {table_of} into its model.toml", soft_wrap=True)
+    console.print(
+        f"{cores} cores for the models, and {front:.2g} for the servers in front of them (HTTP and JSON), which may be "
+        "the same processes.",
+        soft_wrap=True,
+    )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def show_versions(
