@@ -22,7 +22,7 @@ TORCH := 2.13.0
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env frameworks runtimes demo test coverage soak fuzz clients check fix bench campaign reloads kills schema protos reference pins clean
+.PHONY: help env frameworks runtimes demo test coverage soak fuzz clients check fix bench campaign reloads kills image rollouts schema protos reference pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,7 +69,7 @@ fuzz: env ## give the decoders of requests 280 000 examples, in a quarter of an 
 clients: env ## run every client of docs/clients.md, KServe's in an environment of its own
 	@test -x build/kserve/bin/python || $(UV) venv --quiet --python $(BIN)/python build/kserve
 	$(UV) pip install --quiet --python build/kserve/bin/python kserve tensorflow-serving-api 'tritonclient[grpc]' --editable '.[grpc]'
-	MLBUFFET_KSERVE_PYTHON=build/kserve/bin/python $(BIN)/pytest tests/test_clients.py tests/test_protos.py
+	MLBUFFET_KSERVE_PYTHON=build/kserve/bin/python $(BIN)/pytest tests/test_clients.py tests/test_protos.py tests/deploy/test_kserve.py
 
 check: env ## style, types and layers
 	$(BIN)/ruff check .
@@ -96,6 +96,14 @@ reloads: env ## reload a model 1 000 times under load, and print how many reques
 
 kills: env ## kill a server 300 times while clients change its models, and look for what is lost or in part
 	PYTHONPATH=tests $(BIN)/python tests/kill_campaign.py 300
+
+image: env ## build deploy/Dockerfile in a root of Debian, as root, and start, ask and stop its containers
+	@command -v debootstrap tini dumb-init >/dev/null || { echo 'apt-get install debootstrap tini dumb-init'; exit 1; }
+	PYTHONPATH=tests $(BIN)/python tests/image_campaign.py $(if $(RUNTIMES),"RUNTIMES=$(RUNTIMES)")
+
+rollouts: env ## restart two servers behind HAProxy 20 times under load, and print how many requests failed
+	@command -v haproxy >/dev/null || { echo 'apt-get install haproxy'; exit 1; }
+	MLBUFFET_ROLLOUTS=20 $(BIN)/pytest -q -s tests/deploy/test_rollout.py
 
 schema: env ## renew the JSON schema of model.toml
 	$(BIN)/python -c 'from mlbuffet.repository.configuration import schema_text; print(schema_text(), end="")' \
