@@ -22,7 +22,7 @@ TORCH := 2.13.0
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env frameworks runtimes demo test coverage soak fuzz clients check fix bench campaign reloads kills image rollouts schema protos reference pins clean
+.PHONY: help env frameworks runtimes demo test coverage soak fuzz clients check fix bench campaign reloads crashes isolated kills image rollouts schema protos reference pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,13 @@ campaign: env ## stop a server under load 50 times, and load and unload one mode
 
 reloads: env ## reload a model 1 000 times under load, and print how many requests failed
 	PYTHONPATH=tests $(BIN)/python tests/reload_campaign.py 1000
+
+crashes: env ## let one of three models crash 1 000 times under load, and print what became of the others
+	PYTHONPATH=tests $(BIN)/python tests/crash_campaign.py $(or $(CRASHES),1000)
+
+isolated: env ## run the tests of the server with every model in a process of its own
+	MLBUFFET_ISOLATE=true $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m "not in_process" \
+		tests/server tests/cli tests/inference tests/isolation $(ARGS)
 
 kills: env ## kill a server 300 times while clients change its models, and look for what is lost or in part
 	PYTHONPATH=tests $(BIN)/python tests/kill_campaign.py 300

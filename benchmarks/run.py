@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import in_process.batching
+import in_process.isolation
 import in_process.lag
 import in_process.loading
 import in_process.memory
@@ -47,6 +48,7 @@ CASES = (
     *in_process.predict_python.CASES,
     in_process.request.CASE,
     in_process.batching.CASE,
+    *in_process.isolation.CASES,
     in_process.observation.CASE,
     in_process.memory.CASE,
     in_process.lag.CASE,

@@ -15,6 +15,7 @@ from _pytest.nodeid import coerce_node_id
 from starlette.applications import Starlette
 
 from mlbuffet import Runtimes
+from mlbuffet.isolation.process_settings import Isolation
 from mlbuffet.server import ServerSettings, create_app
 from mlbuffet.server.processes.server_process import Server, address_of, listen
 from remote_service import remote_service
@@ -29,6 +30,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.nodeid.endswith(item.name):  # pytest has no other way to give it one
             item._id = coerce_node_id(f"{item.nodeid.rpartition('::')[0]}::{item.name}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated() -> Iterator[None]:
+    """Models in processes of their own, in this process and in servers that tests start, with MLBUFFET_ISOLATE."""
+    if "MLBUFFET_ISOLATE" not in os.environ:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        chosen = Isolation.settings
+        patch.setattr(Isolation, "settings", lambda self, own: chosen(replace(self, of_all=True), own))
+        yield
 
 
 Way = Literal["fast path", "application", "remote service"]

@@ -158,7 +158,7 @@ def reloading(
     loaded = Event()
     app = create_app(repository, ServerSettings(allow_changes=True), on_loaded=loaded.set)
     with run_app(app) as client:
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         watcher = Watcher(Catalog(sources, models, repository.update), **watching)
         watcher.start()
         try:

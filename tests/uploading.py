@@ -88,7 +88,7 @@ def uploading(
     loaded = Event()
     app = create_app(repository, settings or ServerSettings(allow_changes=True), publisher, on_loaded=loaded.set)
     with run_app(app) as client:
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         with watching(catalog) if watch else nullcontext():
             yield Uploading(root, client, repository)
 

@@ -20,6 +20,8 @@ from serving.peers import (
     MLBUFFET_BATCHING,
     MLBUFFET_BATCHING_BINARY,
     MLBUFFET_BINARY,
+    MLBUFFET_ISOLATED,
+    MLBUFFET_ISOLATED_BINARY,
     MLBUFFET_TWO,
     PYTHON_PEERS,
     TRITON,
@@ -119,6 +121,14 @@ CASES = (
     ),
     comparison("pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY), (1, 4), quick=True),
     comparison("workers", "One process and two", "iris", (MLBUFFET, MLBUFFET_TWO), (1, 16, 64)),
+    comparison("process-http", "An ONNX model in a process of its own", "iris", (MLBUFFET, MLBUFFET_ISOLATED), (1, 16)),
+    comparison(
+        "process-pixels",
+        "602 112 floats, binary, for a model in a process of its own",
+        "pixels",
+        (MLBUFFET_BINARY, MLBUFFET_ISOLATED_BINARY),
+        (1,),
+    ),
     comparison("asgi", "The bare route under other ASGI servers", "iris", ASGI_SERVERS, (1, 16, 64), asked_for=True),
     Case(name="models", title="1 to 100 models loaded, all asked, 16 connections", unit="requests/s", prepare=_many),
 )

@@ -29,6 +29,10 @@ class Peer:
 MLBUFFET = Peer(name="MLBuffet")
 MLBUFFET_BINARY = Peer(name="MLBuffet, binary", body=bodies.open_inference_binary)
 MLBUFFET_TWO = Peer(name="MLBuffet, --workers 2", options=("--workers", "2"))
+MLBUFFET_ISOLATED = Peer(name="MLBuffet, --isolate", options=("--isolate",))
+MLBUFFET_ISOLATED_BINARY = replace(
+    MLBUFFET_BINARY, name="MLBuffet, --isolate, binary", options=MLBUFFET_ISOLATED.options
+)
 MLBUFFET_BATCHING = Peer(name="MLBuffet, --batching", options=("--batching",))
 MLBUFFET_BATCHING_BINARY = Peer(
     name="MLBuffet, --batching, binary", body=bodies.open_inference_binary, options=("--batching",)

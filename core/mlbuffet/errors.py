@@ -27,6 +27,7 @@
     ├── DuplicateModel          two artifacts want one model name and version
     ├── ModelNotFound           no model, or no version of it, has that name
     ├── ModelNotReady           the model is loading, or failed to load
+    ├── ProcessCrashed          the process of a model ended during the call
     ├── Overloaded              as many calls of the model wait as may
     ├── DeadlineExceeded        the model did not answer in the time that the call had
     ├── UploadRefused           what was uploaded cannot be a version of a model
@@ -458,6 +459,17 @@ class ModelNotReady(MLBuffetError):
         self.reason = reason
         self.retry_after = retry_after
         super().__init__(f"version {version} of the model {name!r} is not ready: {reason}")
+
+
+class ProcessCrashed(MLBuffetError):
+    """The process in which ``model`` runs ended during the call, or cannot be started; ``reason`` says how."""
+
+    def __init__(self, model: str, version: int | None, reason: str) -> None:
+        self.model = model
+        self.version = version
+        self.reason = reason
+        which = f"the model {model!r}" if version is None else f"version {version} of the model {model!r}"
+        super().__init__(f"{which} gave no answer: {reason}")
 
 
 class Overloaded(MLBuffetError):

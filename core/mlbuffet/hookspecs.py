@@ -65,8 +65,13 @@ def importing(framework: str) -> Iterator[None]:
         try:
             yield
         finally:
-            seconds = _import_seconds.get({})
-            seconds[framework] = seconds.get(framework, 0.0) + perf_counter() - begin
+            note_import(framework, perf_counter() - begin)
+
+
+def note_import(framework: str, seconds: float) -> None:
+    """Count ``seconds`` as those of an import."""
+    noted = _import_seconds.get({})
+    noted[framework] = noted.get(framework, 0.0) + seconds
 
 
 @contextmanager

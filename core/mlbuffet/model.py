@@ -40,11 +40,12 @@ def load_artifact(
     *,
     context: LoadContext | None = None,
     client_options: Mapping[str, Any] = _NONE,
+    through: Callable[[Runtime], Runtime] = lambda runtime: runtime,
 ) -> "Model":
     """Load the artifact at ``path``, with the runtime that `Runtimes.select` gives for it.
 
     ``context`` says which model it is; without it the model is called after its path, and can call no others.
-    ``client_options`` came with an upload; ``options`` go before them.
+    ``client_options`` came with an upload; ``options`` go before them. ``through`` gives what stands for the runtime.
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoRuntime`, `AmbiguousRuntime`, `InvalidOptions` or `LoadFailed`.
     """
     check_artifact(path)
@@ -53,7 +54,7 @@ def load_artifact(
         check_regular(path)
         combined = chosen.combined_options(options, client_options)
         with chosen.naming_options(client_options):
-            return Model.load(chosen, path, combined, context)
+            return Model.load(through(chosen), path, combined, context)
     except (LoadFailed, NoRuntime) as error:  # runtimes need not know these causes
         check_files(path)
         if isinstance(error, LoadFailed) and (reason := failed_download(path) or _explained(error, runtimes, path)):
@@ -95,7 +96,8 @@ class Model:
         self.memory = memory
         """How many bytes it takes; ``None`` where its runtime does not say."""
         self._handle = handle
-        self._wants_request = runtime.takes("predict", "request")
+        self.wants_request = runtime.takes("predict", "request")
+        """Whether its runtime looks at the request of a call."""
         self._predict: Callable[..., Any] = runtime.hook("predict")
         self._checks_shapes = not runtime.output_shapes_may_differ
         self._release = weakref.finalize(self, _unload, runtime.hook("unload"), handle, path)
@@ -160,11 +162,8 @@ class Model:
         if deadline is not None and deadline <= time.monotonic():
             raise DeadlineExceeded(0)
         try:
-            if self._wants_request:
-                request = self._request(wanted, parameters, deadline)
-                results = self._predict(model=self._handle, signature=name, inputs=arrays, request=request)
-            else:
-                results = self._predict(model=self._handle, signature=name, inputs=arrays)
+            request = self._request(wanted, parameters, deadline) if self.wants_request else None
+            results = self.compute(name, arrays, request)
         except MLBuffetError as error:
             if isinstance(error, PredictFailed) and not error.runtime:
                 raise PredictFailed(self.runtime.name, name, error.detail, reason=error.reason) from error
@@ -176,6 +175,24 @@ class Model:
             declared.check_inputs(arrays)  # an undeclared shape is the cause then
             raise PredictFailed(self.runtime.name, name, f"{type(error).__name__}: {error}") from error
         return self._checked(results, name, declared, wanted, None if any_shape else arrays)
+
+    def compute(self, signature: str, inputs: Tensors, request: Request | None) -> Any:
+        """What the runtime gives, which is not looked at, for inputs that were checked; raises what it raises."""
+        if request is None:
+            return self._predict(model=self._handle, signature=signature, inputs=inputs)
+        return self._predict(model=self._handle, signature=signature, inputs=inputs, request=request)
+
+    def is_suspect(self, signature: str, inputs: Tensors) -> bool:
+        """Whether a call is to run alone, because it may end the process that it runs in."""
+        return self.runtime.is_suspect(self._handle, signature, inputs)
+
+    def end_of_warmup(self) -> None:
+        """What was called since the load was for warming it."""
+        self.runtime.end_of_warmup(self._handle)
+
+    def check_results(self, results: Any, signature: str, inputs: Tensors, wanted: Sequence[str]) -> None:
+        """Raises `PredictFailed` where ``results`` of `compute` are not as declared; shapes may differ."""
+        self._checked(results, signature, self.signatures[signature].variant_for(inputs), wanted, None)
 
     async def predict_async(
         self,
@@ -259,8 +276,8 @@ class Model:
         self, results: Mapping[str, Any], name: str, declared: Signature, wanted: Sequence[str]
     ) -> Mapping[str, TensorSpec]:
         """What is declared of the outputs of a plugin that knows which are wanted."""
-        if not self._wants_request or not set(wanted) <= results.keys() <= declared.outputs.keys():
-            them = f"; the request wants {sorted(wanted)}" if self._wants_request else ""
+        if not self.wants_request or not set(wanted) <= results.keys() <= declared.outputs.keys():
+            them = f"; the request wants {sorted(wanted)}" if self.wants_request else ""
             self._fail(name, f"it returned {sorted(results)}, and its signature says {sorted(declared.outputs)}{them}")
         return {output: declared.outputs[output] for output in results}
 

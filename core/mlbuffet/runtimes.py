@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 
@@ -34,6 +34,7 @@ from mlbuffet.options_type import option_names, options_of
 from mlbuffet.pickles import pickle_risks
 from mlbuffet.risks import Risk
 from mlbuffet.runtime_choice import Preference, RuntimeChoice, Wanted, names_of
+from mlbuffet.tensors import Tensors
 
 _MADE_IF_TAKEN = "request"
 """The argument of ``predict`` that most plugins have no use for."""
@@ -42,8 +43,25 @@ _MAY_BE_LEFT_OUT = (_MADE_IF_TAKEN, "context")
 logger = logging.getLogger(__name__)
 
 
+class ProcessCounts(Protocol):
+    """What is measured of the processes of a model."""
+
+    @property
+    def alive(self) -> int:
+        """How many can be called."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often one was started anew."""
+        ...
+
+
 class Runtime:
     """One registered runtime: a plugin under its name, and its hooks."""
+
+    processes: ProcessCounts | None = None
+    """Those in which it runs its model, where it has one, and some of its own."""
 
     def __init__(
         self,
@@ -119,6 +137,13 @@ class Runtime:
         """Why ``path``, which is of the runtime's kind, cannot be served; ``None`` for other paths."""
         reason, _ = self._call("explain", path)
         return reason if isinstance(reason, str) else None
+
+    def is_suspect(self, model: Any, signature: str, inputs: Tensors) -> bool:  # noqa: ARG002 see IsolatedRuntime
+        """Whether a call of a handle is to run alone, because it may end the process that it runs in."""
+        return False
+
+    def end_of_warmup(self, model: Any) -> None:
+        """A handle was loaded, and has answered its first calls."""
 
     def risks(self, path: Path, options: Any) -> list[Risk]:
         """What its artifact at ``path`` can do besides computing, with `combined_options`. Raises `LoadFailed`."""

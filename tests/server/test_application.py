@@ -29,7 +29,7 @@ def test_a_server_is_live_while_models_load_and_ready_when_each_was_tried(
         assert waiting[0].json() == {"error": "models are being loaded"}
         assert waiting[1].json() == {"error": "version 1 of the model 'half' is not ready: it is being loaded"}
         may_load.set()
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
         assert client.get("/v2/models/half/ready").status_code == 200
     with pytest.raises(ModelNotReady, match="it was unloaded"):
@@ -52,4 +52,4 @@ def test_that_all_is_loaded_is_said_however_soon_it_is(runtimes: Runtimes) -> No
     for _ in range(50):
         loaded = Event()
         with TestClient(create_app(ModelRepository(runtimes), on_loaded=loaded.set)):
-            assert loaded.wait(10)
+            assert loaded.wait(120)

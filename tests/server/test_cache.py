@@ -385,7 +385,7 @@ def test_a_function_of_several_dtypes_is_kept_for_each(tmp_path: Path, run_app: 
     (tmp_path / "m/model.toml").write_text(KEPT)
     repository = repository_of(tmp_path / "m", runtimes)
     with run_app(create_app(repository, on_loaded=loaded.set)) as client:
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         for value, doubled in ((b"3", "6"), (b"3.0", "6.0"), (b"1.5", "3.0")) * 2:
             answer = client.post("/v1/models/m:predict", content=b'{"instances": [%b]}' % value)
             assert answer.text == f'{{"predictions":[{doubled}]}}'

@@ -85,7 +85,7 @@ def client(
     repository = ModelRepository(runtimes)
     repository.update(find_models(tmp_path / "m.where", runtimes))
     with run_app(create_app(repository, ServerSettings(max_body=LIMIT), on_loaded=loaded.set)) as client:
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         for values in ([1], [1, 1]):  # calls of one and of two numbers are of different kinds
             size = len(where.calls)
             while "at once" not in where.calls[size:]:

@@ -69,7 +69,7 @@ def crowd(
             for middleware in around:
                 app.add_middleware(middleware)
             single = stack.enter_context(run_app(app))
-            assert loaded.wait(10)
+            assert loaded.wait(120)
             limits = httpx.Limits(max_connections=None)
             client = stack.enter_context(httpx.Client(base_url=single.base_url, timeout=30, limits=limits))
             threads = stack.enter_context(ThreadPoolExecutor(100))

@@ -479,7 +479,7 @@ def test_a_wrong_rank_or_static_dimension_is_refused(
     runtimes, loaded = Runtimes(), Event()
     runtimes.register(Pairs, name="pairs")
     with run_app(create_app(repository_of(half, runtimes), on_loaded=loaded.set)) as client:
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": [1] * math.prod(shape)}
         answer = client.post("/v2/models/half/infer", json={"inputs": [tensor]})
         assert answer.status_code == 400

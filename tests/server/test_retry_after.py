@@ -60,7 +60,7 @@ def test_a_model_may_be_asked_again_while_it_is_loaded(slow: ModelRepository, ma
         assert set(retry_after(client)) == {"1"}
         assert client.get("/v2/health/ready").headers["retry-after"] == "1"
         may_load.set()
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         assert "retry-after" not in client.get("/v2/models/half/ready").headers
 
 

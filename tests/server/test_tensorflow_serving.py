@@ -344,7 +344,7 @@ def test_a_model_that_is_being_loaded_says_so(slow: ModelRepository, may_load: E
         answer = client.post("/v1/models/half:predict", json=ROWS)
         assert (answer.status_code, "it is being loaded" in answer.json()["error"]) == (503, True)
         may_load.set()
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         assert client.post("/v1/models/half:predict", json=ROWS).status_code == 200
 
 
@@ -411,7 +411,7 @@ def loose(tmp_path: Path, run_app: RunApp) -> Iterator[httpx.Client]:
     repository.update([StoredModel("m", (StoredVersion("m", 1, tmp_path / "m.loose"),))])
     loaded = Event()
     with run_app(create_app(repository, on_loaded=loaded.set)) as client:
-        assert loaded.wait(10)
+        assert loaded.wait(120)
         yield client
 
 

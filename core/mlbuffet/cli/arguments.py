@@ -9,19 +9,18 @@ import typer
 
 from mlbuffet import token_file
 from mlbuffet.runtime_choice import Preference
+from mlbuffet.sizes import bytes_of
 from mlbuffet.token_file import TokenFile
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _ORIGIN = re.compile(r"https?://[^/?#@\s]+", re.ASCII)  # as browsers send it: without a path
-_SIZE = re.compile(r"([0-9]{1,15})\s?([A-Za-z]*)", re.ASCII)
 
 
 def parse_size(text: str) -> int:
     """The bytes of ``64MiB``, ``10 MB`` or ``1000``. Raises `typer.BadParameter`, as all of these functions."""
-    found = _SIZE.fullmatch(text)
-    if found is None or found[2].upper() not in _UNITS:
-        raise typer.BadParameter(f"{text!r} is no size; write a whole number of bytes, or such as 500KB, 64MiB or 1GiB")
-    return int(found[1]) * _UNITS[found[2].upper()]
+    try:
+        return bytes_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def check_finite(number: float | None) -> float | None:

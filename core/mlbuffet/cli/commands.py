@@ -205,6 +205,9 @@ def serve(
         int | None, Option(metavar="N", help="So many calls of a model run at once.", min=1, max=1000)
     ] = None,
     max_queue: Annotated[int | None, Option(metavar="N", help="So many more may wait.", min=0, max=10**6)] = None,
+    isolate: Annotated[
+        bool, Option("--isolate", help="Run each model in a process of its own, which may crash without harm.")
+    ] = False,
     runtime: Annotated[
         str | None, Option(metavar="NAME", help="The runtime to take where several accept a model, or none does.")
     ] = None,
@@ -278,6 +281,7 @@ def serve(
                 batching=batching,
                 max_concurrency=max_concurrency,
                 max_queue=max_queue,
+                isolate=isolate,
             ),
             options=parse_served_options(option or ()),
         )

@@ -204,6 +204,7 @@ class Serving:
                 options=self.options.of_models,
                 may_be_empty=changeable,
                 running=running,
+                timeout=settings.request_timeout,
             )
             if unknown := self.options.unknown_models(served.names, runtimes):
                 if not served.may_be_empty:

@@ -23,6 +23,7 @@ CODES: dict[type[MLBuffetError], StatusCode] = {
     errors.PredictFailed: StatusCode.INTERNAL,
     ModelNotReady: StatusCode.UNAVAILABLE,
     errors.ModelClosed: StatusCode.UNAVAILABLE,
+    errors.ProcessCrashed: StatusCode.UNAVAILABLE,
     errors.Overloaded: StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     errors.NotAuthenticated: StatusCode.UNAUTHENTICATED,

@@ -15,12 +15,14 @@ def measure(repository: ModelRepository) -> Sample:
     """Its versions, their states and queues, and its cache, at this moment."""
     versions = {(one.name, one.version): one for one in repository}
     schedulers = {key: scheduler for key, one in versions.items() if (scheduler := one.scheduler) is not None}
+    processes = {key: found for key, one in schedulers.items() if (found := one.model.runtime.processes) is not None}
     cache, states = repository.cache, Counter(one.state for one in versions.values())
     gauges: dict[Key, float] = {
         **{("versions", state.value): states[state] for state in State},
         **{("load_seconds", *key): one.seconds for key, one in versions.items() if one.seconds},
         **{("calls_waiting", *key): one.waiting for key, one in schedulers.items()},
         **{("calls_running", *key): one.running for key, one in schedulers.items()},
+        **{("process_instances", *key): one.alive for key, one in processes.items()},
         ("cache_bytes",): cache.memory.size,
         ("cache_entries",): len(cache.memory),
     }
@@ -29,6 +31,7 @@ def measure(repository: ModelRepository) -> Sample:
     batches = dict(repository.batches)
     counters: dict[Key, Sequence[float]] = {
         **{("batch_rows", *key): _histogram(dict(rows)) for key, rows in batches.items() if rows},
+        **{("process_restarts", *key): (one.restarts,) for key, one in processes.items()},
         **{("cache_hits", model): (number,) for model, number in dict(cache.hits).items()},
         **{("cache_misses", model): (number,) for model, number in dict(cache.misses).items()},
     }

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from mlbuffet.artifact import special_kind
 from mlbuffet.errors import InvalidConfiguration
+from mlbuffet.isolation.process_settings import ProcessSettings
 from mlbuffet.scheduling import Batching, Limits
 from mlbuffet.version_numbers import LARGEST
 
@@ -61,6 +62,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     scheduling: Limits = Limits()
     cache: Cache | None = None
     batching: Batching | None = None
+    process: ProcessSettings | None = None
 
     def selected(self, versions: set[int]) -> set[int]:
         """Those of ``versions`` that are to be served."""
@@ -76,7 +78,14 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return versions & (chosen | set(self.labels.values()))
 
 
-_TABLES = {"versions": Latest, "warmup": WarmUp, "scheduling": Limits, "batching": Batching, "cache": Cache}
+_TABLES = {
+    "versions": Latest,
+    "warmup": WarmUp,
+    "scheduling": Limits,
+    "batching": Batching,
+    "cache": Cache,
+    "process": ProcessSettings,
+}
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -1,6 +1,6 @@
 """The runtime and the options of a version: its owner, the client that sent it and the command line each give some."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from mlbuffet.model import Model, load_artifact
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.received_upload import Provenance
 from mlbuffet.runtime_choice import Preference, Wanted
-from mlbuffet.runtimes import Runtimes
+from mlbuffet.runtimes import Runtime, Runtimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,19 @@ class LoadSettings:
     is_upload: bool
     """Whether a client sent the version."""
 
-    def load(self, path: Path, runtimes: Runtimes, context: LoadContext) -> Model:
-        """The artifact at ``path``. Raises as `load_artifact` does."""
+    def load(
+        self,
+        path: Path,
+        runtimes: Runtimes,
+        context: LoadContext,
+        through: Callable[[Runtime], Runtime] = lambda runtime: runtime,
+    ) -> Model:
+        """The artifact at ``path``, with what ``through`` gives for its runtime. Raises as `load_artifact` does."""
         known = replace(context, options_folder=self.options_folder, is_upload=self.is_upload)
         given = self.client_options
-        return load_artifact(path, runtimes, self.runtime, self.options, client_options=given, context=known)
+        return load_artifact(
+            path, runtimes, self.runtime, self.options, client_options=given, context=known, through=through
+        )
 
 
 def load_settings(

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlbuffet.caching import MemoryCache, PredictionCache
 from mlbuffet.errors import MLBuffetError, ModelNotFound, ModelNotReady, reason_of
+from mlbuffet.isolation.process_settings import Isolation
 from mlbuffet.load_context import OtherModels
 from mlbuffet.repository.callable_models import REMOVED, CallableModels, calls_unready
 from mlbuffet.repository.configuration import Configuration
@@ -48,11 +49,13 @@ class ModelRepository:
         scheduling: Scheduling | None = None,
         cache: PredictionCache | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self.cache = cache or PredictionCache(MemoryCache())
         """The responses of the models whose ``model.toml`` has them cached."""
         self.options = options or {}
         """By model, the options that go before those of its ``model.toml``."""
+        self._isolation = isolation
         self._residency = residency or Residency()
         self._scheduling = scheduling or Scheduling()
         self._models: dict[str, ModelVersions] = {}
@@ -353,7 +356,7 @@ class ModelRepository:
         self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None
     ) -> ModelVersion:
         options = self.options.get(stored.name)
-        return ModelVersion(stored, self._scheduling, configuration, fault, self._notify, options)
+        return ModelVersion(stored, self._scheduling, configuration, fault, self._notify, options, self._isolation)
 
     def _settle(self, model: ModelVersions) -> None:
         """Choose its default, and retire what that or a newer version has replaced."""

@@ -26,8 +26,8 @@ class ServedPlaces:
 
     With ``may_be_empty`` it is of use without a model, because some may come; it always is where ``settings`` have
     models followed or loaded on demand. ``options`` are those of models, by name, and go before those of their
-    ``model.toml``. Their calls are noted in ``running``. Raises as `Sources.find` does, and ``ValueError`` for the URL
-    of a cache.
+    ``model.toml``. Calls are noted in ``running``; one that takes longer than ``timeout`` seconds ends the process
+    of a model that has one. Raises as `Sources.find` does, and ``ValueError`` for the URL of a cache.
     """
 
     def __init__(
@@ -39,13 +39,16 @@ class ServedPlaces:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         may_be_empty: bool = False,
         running: RunningCalls | None = None,
+        timeout: float | None = None,
     ) -> None:
         cache, residency = settings.make_cache(), settings.residency
         self.may_be_empty = may_be_empty or settings.watch or residency.on_demand
         self.sources = Sources([_place(one) for one in places], runtimes, settings.preference)
         models = self.sources.find(may_be_empty=self.may_be_empty)
         scheduling = Scheduling(batching=settings.batching, limits=settings.limits, running=running)
-        self.repository = ModelRepository(runtimes, settings.preference, residency, scheduling, cache, options)
+        self.repository = ModelRepository(
+            runtimes, settings.preference, residency, scheduling, cache, options, settings.isolation(timeout)
+        )
         self.repository.update(models)
         self.names = [model.name for model in models]
         """Those of the models that are there at the start."""

@@ -8,6 +8,7 @@ from msgspec import Meta, ValidationError, convert
 
 from mlbuffet.caching import MemoryCache, PredictionCache, RedisCache
 from mlbuffet.caching.memory import CAPACITY
+from mlbuffet.isolation.process_settings import Isolation
 from mlbuffet.options_type import problem_of
 from mlbuffet.repository.eviction import Residency
 from mlbuffet.runtime_choice import Preference
@@ -30,6 +31,7 @@ class RepositoryOptions(TypedDict, total=False):
     batching: bool
     max_concurrency: int | None
     max_queue: int | None
+    isolate: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,8 @@ class RepositorySettings:
     """How many calls of a model run at once, where its ``model.toml`` says nothing."""
     max_queue: Annotated[int, Meta(ge=0, le=10**6)] | None = None
     """How many more may wait; likewise."""
+    isolate: bool = False
+    """Whether every model runs in a process of its own."""
 
     @property
     def preference(self) -> Preference | None:
@@ -75,6 +79,10 @@ class RepositorySettings:
     def limits(self) -> Limits:
         """Of the models whose ``model.toml`` has none."""
         return Limits(self.max_concurrency, self.max_queue)
+
+    def isolation(self, timeout: float | None) -> Isolation:
+        """Which models run in processes of their own; a call that takes longer than ``timeout`` seconds ends one."""
+        return Isolation(of_all=self.isolate, timeout=timeout)
 
     def make_cache(self) -> PredictionCache:
         """A cache for one process. Raises ``ValueError`` for an invalid URL."""

@@ -1,6 +1,7 @@
 """One version of a model: its state, and the handles that keep it loaded."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -11,8 +12,10 @@ from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
-from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, may_pass, reason_of
+from mlbuffet.errors import LoadFailed, MLBuffetError, ModelClosed, ModelNotReady, ProcessCrashed, may_pass, reason_of
 from mlbuffet.hookspecs import import_seconds
+from mlbuffet.isolation.process_settings import Isolation
+from mlbuffet.isolation.runtime import IsolatedRuntime
 from mlbuffet.load_context import LoadContext, NoOtherModels, OtherModels
 from mlbuffet.model import Model
 from mlbuffet.repository.configuration import Configuration
@@ -22,7 +25,7 @@ from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.warmup import prepared
 from mlbuffet.running_calls import VersionCalls
 from mlbuffet.runtime_choice import Preference
-from mlbuffet.runtimes import Runtimes
+from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.scheduling import Scheduler, Scheduling
 from mlbuffet.tensors import Signatures
 
@@ -97,6 +100,7 @@ class ModelVersion:
         fault: MLBuffetError | None,
         on_change: Callable[["ModelVersion"], None],
         options: Mapping[str, Any] | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self.name = stored.name
         self.version = stored.version
@@ -128,6 +132,7 @@ class ModelVersion:
         self._fault = fault
         self._on_change = on_change
         self._scheduling = scheduling
+        self._isolation = isolation or Isolation()
         self._calls = VersionCalls(scheduling.running, stored.name, stored.version)
         self.scheduler: Scheduler | None = None
         """Through which the model is called, while it is loaded."""
@@ -164,6 +169,8 @@ class ModelVersion:
             case State.UNAVAILABLE:
                 return self.idle_reason
             case State.FAILED:
+                if isinstance(self.error, ProcessCrashed):
+                    return self.error.reason
                 return self.error.public if self.error else ""
 
     @property
@@ -249,7 +256,7 @@ class ModelVersion:
         configuration, stored = self.configuration, self.stored
         settings = load_settings(stored.folder, configuration, stored.upload, self.options, preference)
         context = LoadContext(name=self.name, version=self.version, models=others)
-        load = partial(settings.load, self.path, runtimes, context)
+        load = partial(settings.load, self.path, runtimes, context, partial(self._reached, runtimes))
         if configuration.cache is None:
             model = load()
         else:
@@ -257,7 +264,7 @@ class ModelVersion:
         try:
             if configuration.cache is not None and self.called:
                 raise LoadFailed(f"[cache]: its answers follow from other models too: {', '.join(self.called)}")
-            prepared(model, configuration)
+            prepared(model, configuration).end_of_warmup()
             samples = {}
             if (warmup := configuration.warmup) is not None and warmup.inputs is not None:
                 samples[model.signatures.resolve(warmup.signature)] = warmup.inputs
@@ -268,6 +275,23 @@ class ModelVersion:
         except MLBuffetError:
             model.close()
             raise
+
+    def _reached(self, runtimes: Runtimes, runtime: Runtime) -> Runtime:
+        """``runtime``, or what reaches it in processes of the model's own."""
+        settings = self._isolation.settings(self.configuration.process)
+        if settings is None:
+            return runtime
+        return IsolatedRuntime(runtime, runtimes, settings, self._isolation, self._lose)
+
+    def _lose(self, error: ProcessCrashed) -> None:
+        """Be not ready any more, for good: the model can answer no more."""
+        with self._lock:
+            if self.state is not State.READY:
+                return
+            self.state, self.error, self.scheduler = State.FAILED, error, None
+            self.retry_at = math.inf
+        logger.error("version %d of the model %r answers no more: %s", self.version, self.name, error.reason)
+        self._on_change(self)
 
     def _loaded(self, loaded: Scheduler | MLBuffetError) -> None:
         with self._lock:

@@ -37,6 +37,8 @@ class BatchRunner(Runner):
     def kind(self, call: Call) -> Hashable | None:
         """A signature with the dtypes and the shapes of its inputs but for their rows, and with its parameters."""
         signature = self.model.signatures.resolve(call.signature)
+        if self.model.is_suspect(signature, call.inputs):
+            return None
         for declared in self._fit.get(signature, ()):
             if takes(declared, call.inputs) and row_count(call.inputs):
                 declared.check_outputs(call.outputs)

@@ -9,6 +9,7 @@ from functools import partial
 from time import perf_counter
 
 from mlbuffet.errors import Overloaded
+from mlbuffet.patience import CANNOT_WAIT, NotAnsweredYet
 from mlbuffet.scheduling.call import Call, Prediction
 from mlbuffet.scheduling.latency_estimate import LatencyEstimate
 from mlbuffet.scheduling.limit_settings import Limits
@@ -80,16 +81,23 @@ class Scheduler:
         return False
 
     def run_now(self, call: Call) -> Prediction | None:
-        """The result of a call that is known to be quick while no other waits; ``None`` for one to be submitted."""
+        """The result of a call that is known to be quick while no other waits; ``None`` for one to be submitted.
+
+        A call that then takes too long, in a process of its model, is also ``None``; submitted, it gets its answer.
+        """
         if self.running or self._waiting or self._never_now:
             return None
         estimate = self._estimate_of(call)
         if not (estimate.quick and self._loop_budget.spent < TURN) or self._is_batch_better(call, estimate):
             return None
         begun = perf_counter()
+        waits = CANNOT_WAIT.set(True)
         try:
             return self._runner.predict(call)
+        except NotAnsweredYet:
+            return None
         finally:
+            CANNOT_WAIT.reset(waits)
             seconds = perf_counter() - begun
             self._loop_budget.spend(seconds)
             estimate.note_loop(seconds)

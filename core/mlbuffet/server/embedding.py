@@ -66,6 +66,7 @@ def create_app(
         installed_runtimes() if runtimes is None else runtimes,
         settings_of(RepositorySettings, "create_app()", for_models),
         may_be_empty=changeable,
+        timeout=server.request_timeout,
     )
     publisher = served.publisher(server.policy_of_uploads) if changeable else None
     return application.create_app(

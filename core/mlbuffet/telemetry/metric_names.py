@@ -10,6 +10,8 @@ METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "loads": ("counter", "Loads by how they ended.", (*VERSION, "state")),
     "cache_hits": ("counter", "Calls that were cache hits.", ("model",)),
     "cache_misses": ("counter", "Calls that were cache misses.", ("model",)),
+    "process_restarts": ("counter", "Processes of models that were started anew.", VERSION),
+    "process_instances": ("gauge", "Processes of models that answer.", VERSION),
     "load_seconds": ("gauge", "How long the last load took.", VERSION),
     "versions": ("gauge", "Versions by state.", ("state",)),
     "calls_waiting": ("gauge", "Calls that wait for their turn.", VERSION),

@@ -29,6 +29,7 @@ STATUS: dict[type[MLBuffetError], int] = {
     errors.PredictFailed: 500,
     ModelNotReady: 503,
     errors.ModelClosed: 503,
+    errors.ProcessCrashed: 503,
     errors.Overloaded: 503,
     errors.DeadlineExceeded: 504,
     errors.UploadRefused: 422,
