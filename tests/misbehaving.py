@@ -3,7 +3,11 @@
 import ctypes
 import logging
 import os
+import resource
+import socket
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +49,33 @@ def obey(what: str, argument: str) -> object:  # noqa: C901 a list
             return sorted(os.sched_getaffinity(0))
         case "score":
             return Path("/proc/self/oom_score_adj").read_text()
+        case _:
+            return reach_out(what, argument)
+    return argument
+
+
+def reach_out(what: str, argument: str) -> object:
+    """Do it; what there is to say of it, or how it failed."""
+    try:
+        match what:
+            case "write":
+                return Path(argument).write_text("harm")
+            case "remove":
+                Path(argument).unlink()
+            case "temporary":
+                return tempfile.mkstemp()[1]
+            case "connect":
+                socket.create_connection(("127.0.0.1", int(argument)), 5).close()
+            case "signal":
+                os.kill(int(argument), 0)
+            case "run":
+                return subprocess.run(["sh", "-c", argument], capture_output=True, check=False).returncode
+            case "status":
+                return dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines())[argument]
+            case "files":
+                return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    except OSError as error:
+        return type(error).__name__
     return argument
 
 

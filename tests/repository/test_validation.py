@@ -5,15 +5,19 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from dangerous_runtimes import Dangerous
-from mlbuffet import AmbiguousRuntime, LoadFailed, NoRuntime, hookimpl
+from misbehaving import Misbehaving
+from mlbuffet import AmbiguousRuntime, LoadFailed, NoRuntime, Runtimes, hookimpl
+from mlbuffet.isolation.process_settings import ProcessSettings
 from mlbuffet.repository import Configuration
 from mlbuffet.repository.configuration import WarmUp
+from mlbuffet.repository.load_settings import load_settings
 from mlbuffet.repository.validation import validate
 from pipelines import pipeline_runtimes
 from small_runtimes import write_models
@@ -120,3 +124,20 @@ def test_a_model_is_tried_with_those_that_it_calls(tmp_path: Path, calls: str, r
             folder=tmp_path / "models/a",
             beside=[tmp_path / "models"],
         )
+
+
+@pytest.mark.parametrize(
+    ("is_upload", "toml", "written"),
+    [(True, None, False), (True, ProcessSettings(confined=False), True), (False, None, True)],
+)
+def test_an_upload_that_is_tried_writes_nothing(
+    tmp_path: Path, toml: ProcessSettings | None, *, is_upload: bool, written: bool
+) -> None:
+    path = tmp_path / "x.bad"
+    path.write_text(f"write {tmp_path / 'new'}")
+    runtimes = Runtimes()
+    runtimes.register(Misbehaving, name="bad")
+    configuration = Configuration(process=toml)
+    settings = replace(load_settings(tmp_path, configuration, None, {}, None), is_upload=is_upload)
+    validate(path, configuration, runtimes, settings=settings)
+    assert (tmp_path / "new").exists() == written

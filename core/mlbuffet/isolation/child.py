@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from threading import Thread
 
@@ -31,8 +32,11 @@ from mlbuffet.runtimes import Runtime, Runtimes
 logger = logging.getLogger("mlbuffet.process")
 
 
-def main() -> None:
-    """Live as such a process; the arguments are the socket and a file for the tracebacks of a crash."""
+def main(problems: Sequence[str]) -> None:
+    """Live as such a process, which could not be confined for these ``problems``.
+
+    The arguments are the socket and a file for the tracebacks of a crash.
+    """
     control, dump = Control(socket.socket(fileno=int(sys.argv[1]))), int(sys.argv[2])
     given = control.receive_bytes()
     if given is None:
@@ -41,6 +45,8 @@ def main() -> None:
     end_with_server(task.server)
     faulthandler.enable(dump)
     logging.basicConfig(level=task.log_level, handlers=[SendingHandler(control)])
+    for problem in problems:
+        logger.warning("%s", problem)
     limit(task)
     try:
         model = _loaded(task, control)

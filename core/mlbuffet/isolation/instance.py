@@ -121,8 +121,9 @@ class Owner(Protocol):
 class Instance:
     """Starts a process in a thread of its own, starts it anew, and follows what it says."""
 
-    def __init__(self, task: bytes, owner: Owner) -> None:
+    def __init__(self, task: bytes, owner: Owner, *, confined: bool) -> None:
         self._task = task
+        self._confined = confined
         self._owner = owner
         self._process: ModelProcess | None = None
         """That can be killed."""
@@ -172,7 +173,7 @@ class Instance:
     def _live_once(self) -> float | None:
         """From the start to the end of one process; when the next is due."""
         try:
-            process = ModelProcess(self._task)
+            process = ModelProcess(self._task, confined=self._confined)
         except OSError as error:
             reason = LoadFailed("its process cannot be started", detail=str(error))
             return self._owner.note_failure(self, reason)

@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from mlbuffet.isolation.control import Control
 
-_COMMAND = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from mlbuffet.isolation.child import main; main()"
-)
+_START = Path(__file__).with_name("start.py")
+CONFINEMENT = Path(__file__).with_name("confinement.py")
+"""Whose ``confine`` confines a process that has imported nothing yet."""
 _DUMP = 64 * 2**10
 _PATIENCE_MS = 2000
 """How long a process may take to end that has closed its socket: it may write a core dump."""
@@ -22,22 +25,27 @@ _PATIENCE_MS = 2000
 class ModelProcess:
     """Starts it for a pickled `Task`. It ends with the thread that started it; `reap` has to be called.
 
-    Raises ``OSError``.
+    It has a folder of its own for temporary files; where it is ``confined``, files can be written nowhere else. Raises
+    ``OSError``.
     """
 
-    def __init__(self, task: bytes) -> None:
+    def __init__(self, task: bytes, *, confined: bool) -> None:
+        self._temporary = mkdtemp(prefix="mlbuffet-")
         ours, theirs = socket.socketpair()
         self._dump = os.memfd_create("mlbuffet-crash")
         with theirs:
             files = theirs.fileno(), self._dump
-            command = [sys.executable, "-c", _COMMAND, *map(str, files), json.dumps(sys.path)]
+            given = json.dumps({"path": sys.path, "folders": [self._temporary] if confined else None})
+            command = [sys.executable, str(_START), *map(str, files), given]
+            environment = {**os.environ, "TMPDIR": self._temporary}
             try:
                 self._process = subprocess.Popen(  # noqa: S603 ours
-                    command, stdin=subprocess.DEVNULL, pass_fds=files, process_group=0
+                    command, stdin=subprocess.DEVNULL, pass_fds=files, process_group=0, env=environment
                 )
             except OSError:
                 ours.close()
                 os.close(self._dump)
+                rmtree(self._temporary, ignore_errors=True)
                 raise
         self.pid = self._process.pid
         self.control = Control(ours)
@@ -72,6 +80,7 @@ class ModelProcess:
             ended.poll()
         self.kill()  # the process cannot have another's id before it was waited for
         code = self._process.wait()
+        rmtree(self._temporary, ignore_errors=True)
         self.control.close()
         os.close(self._alive)
         if code >= 0:

@@ -29,6 +29,9 @@ class ProcessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None,
         Meta(description="The cores that they may use, by number; else all."),
     ] = None
+    confined: Annotated[
+        bool, Meta(description="Whether they are kept from the network, and from writing other than temporary files.")
+    ] = True
     timeout: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(description="Seconds after which a call ends its process; else those of --request-timeout."),

@@ -50,7 +50,7 @@ class Processes:
         given = _pickled(task)
         self._events: SimpleQueue[tuple[str, Future[OtherModel]] | Loaded | Exception] | None = SimpleQueue()
         """What the load waits for; ``None`` once it has ended."""
-        self._instances = [Instance(given, self) for _ in range(settings.count)]
+        self._instances = [Instance(given, self, confined=settings.confined) for _ in range(settings.count)]
         self._failure: Exception | None = None
         """Why the last process that was started anew could not load the model."""
         self._failures = 0

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 from mlbuffet.errors import LoadFailed, MLBuffetError
+from mlbuffet.isolation.process import CONFINEMENT
 from mlbuffet.load_context import LoadContext
 from mlbuffet.repository.configuration import Configuration
 from mlbuffet.repository.load_settings import LoadSettings, load_settings
@@ -32,7 +33,9 @@ PATIENCE = 600.0
 _STDERR_BYTES = 2000
 """How much of the end of what the process writes is kept."""
 _START = """
-import pickle, sys
+import pickle, runpy, sys
+if len(sys.argv) > 1:
+    runpy.run_path(sys.argv[1])["confine"](sys.argv[2:])
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from mlbuffet.repository.validation import run_child
 run_child()
@@ -149,6 +152,8 @@ def _tried(task: _Task, runtimes: Runtimes) -> _Report:
 def _reported(task: _Task, patience: float) -> _Report:
     """What the process reports, or how it ended before that."""
     command = [sys.executable, "-X", "faulthandler", "-c", _START]
+    if _is_confined(task):
+        command += [str(CONFINEMENT), str(task.report.parent)]
     temporary = task.report.parent / "temporary"
     temporary.mkdir()
     with subprocess.Popen(  # noqa: S603 ours
@@ -174,6 +179,12 @@ def _reported(task: _Task, patience: float) -> _Report:
     end = end or ("crashed" if process.returncode < 0 else "ended before it was loaded")
     detail = stderr[-_STDERR_BYTES:].decode(errors="replace")
     return {"reason": f"the process in which it was tried {end}", "detail": detail}
+
+
+def _is_confined(task: _Task) -> bool:
+    """Whether the process is kept from the network and from files: for what a client sent, unless its owner says no."""
+    process = task.configuration.process
+    return task.settings.is_upload and sys.platform == "linux" and (process is None or process.confined)
 
 
 @contextmanager
