@@ -48,5 +48,7 @@ def request_id() -> str:
 
 def id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The client's id for its request, if there is one that can be logged as it is."""
-    given = next((value for name, value in headers if name == REQUEST_ID), b"")
-    return given if _VALID_ID.fullmatch(given) else None
+    for name, value in headers:
+        if name == REQUEST_ID:
+            return value if _VALID_ID.fullmatch(value) else None
+    return None

@@ -15,13 +15,8 @@ from mlbuffet.grpc.messages.open_inference import ModelInferRequest
 from mlbuffet.grpc.service import reader
 from mlbuffet.inference import ModelSelector
 from mlbuffet.server.protobuf_fields import field_head
-from mlbuffet.server.protocols.open_inference.binary import array_from_buffer
-from mlbuffet.server.protocols.open_inference.grpc_requests import (
-    CHECKED,
-    DecodedMessage,
-    decode_message,
-    selector_of,
-)
+from mlbuffet.server.protocols.open_inference.binary import PLAIN
+from mlbuffet.server.protocols.open_inference.grpc_requests import DecodedMessage, decode_message, selector_of
 from mlbuffet.server.protocols.open_inference.requests import InferCall
 
 LONGEST = 4 * 1024
@@ -41,7 +36,7 @@ class RawTensor(NamedTuple):
 
     name: str
     dtype: np.dtype[Any]
-    shape: list[int]
+    shape: tuple[int, ...]
     head: bytes
     """What precedes the buffer."""
     size: int
@@ -68,11 +63,11 @@ class TemplatedRequest(NamedTuple):
 
     def decoded(self) -> DecodedMessage:
         """The same as `decode_message` of the message."""
-        view, position = memoryview(self.body), self.begin
+        body, position = self.body, self.begin
         arrays: dict[str, NDArray[Any]] = {}
         for name, dtype, shape, head, size in self.template.tensors:
             position += len(head)
-            arrays[name] = array_from_buffer(view[position : position + size], dtype, shape, name)
+            arrays[name] = np.ndarray(shape, dtype, body, position)
             position += size
         _, signature, outputs, default_form, _, parameters = self.template.call_without_inputs
         call = InferCall(arrays, signature, outputs, default_form, self.id or None, parameters)
@@ -159,15 +154,15 @@ def _template_of(message: ModelInferRequest) -> Template | None:
     """The template of messages that begin as ``message`` does; ``None`` where their sizes do not follow, or it is to
     be refused.
     """
-    if not CHECKED.isdisjoint(tensor.datatype for tensor in message.inputs):
-        return None
     try:
         selector = selector_of(message.model_name, message.model_version)
         call = decode_message(message).call
     except InvalidInput:
         return None
+    if not PLAIN.issuperset(array.dtype for array in call.inputs.values()):
+        return None
     tensors = [
-        RawTensor(name, array.dtype, list(array.shape), field_head(_RAW, array.nbytes), array.nbytes)
+        RawTensor(name, array.dtype, array.shape, field_head(_RAW, array.nbytes), array.nbytes)
         for name, array in call.inputs.items()
     ]
     size = sum(len(tensor.head) + tensor.size for tensor in tensors)
