@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from random import getrandbits
+
+import msgspec
 
 from mlbuffet.running_calls import REQUEST_IDS
 
@@ -15,8 +16,7 @@ _VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _current: "ContextVar[RequestContext | None]" = ContextVar("context", default=None)
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct):
     """What is known of a request so far."""
 
     request_id: bytes

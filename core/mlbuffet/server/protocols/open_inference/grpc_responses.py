@@ -22,7 +22,7 @@ _ID = ModelInferResponse.DESCRIPTOR.fields_by_name["id"].number
 _RAW = ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number
 
 
-def encode_message(message: DecodedMessage, result: InferenceResult, labels: Labels) -> ModelInferResponse | Encoded:
+def encode_message(message: DecodedMessage, labels: Labels, result: InferenceResult) -> ModelInferResponse | Encoded:
     """The answer. Raises `InvalidInput` for an output that cannot be sent as asked."""
     call, sent, left_out = message.call, result.outputs, ""
     if call.outputs is not None:

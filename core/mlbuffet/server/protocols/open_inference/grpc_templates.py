@@ -7,7 +7,9 @@ looked up; the arrays are then views of the message.
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
@@ -52,7 +54,7 @@ class Template(NamedTuple):
     """Of all fields of raw contents."""
 
 
-class TemplatedRequest(NamedTuple):
+class TemplatedRequest(msgspec.Struct, frozen=True, gc=False):
     """A message that fits a template."""
 
     template: Template
@@ -69,12 +71,12 @@ class TemplatedRequest(NamedTuple):
             position += len(head)
             arrays[name] = np.ndarray(shape, dtype, body, position)
             position += size
-        _, signature, outputs, default_form, _, parameters = self.template.call_without_inputs
-        call = InferCall(arrays, signature, outputs, default_form, self.id or None, parameters)
+        known = self.template.call_without_inputs
+        call = InferCall(arrays, known.signature, known.outputs, known.default_form, self.id or None, known.parameters)
         return DecodedMessage(call, is_raw=True)
 
 
-class _Beginning(NamedTuple):
+class _Beginning(msgspec.Struct, frozen=True, gc=False):
     """What precedes the raw contents."""
 
     key: bytes
@@ -166,4 +168,4 @@ def _template_of(message: ModelInferRequest) -> Template | None:
         for name, array in call.inputs.items()
     ]
     size = sum(len(tensor.head) + tensor.size for tensor in tensors)
-    return Template(selector, call._replace(inputs={}, id=None), tensors, size)
+    return Template(selector, replace(call, inputs={}, id=None), tensors, size)

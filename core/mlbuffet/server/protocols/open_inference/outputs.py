@@ -33,9 +33,7 @@ def omitted(outputs: Tensors) -> str:
 
 def labels_of_classes(call: InferCall, signatures: Signatures) -> Labels:
     """The labels of those outputs of which ``call`` wants classes."""
-    if not call.outputs:
-        return NO_LABELS
-    wanted = [name for name, form in call.outputs.items() if form.classes]
+    wanted = [name for name, form in (call.outputs or {}).items() if form.classes]
     if not wanted:
         return NO_LABELS
     specs = signatures[signatures.resolve(call.signature)].outputs
