@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
 from mlbuffet import InvalidInput, Signature, Signatures, TensorSpec
@@ -153,7 +154,7 @@ def outcome(body: bytes, decode: Callable[..., InferCall], length: str | None) -
     except InvalidInput as error:
         return str(error)
     arrays = {name: (array.dtype, array.shape, pickle.dumps(array)) for name, array in call.inputs.items()}
-    return arrays, call._replace(inputs={})
+    return arrays, replace(call, inputs={})
 
 
 @fuzzed

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from time import perf_counter_ns
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from mlbuffet.caching.key import Question
 from mlbuffet.caching.memory import MemoryCache
 from mlbuffet.caching.redis import RedisCache
@@ -64,7 +66,7 @@ class PredictionCache:
                 self.memory.put(question.key, answer.outputs, until)
                 if self.redis is not None:
                     self.redis.put(question, answer.outputs, until)
-                return answer._replace(lookup=lookup)
+                return replace(answer, lookup=lookup)
 
         shared = question.key in self._flights
         answer = await self._flights.run(question.key, find_or_compute)

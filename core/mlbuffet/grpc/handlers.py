@@ -33,8 +33,10 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 
 def begin_call(protocol: str, context: grpc.aio.ServicerContext, size: int = 0) -> Call:
     """The call that this task handles, with a message of so many bytes."""
-    metadata = context.invocation_metadata()
-    ids = [(REQUEST_ID, value.encode()) for key, value in metadata if key == _REQUEST_ID]
+    metadata, ids = context.invocation_metadata(), []
+    for name, value in metadata:
+        if name == _REQUEST_ID:
+            ids.append((REQUEST_ID, value.encode()))
     seconds = context.time_remaining()
     return Call(
         begin(protocol, ids), metadata, context.peer, None if seconds is None else Deadline.after(seconds), size
@@ -90,11 +92,13 @@ class UnaryHandler(MethodHandler):
 
     async def answer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """What gRPC calls, before there is a message: for one that never comes it would answer nothing."""
-        body = await self._message(context)
-        if isinstance(body, Status):
-            call = begin_call(self._protocol, context)
-            self._log.note(call, self._path, body.code, 0.0)
-            await abort(context, call, body)
+        try:
+            body = await self._arrivals.message(context)
+        except TimeoutError:
+            await self._refuse(context, _LATE)
+        if body is grpc.aio.EOF:
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await self._refuse(context, _NO_MESSAGE)
         call = begin_call(self._protocol, context, len(body))
         answer = await self._answered(call, body)
         if isinstance(answer, Status):
@@ -102,15 +106,10 @@ class UnaryHandler(MethodHandler):
         context.set_trailing_metadata(((_REQUEST_ID, call.context.request_id.decode()),))
         return answer
 
-    async def _message(self, context: grpc.aio.ServicerContext) -> bytes | Status:
-        try:
-            body = await self._arrivals.message(context)
-        except TimeoutError:
-            return _LATE
-        if body is not grpc.aio.EOF:
-            return body
-        await asyncio.sleep(_SETTLE_SECONDS)
-        return _NO_MESSAGE
+    async def _refuse(self, context: grpc.aio.ServicerContext, status: Status) -> NoReturn:
+        call = begin_call(self._protocol, context)
+        self._log.note(call, self._path, status.code, 0.0)
+        await abort(context, call, status)
 
 
 class _Unanswered:

@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -65,12 +66,11 @@ class Prediction:
             raise
         with served:
             context.version = served.model, served.version
-            signatures = served.signatures
             if call.size < LARGE:
-                request, encode = codec.decode(message, selector, signatures)
+                request, encode = codec.decode(message, selector, served.signatures)
             else:
-                size = codec.size_to_decode(message)
-                request, encode = await offload(size, lambda: codec.decode(message, selector, signatures))
+                decode = partial(codec.decode, message, selector, served.signatures)
+                request, encode = await offload(codec.size_to_decode(message), decode)
             if call.deadline is not None and call.deadline.at <= time.monotonic():
                 raise DeadlineExceeded(call.deadline.seconds)
             result = served.infer_now(request)  # which has no use for a deadline
@@ -79,7 +79,7 @@ class Prediction:
                 request = replace(request, id=context.request_id.decode(), deadline=deadline)
                 result = await within(deadline, served.infer(request))
             size = rough_size(result.outputs)
-            return encode(result) if size < LARGE else await offload(size, lambda: encode(result))
+            return encode(result) if size < LARGE else await offload(size, partial(encode, result))
 
     def _deadline(self, of_client: Deadline | None) -> Deadline | None:
         """The client's or the server's, whichever comes first."""

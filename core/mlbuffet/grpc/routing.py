@@ -31,15 +31,21 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._open: set[str] = set()
         self._ending = False
         self._services = {service.name: service for service in services}
+        self._others: list[grpc.GenericRpcHandler] = []
         self._streams: list[StreamHandler] = []
         self._handlers: dict[str, grpc.RpcMethodHandler] = {}
         for service in self._services.values():
-            self._add(service)
+            self._add_service(service)
 
     @override
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         """What gRPC calls."""
         path = handler_call_details.method
+        handler = self._handlers.get(path)
+        if handler is None:
+            for other in self._others:
+                if (found := other.service(handler_call_details)) is not None:
+                    return found
         if self._ending:
             return self._refusing("/*", "other", STOPPED)
         if self._check_token is not None and path not in self._open:
@@ -47,7 +53,11 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 self._check_token(handler_call_details.invocation_metadata)
             except NotAuthenticated as error:
                 return self._unauthenticated(path, status_of(error, path))
-        return self._handlers.get(path) or self._unknown(path)
+        return handler or self._unknown(path)
+
+    def add(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Leave what ``handlers`` answer to them, even without a token and while the server ends."""
+        self._others += handlers
 
     def end(self) -> None:
         """Refuse new calls, and read no more messages of streams, which end when those that were read are answered."""
@@ -55,7 +65,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         for stream in self._streams:
             stream.end_streams()
 
-    def _add(self, service: Service) -> None:
+    def _add_service(self, service: Service) -> None:
         for name, method in service.methods.items():
             path = f"/{service.name}/{name}"
             if isinstance(method, StreamMethod):

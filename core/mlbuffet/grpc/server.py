@@ -77,7 +77,8 @@ class GrpcServer:
         names = [one.full_name for module in _STANDARD for one in module.DESCRIPTOR.services_by_name.values()]
         names += [service.name for service in self._services if service.methods]
         add_ServerReflectionServicer_to_server(aio.ReflectionServicer(names, POOL), standard)
-        server.add_generic_rpc_handlers((*standard.handlers, self._routes))  # the last answers every path
+        self._routes.add(standard.handlers)
+        server.add_generic_rpc_handlers((self._routes,))
         host, port = self._address
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:

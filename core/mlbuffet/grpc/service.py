@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from mlbuffet.errors import InvalidInput
@@ -14,7 +15,7 @@ Message: TypeAlias = Any
 """An instance of a class of `mlbuffet.grpc.messages`."""
 
 
-class Encoded(NamedTuple):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """A message that was encoded without its class."""
 
     content: bytes
@@ -30,7 +31,7 @@ CheckToken: TypeAlias = Callable[[Metadata], None]
 """Raises `NotAuthenticated` for a call whose metadata do not show the token that it needs."""
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One request of a client."""
 
     context: RequestContext

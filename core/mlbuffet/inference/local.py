@@ -40,9 +40,9 @@ class LocalService(InferenceService):
     def serve_now(self, selector: ModelSelector, *, counted: bool = True) -> LocalModel | None:
         version = self._version(selector)
         counts = self._counts(version, counted=counted)
-        _check_room(version, counts)
         scheduler = version.scheduler
         if scheduler is None or version.configuration.cache is not None or not scheduler.may_run_now:
+            _check_room(version, counts)
             return None
         try:
             return self._served(version.use(), counts)

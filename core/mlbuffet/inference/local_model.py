@@ -65,11 +65,11 @@ class LocalModel(msgspec.Struct, gc=False):
     def _result(self, prediction: Prediction) -> InferenceResult:
         self._prediction = prediction
         self._answered = answered = perf_counter_ns()
-        outputs, execution, _, lookup = prediction
+        outputs, execution, lookup = prediction.outputs, prediction.execution, prediction.lookup or 0
         if execution is None:
-            return InferenceResult(self.model, self.version, outputs, 0, 0, lookup or 0)
+            return InferenceResult(self.model, self.version, outputs, 0, 0, lookup)
         begun = execution.begun
-        return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup or 0)
+        return InferenceResult(self.model, self.version, outputs, begun - self._called, answered - begun, lookup)
 
     async def _cached_or_computed(self, call: Call) -> Prediction:
         question = self._question(call)

@@ -161,6 +161,8 @@ class ModelRepository:
                 return model.versions[version]
             if not model.versions:  # its configuration selects none of those there are
                 raise ModelNotFound(name)
+            if len(model.versions) == 1:
+                return next(iter(model.versions.values()))
             latest_first = [model.versions[number] for number in sorted(model.versions, reverse=True)]
             return next(filter(self._answers, latest_first), latest_first[0])
 

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from numpy.typing import NDArray
@@ -41,8 +40,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """``None``: as long as the model needs."""
 
 
-@dataclass(slots=True)
-class Execution:
+class Execution(msgspec.Struct, gc=False):
     """One run of a model, perhaps for several calls at once; times are in nanoseconds."""
 
     rows: int
@@ -63,7 +61,7 @@ class Execution:
         return first
 
 
-class Prediction(NamedTuple):
+class Prediction(msgspec.Struct, frozen=True, gc=False):
     """The outputs that a call wants, and the run that gave them; ``None`` where none was needed."""
 
     outputs: dict[str, NDArray[Any]]

@@ -88,7 +88,8 @@ class Scheduler:
         if self.running or self._waiting or self._never_now:
             return None
         estimate = self._estimate_of(call)
-        if not (estimate.quick and self._loop_budget.spent < TURN) or self._is_batch_better(call, estimate):
+        spent = self._loop_budget.spent
+        if not estimate.quick or spent >= TURN or (spent and self._is_batch_better(call, estimate)):
             return None
         begun = perf_counter()
         waits = CANNOT_WAIT.set(True)
@@ -119,8 +120,7 @@ class Scheduler:
         return pending.result
 
     def _is_batch_better(self, call: Call, estimate: LatencyEstimate) -> bool:
-        is_worth = self._loop_budget.spent > 0 and estimate.mean > WORTH_BATCHING
-        return is_worth and self._runner.kind(call) is not None
+        return estimate.mean > WORTH_BATCHING and self._runner.kind(call) is not None
 
     def _estimate_of(self, call: Call) -> LatencyEstimate:
         """Sizes count by powers of two: what is much larger than all before is measured in a thread first."""

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from random import getrandbits
+
+import msgspec
 
 from mlbuffet.running_calls import REQUEST_IDS
 
@@ -15,8 +16,7 @@ _VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _current: "ContextVar[RequestContext | None]" = ContextVar("context", default=None)
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct):
     """What is known of a request so far."""
 
     request_id: bytes
@@ -48,5 +48,7 @@ def request_id() -> str:
 
 def id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The client's id for its request, if there is one that can be logged as it is."""
-    given = next((value for name, value in headers if name == REQUEST_ID), b"")
-    return given if _VALID_ID.fullmatch(given) else None
+    for name, value in headers:
+        if name == REQUEST_ID:
+            return value if _VALID_ID.fullmatch(value) else None
+    return None

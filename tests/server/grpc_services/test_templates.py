@@ -1,5 +1,6 @@
 """Messages that are read by a template mean what they mean when they are read whole."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mlbuffet.errors import InvalidInput
 from mlbuffet.grpc.messages.open_inference import ModelInferRequest
@@ -35,7 +37,7 @@ def trained(*examples: ModelInferRequest) -> RequestReader:
 
 
 def same(one: DecodedMessage, other: DecodedMessage) -> bool:
-    assert one.call._replace(inputs={}) == other.call._replace(inputs={})
+    assert replace(one.call, inputs={}) == replace(other.call, inputs={})
     assert list(one.call.inputs) == list(other.call.inputs)
     for name, array in one.call.inputs.items():
         np.testing.assert_array_equal(array, other.call.inputs[name], strict=True)
@@ -57,6 +59,19 @@ def test_a_message_that_fits_a_template_is_decoded_as_by_its_class(others: dict[
     assert isinstance(read, TemplatedRequest)
     assert same(read.decoded(), decode_message(sent))
     assert read.template.selector == selector_of(sent.model_name, sent.model_version)
+
+
+@pytest.mark.parametrize("datatype", ["BF16", "FP16", "UINT8"])
+@pytest.mark.parametrize("shape", [[], [0, 3], [5]])
+def test_arrays_at_any_place_of_a_message_are_those_of_its_class(datatype: str, shape: list[int]) -> None:
+    sent = ModelInferRequest(model_name="half")
+    contents = [bytes(range(1, 1 + math.prod(shape) * (1 if datatype == "UINT8" else 2))), X.tobytes()]
+    sent.inputs.add(name="odd", datatype=datatype, shape=shape)
+    sent.inputs.add(name="x", datatype="FP32", shape=X.shape)
+    sent.raw_input_contents.extend(contents)
+    read = trained(sent).read(sent.SerializeToString())
+    assert isinstance(read, TemplatedRequest)
+    assert same(read.decoded(), decode_message(sent))
 
 
 def test_requests_with_other_ids_share_a_template() -> None:
@@ -81,6 +96,11 @@ def _bools(one: ModelInferRequest) -> None:
     one.raw_input_contents[0] = b"\0\1"
 
 
+def _codes(one: ModelInferRequest) -> None:
+    one.inputs[0].datatype = "INT4"
+    one.raw_input_contents[0] = b"\1\7"
+
+
 def _long(one: ModelInferRequest) -> None:
     one.inputs[0].name = "x" * 5000
 
@@ -89,7 +109,7 @@ def _wrong(one: ModelInferRequest) -> None:
     one.inputs[0].shape[0] = 7
 
 
-@pytest.mark.parametrize("change", [_typed, _text, _bools, _long, _wrong])
+@pytest.mark.parametrize("change", [_typed, _text, _bools, _codes, _long, _wrong])
 def test_what_has_no_certain_sizes_has_no_template(change: Callable[[ModelInferRequest], None]) -> None:
     sent = message()
     change(sent)

@@ -5,6 +5,7 @@ byte of its own, integers with their sign as in INT8. From the extension "binary
 of the protocol: https://github.com/kserve/open-inference-protocol/blob/main/extensions/binary_tensor_data.md
 """
 
+import sys
 from math import prod
 from struct import Struct
 from typing import Any
@@ -18,6 +19,8 @@ from mlbuffet.errors import InvalidInput
 from mlbuffet.server.protocols.open_inference.datatypes import DATATYPES
 
 _LENGTH = Struct("<I")
+_SMALL = 4 * 1024
+"""Bytes up to which a copy is quicker than a view."""
 _CODES: dict[np.dtype[Any], tuple[type, int, int]] = {
     **{dtype: (np.int8 if low else np.uint8, low, high) for dtype, (low, high) in ML_INTEGERS.items()},
     np.dtype(ml_dtypes.float4_e2m1fn): (np.uint8, 0, 15),
@@ -25,6 +28,10 @@ _CODES: dict[np.dtype[Any], tuple[type, int, int]] = {
     np.dtype(ml_dtypes.float6_e3m2fn): (np.uint8, 0, 63),
 }
 """For dtypes of fewer than eight bits: the type as which a byte is read, its least and its largest value."""
+PLAIN = frozenset(
+    dtype for dtype in DATATYPES if dtype.kind not in "Ob" and dtype not in _CODES and sys.byteorder == "little"
+)
+"""Dtypes whose raw form is their memory, whatever that holds."""
 
 
 def array_from_buffer(buffer: memoryview, dtype: np.dtype[Any], shape: list[int], name: str) -> NDArray[Any]:
@@ -44,6 +51,8 @@ def array_from_buffer(buffer: memoryview, dtype: np.dtype[Any], shape: list[int]
 
 def buffer_from_array(array: NDArray[Any]) -> bytes | memoryview:
     """The raw form of ``array``, without a copy where its memory has that form."""
+    if array.nbytes < _SMALL and array.dtype in PLAIN:
+        return array.tobytes()
     if array.dtype.kind == "O":
         return b"".join(_LENGTH.pack(len(element)) + element for element in array.ravel())
     if array.dtype in ML_INTEGERS:

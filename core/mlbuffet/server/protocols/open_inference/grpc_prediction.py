@@ -1,5 +1,7 @@
 """Predictions of the Open Inference Protocol over gRPC."""
 
+from functools import partial
+
 from typing_extensions import override
 
 from mlbuffet.errors import InvalidInput, ModelNotFound
@@ -8,7 +10,7 @@ from mlbuffet.inference import InferenceRequest, InferenceService, ModelSelector
 from mlbuffet.server.protocols.open_inference.grpc_requests import CHECKED, decode_message, selector_of
 from mlbuffet.server.protocols.open_inference.grpc_responses import encode_message
 from mlbuffet.server.protocols.open_inference.grpc_templates import Request, RequestReader, TemplatedRequest
-from mlbuffet.server.protocols.open_inference.outputs import labels_of_classes
+from mlbuffet.server.protocols.open_inference.outputs import NO_LABELS, labels_of_classes
 from mlbuffet.tensors import Signatures
 
 
@@ -51,8 +53,8 @@ class OpenInferenceMessages(MessageCodec):
             outputs=None if call.outputs is None else list(call.outputs),
             parameters=call.parameters,
         )
-        labels = labels_of_classes(call, signatures)
-        return request, lambda result: encode_message(decoded, result, labels)
+        labels = NO_LABELS if call.outputs is None else labels_of_classes(call, signatures)
+        return request, partial(encode_message, decoded, labels)
 
 
 def label_not_found(service: InferenceService, selector: ModelSelector) -> Exception:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +30,7 @@ CHECKED = frozenset({"BYTES", "BOOL"})
 """Datatypes whose raw contents are read one by one; all others are taken as they are."""
 
 
-class DecodedMessage(NamedTuple):
+class DecodedMessage(msgspec.Struct, frozen=True, gc=False):
     """A decoded request, and in which form it wants its answer."""
 
     call: InferCall

@@ -22,17 +22,22 @@ _ID = ModelInferResponse.DESCRIPTOR.fields_by_name["id"].number
 _RAW = ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number
 
 
-def encode_message(message: DecodedMessage, result: InferenceResult, labels: Labels) -> ModelInferResponse | Encoded:
+def encode_message(message: DecodedMessage, labels: Labels, result: InferenceResult) -> ModelInferResponse | Encoded:
     """The answer. Raises `InvalidInput` for an output that cannot be sent as asked."""
-    call = message.call
-    outputs = {name: _form(call, name, array, labels) for name, array in result.outputs.items()}
-    sent, left_out = {name: array for name, array in outputs.items() if array.dtype in DATATYPES}, ""
-    if len(sent) != len(outputs):
-        if call.outputs is not None:
-            raise InvalidInput(next(no_datatype(*output) for output in outputs.items() if output[0] not in sent))
-        left_out = omitted(outputs)
-    described = tuple([(name, DATATYPES[array.dtype], array.shape) for name, array in sent.items()])
-    head = _head(result.model, result.version, described, left_out)
+    call, sent, left_out = message.call, result.outputs, ""
+    if call.outputs is not None:
+        sent = {name: _form(call, name, array, labels) for name, array in sent.items()}
+    described = []
+    for name, array in sent.items():
+        datatype = DATATYPES.get(array.dtype)
+        if datatype is not None:
+            described.append((name, datatype, array.shape))
+        elif call.outputs is not None:
+            raise InvalidInput(no_datatype(name, array))
+    if len(described) != len(sent):
+        left_out = omitted(sent)
+        sent = {name: sent[name] for name, _, _ in described}
+    head = _head(result.model, result.version, tuple(described), left_out)
     if message.is_raw or any(datatype in BINARY_ONLY for _, datatype, _ in described):
         return Encoded(_raw_response(head, call.id, sent.values()))
     response: ModelInferResponse = ModelInferResponse.FromString(head)

@@ -7,7 +7,9 @@ looked up; the arrays are then views of the message.
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
@@ -15,13 +17,8 @@ from mlbuffet.grpc.messages.open_inference import ModelInferRequest
 from mlbuffet.grpc.service import reader
 from mlbuffet.inference import ModelSelector
 from mlbuffet.server.protobuf_fields import field_head
-from mlbuffet.server.protocols.open_inference.binary import array_from_buffer
-from mlbuffet.server.protocols.open_inference.grpc_requests import (
-    CHECKED,
-    DecodedMessage,
-    decode_message,
-    selector_of,
-)
+from mlbuffet.server.protocols.open_inference.binary import PLAIN
+from mlbuffet.server.protocols.open_inference.grpc_requests import DecodedMessage, decode_message, selector_of
 from mlbuffet.server.protocols.open_inference.requests import InferCall
 
 LONGEST = 4 * 1024
@@ -41,7 +38,7 @@ class RawTensor(NamedTuple):
 
     name: str
     dtype: np.dtype[Any]
-    shape: list[int]
+    shape: tuple[int, ...]
     head: bytes
     """What precedes the buffer."""
     size: int
@@ -57,7 +54,7 @@ class Template(NamedTuple):
     """Of all fields of raw contents."""
 
 
-class TemplatedRequest(NamedTuple):
+class TemplatedRequest(msgspec.Struct, frozen=True, gc=False):
     """A message that fits a template."""
 
     template: Template
@@ -68,18 +65,18 @@ class TemplatedRequest(NamedTuple):
 
     def decoded(self) -> DecodedMessage:
         """The same as `decode_message` of the message."""
-        view, position = memoryview(self.body), self.begin
+        body, position = self.body, self.begin
         arrays: dict[str, NDArray[Any]] = {}
         for name, dtype, shape, head, size in self.template.tensors:
             position += len(head)
-            arrays[name] = array_from_buffer(view[position : position + size], dtype, shape, name)
+            arrays[name] = np.ndarray(shape, dtype, body, position)
             position += size
-        _, signature, outputs, default_form, _, parameters = self.template.call_without_inputs
-        call = InferCall(arrays, signature, outputs, default_form, self.id or None, parameters)
+        known = self.template.call_without_inputs
+        call = InferCall(arrays, known.signature, known.outputs, known.default_form, self.id or None, known.parameters)
         return DecodedMessage(call, is_raw=True)
 
 
-class _Beginning(NamedTuple):
+class _Beginning(msgspec.Struct, frozen=True, gc=False):
     """What precedes the raw contents."""
 
     key: bytes
@@ -159,16 +156,16 @@ def _template_of(message: ModelInferRequest) -> Template | None:
     """The template of messages that begin as ``message`` does; ``None`` where their sizes do not follow, or it is to
     be refused.
     """
-    if not CHECKED.isdisjoint(tensor.datatype for tensor in message.inputs):
-        return None
     try:
         selector = selector_of(message.model_name, message.model_version)
         call = decode_message(message).call
     except InvalidInput:
         return None
+    if not PLAIN.issuperset(array.dtype for array in call.inputs.values()):
+        return None
     tensors = [
-        RawTensor(name, array.dtype, list(array.shape), field_head(_RAW, array.nbytes), array.nbytes)
+        RawTensor(name, array.dtype, array.shape, field_head(_RAW, array.nbytes), array.nbytes)
         for name, array in call.inputs.items()
     ]
     size = sum(len(tensor.head) + tensor.size for tensor in tensors)
-    return Template(selector, call._replace(inputs={}, id=None), tensors, size)
+    return Template(selector, replace(call, inputs={}, id=None), tensors, size)

@@ -133,8 +133,8 @@ class _Form(NamedTuple):
                 array = array_from_buffer(buffer, tensor.dtype, tensor.shape, tensor.name)
                 position += tensor.size
             arrays[tensor.name] = array
-        _, signature, outputs, default_form, request_id, parameters = self.call_without_inputs
-        return InferCall(arrays, signature, outputs, default_form, request_id, parameters)
+        known = self.call_without_inputs
+        return InferCall(arrays, known.signature, known.outputs, known.default_form, known.id, known.parameters)
 
 
 def _skeleton(text: bytes) -> tuple[Skeleton, list[bytes]]:

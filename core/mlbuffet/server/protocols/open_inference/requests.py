@@ -76,7 +76,7 @@ class OutputForm(NamedTuple):
     classes: int = 0
 
 
-class InferCall(NamedTuple):
+class InferCall(msgspec.Struct, frozen=True, gc=False):
     """A decoded request. ``outputs`` are the wanted ones in order, or ``None`` for all of them in ``default_form``."""
 
     inputs: Tensors
