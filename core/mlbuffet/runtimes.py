@@ -6,7 +6,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,11 +71,11 @@ class Runtime:
         takes: Callable[[str, str], bool],
         entry_point: EntryPoint | None,
     ) -> None:
-        distribution = entry_point.dist if entry_point else None
+        metadata = entry_point.dist.metadata if entry_point and entry_point.dist else None  # is parsed at each access
         self.name = name
         self.plugin = plugin
-        self.distribution: str | None = distribution.name if distribution else None
-        self.version: str | None = distribution.version if distribution else None
+        self.distribution: str | None = metadata["Name"] if metadata else None
+        self.version: str | None = metadata["Version"] if metadata else None
         self.platform: str = getattr(plugin, "platform", name)
         self.takes_any_shape: bool = getattr(plugin, "takes_any_shape", False)
         self.output_shapes_may_differ: bool = getattr(plugin, "output_shapes_may_differ", False)
@@ -341,9 +341,10 @@ class Runtimes:
 
     def _check_hooks(self, plugin: object, name: str) -> None:
         """Before pluggy does it, whose messages do not name what is allowed."""
-        specified = {**vars(RuntimePlugin), **vars(OptionalHooks)}
-        hooks = {hook: _arguments(function) for hook, function in specified.items() if not hook.startswith("_")}
+        hooks = _specified()
         for attribute in dir(plugin):
+            if attribute.startswith("__"):
+                continue
             implementation = self._manager.parse_hookimpl_opts(plugin, attribute)
             if implementation is None or implementation["optionalhook"]:
                 continue
@@ -437,6 +438,13 @@ def _option_names(name: str, kind: type | None) -> tuple[str, ...] | None:
         problem = f"its attribute 'options' cannot be read: {error}"
         instead = "make it a msgspec.Struct or a dataclass, whose fields are the options"
         raise InvalidHook(name, problem, instead) from error
+
+
+@cache
+def _specified() -> Mapping[str, Sequence[str]]:
+    """The arguments of each hook."""
+    specified = {**vars(RuntimePlugin), **vars(OptionalHooks)}
+    return {hook: _arguments(function) for hook, function in specified.items() if not hook.startswith("_")}
 
 
 def _arguments(function: Callable[..., Any]) -> list[str]:

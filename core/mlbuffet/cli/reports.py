@@ -14,7 +14,6 @@ from rich.table import Table
 
 from mlbuffet.cli.logs import PROGRESS
 from mlbuffet.cli.setting_sources import Setting
-from mlbuffet.comparison import Difference
 from mlbuffet.conversion import dtype_name
 from mlbuffet.description import described
 from mlbuffet.errors import reason_of
@@ -26,6 +25,7 @@ from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
 if TYPE_CHECKING:
     from mlbuffet.cli.conversion import Report
+    from mlbuffet.comparison import Difference
     from mlbuffet.planning.plan import Measured, ModelPlan
     from mlbuffet.repository import ModelVersion
 
@@ -214,7 +214,7 @@ def show_served(versions: list[dict[str, Any]], *, as_json: bool) -> None:
     _console().print(table)
 
 
-def show_differences(differences: Sequence[Difference], *, as_json: bool) -> None:
+def show_differences(differences: Sequence["Difference"], *, as_json: bool) -> None:
     """The differences between the outputs of two models."""
     if as_json:
         agree = all(difference.agrees for difference in differences)
@@ -243,7 +243,7 @@ def show_conversion(report: "Report", *, as_json: bool) -> None:
         console.print(f"written: [bold]{escape(str(report.written))}", soft_wrap=True)
 
 
-def _differences(differences: Sequence[Difference]) -> Table:
+def _differences(differences: Sequence["Difference"]) -> Table:
     table = _table("output", "of the other", "absolute", "relative", "")
     for one in differences:
         numbers = [f"{number:.2e}" if number is not None else "" for number in (one.absolute, one.relative)]
@@ -322,8 +322,8 @@ def _import_seconds(versions: "Iterable[ModelVersion]") -> dict[str, float]:
 
 def _console() -> Console:
     """As wide as a terminal; in a file or a pipe no line is wrapped."""
-    console = Console()
-    return console if console.is_terminal else Console(width=2**20)
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(width=2**20, emoji=False)
 
 
 def _table(*columns: str) -> Table:
