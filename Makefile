@@ -9,6 +9,7 @@ MESSAGES := core/mlbuffet/grpc/messages
 # these come with the tests' environment; the others' frameworks by `make runtimes`
 PLUGINS := plugins/onnx plugins/tensorflow plugins/python plugins/pipeline
 OTHERS := $(filter-out $(PLUGINS),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+INTEGRATIONS := integrations/ray
 # where the framework's module has another name than its plugin
 MODULE_sklearn := skops
 MODULE_litert := ai_edge_litert
@@ -17,12 +18,15 @@ MODULE_convert := tf2onnx
 FRAMEWORK = $(wildcard $(VENV)/lib/python*/site-packages/$(or $(MODULE_$(notdir $(1))),$(notdir $(1))))
 WITHOUT = $(subst $() ,$(comma),$(strip $(foreach one,$(OTHERS),$(if $(call FRAMEWORK,$(one)),,$(one)/*))))
 comma := ,
+# tests of protocols that a cluster passes as a server does, but for those that read the log of their own process
+THROUGH_RAY := tests/test_clients.py $(addprefix tests/server/,test_tritonclient.py grpc_services/test_tritonclient.py \
+	test_tensorflow_serving_cases.py test_tensorflow_serving_models.py test_tensorflow_serving_codec.py)
 # not of every version pip finds a build for processors alone; the others bring gigabytes of CUDA
 TORCH := 2.13.0
-MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml integrations/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env frameworks runtimes demo test coverage soak fuzz clients check fix bench campaign reloads crashes isolated kills image rollouts schema protos reference pins clean
+.PHONY: help env frameworks runtimes ray demo test coverage soak fuzz clients check fix bench campaign reloads crashes isolated kills image rollouts schema protos reference pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +37,7 @@ $(VENV)/made: $(MANIFESTS)
 	@test -x "$(UV)" || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 		--group dev --editable '.[grpc,testing]' $(patsubst %,--editable %,$(PLUGINS)) pip hatchling
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(patsubst %,--editable %,$(OTHERS))
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(patsubst %,--editable %,$(OTHERS) $(INTEGRATIONS))
 	@touch $@
 
 frameworks: env ## install the frameworks of all runtimes, 2.4 GB
@@ -44,6 +48,12 @@ frameworks: env ## install the frameworks of all runtimes, 2.4 GB
 
 runtimes: frameworks ## run the tests of all runtimes with their frameworks (SKIPPED=1: those that `make test` skips without)
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(if $(SKIPPED),$$(grep -l importorskip tests/runtimes/*.py),tests/runtimes) $(ARGS)
+
+ray: env ## install Ray, and run the tests of mlbuffet-ray; CAMPAIGN=1 with twenty models and five thousand answers
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable integrations/ray
+	$(if $(CAMPAIGN),MLBUFFET_CAMPAIGN=1) $(BIN)/pytest tests/integrations $(ARGS)
+	MLBUFFET_TEST_SERVE=ray_serving:serve MLBUFFET_KSERVE_PYTHON=$(wildcard build/kserve/bin/python) \
+		$(BIN)/pytest $(THROUGH_RAY) -k 'not to_the_log and not of_the_log' $(ARGS)
 
 demo: env ## train a model for each runtime that is installed, serve them, ask them (ONCE=1 ends by itself)
 	@$(if $(call FRAMEWORK,plugins/xgboost),,$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode \

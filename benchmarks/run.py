@@ -23,6 +23,7 @@ import in_process.request
 import serving.cases
 import serving.grpc_cases
 import serving.overload
+import serving.ray_cases
 import serving.startup
 import serving.threads
 from artifacts import BUILD, ROOT
@@ -37,6 +38,7 @@ CASES = (
     *serving.cases.CASES,
     *serving.grpc_cases.CASES,
     serving.overload.CASE,
+    serving.ray_cases.CASE,
     *serving.startup.CASES,
     *serving.threads.CASES,
     *in_process.predict.CASES,

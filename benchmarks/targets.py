@@ -7,6 +7,7 @@ from figures import Key, Outcome
 from serving.grpc_cases import PIXELS, STREAMS
 from serving.overload import OVERLOADED, PEAK, SHORT, UNLOADED
 from serving.peers import MLBUFFET_BESIDE_GRPC
+from serving.ray_cases import HAPROXY
 
 PYTHON_PEERS = ("MLServer", "KServe", "LitServe", "BentoML", "MLflow", "Ray Serve")
 
@@ -102,5 +103,13 @@ TARGETS = (
     Target("predict-onnx", Key("Model.predict"), (Key("session.run"),), at_most=5, difference=True),
     Target("overload", Key(SHORT, OVERLOADED), (Key(SHORT, PEAK),), at_least=0.9),
     Target("overload", Key(SHORT, OVERLOADED), (Key(SHORT, UNLOADED),), at_most=5, unit="p99 ms"),
+    *(
+        target
+        for count in (_ONE, _SIXTEEN, _ONE + HAPROXY, _SIXTEEN + HAPROXY)
+        for target in (
+            Target("ray", Key("MLBuffet on Ray Serve", count), _of(count, "Ray Serve"), at_least=0.9),
+            Target("ray", Key("MLBuffet on Ray Serve", count), _of(count, "Ray Serve"), at_most=1.11, unit="MB"),
+        )
+    ),
     Target("models", Key("MLBuffet", "100 models"), _of("1 model", "MLBuffet"), at_least=0.95),
 )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from threading import Event, Thread
 from typing import Literal
@@ -101,7 +102,13 @@ def run_app() -> Callable[[Starlette], AbstractContextManager[httpx.Client]]:
 def serve(
     run_app: Callable[[Starlette], AbstractContextManager[httpx.Client]],
 ) -> Callable[..., AbstractContextManager[httpx.Client]]:
-    """A function that serves the models at a path, and gives a client once all were tried; with the small runtimes."""
+    """A function that serves the models at a path, and gives a client once all were tried; with the small runtimes.
+
+    ``MLBUFFET_TEST_SERVE=module:function`` names another that does so, such as one that has a cluster serve them.
+    """
+    if (address := os.environ.get("MLBUFFET_TEST_SERVE")) is not None:
+        other: Callable[..., AbstractContextManager[httpx.Client]] = EntryPoint("serve", address, "tests").load()
+        return other
 
     @contextmanager
     def served(

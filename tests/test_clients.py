@@ -6,9 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+
+from mlbuffet.runtimes import installed_runtimes
+from mlbuffet.server import ServerSettings
+from mlbuffet.server.processes.port_reservation import reserve
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = dict(
@@ -23,6 +28,13 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     models = tmp_path_factory.mktemp("models")
     train = [sys.executable, str(ROOT / "examples/train_iris_onnx.py"), str(models / "iris/1")]
     subprocess.run(train, check=True, capture_output=True)
+    if (address := os.environ.get("MLBUFFET_TEST_SERVE")) is not None:  # another server than this one
+        with reserve("127.0.0.1", 0) as free:
+            host, port = free.getsockname()
+        settings = ServerSettings(grpc_address=(host, port))
+        with EntryPoint("serve", address, "tests").load()(models, settings, installed_runtimes()) as client:
+            yield {"localhost:8000": client.base_url.netloc.decode(), "localhost:8001": f"{host}:{port}"}
+        return
     serve = [sys.executable, "-m", "mlbuffet", "serve", str(models), "--port", "0", "--grpc-port", "0"]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout

@@ -1,7 +1,13 @@
 """Ray Serve, with one replica."""
 
 import signal
+import sys
 from typing import Any
+
+from haproxy import use_haproxy
+
+if "--haproxy" in sys.argv:
+    use_haproxy()
 
 import numpy as np
 import ray

@@ -51,8 +51,8 @@ def comparison(
             running = started(peers, served_model, plan, field, stack)
             for count in connections:
                 for peer, server in running.items():
-                    measure = partial(_measure, server, peer, served_model, count, plan.seconds)
-                    field.measures[Key(peer.name, setting(count))] = measure
+                    measured = partial(measure, server, peer, served_model, count, plan.seconds)
+                    field.measures[Key(peer.name, setting(count))] = measured
             yield field
 
     return Case(name=name, title=title, unit="requests/s", prepare=prepare, quick=quick, asked_for=asked_for)
@@ -63,7 +63,8 @@ def setting(connections: int) -> str:
     return f"{connections} connection{'s' if connections > 1 else ''}"
 
 
-def _measure(server: Server, peer: Peer, model: Artifact, connections: int, seconds: int) -> Round:
+def measure(server: Server, peer: Peer, model: Artifact, connections: int, seconds: int) -> Round:
+    """What a server answers under load; one that is held still otherwise goes on for it."""
     if not peer.restless:
         return load(server.url, peer.body(model), connections=connections, seconds=seconds)
     server.go_on()

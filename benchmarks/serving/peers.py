@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from artifacts import Artifact
+from artifacts import ROOT, Artifact
 from serving import bodies, grpc_messages
 from serving.bodies import Body
 
@@ -52,6 +52,22 @@ PYTHON_PEERS = (
     Peer(name="BentoML", script="bentoml_server.py", packages=("bentoml==1.4.39",), body=bodies.bentoml),
     Peer(name="MLflow", script="mlflow_server.py", packages=("mlflow==3.17.2", "onnx==1.23.2"), body=bodies.mlflow),
     Peer(name="Ray Serve", script="ray_server.py", packages=("ray[serve]==2.60.0",), body=bodies.ray, restless=True),
+)
+_RAY = "ray[serve]==2.60.0"
+_ON_RAY = (_RAY, f"{ROOT}[grpc]", f"{ROOT}/integrations/ray", f"{ROOT}/plugins/onnx")
+RAY_PEERS = (
+    Peer(name="Ray Serve", script="ray_server.py", packages=(_RAY,), body=bodies.ray, restless=True),
+    Peer(name="MLBuffet on Ray Serve", script="mlbuffet_ray_server.py", packages=_ON_RAY, restless=True),
+    Peer(
+        name="MLBuffet on Ray Serve, [replicas]",
+        script="mlbuffet_ray_server.py",
+        packages=_ON_RAY,
+        options=("--replicas",),
+        restless=True,
+    ),
+)
+RAY_PEERS_HAPROXY = tuple(
+    replace(peer, name=f"{peer.name}, HAProxy", options=(*peer.options, "--haproxy")) for peer in RAY_PEERS
 )
 # its library of the interpreter suits Debian's Python 3.11, not every other
 TRITON = Peer(

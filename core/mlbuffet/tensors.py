@@ -75,6 +75,17 @@ class Signature:
         if optional := [spec.name for spec in self.outputs.values() if spec.optional]:
             raise ValueError(f"the output {optional[0]!r} is optional; only inputs can be left out")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that signatures travel between processes: their mappings cannot, which nobody may change."""
+        return _signature, (
+            tuple(self.inputs.values()),
+            tuple(self.outputs.values()),
+            self.method,
+            dict(self.parameters),
+            self.description,
+            self.variants,
+        )
+
     @classmethod
     def of_variants(cls, variants: Iterable["Signature"]) -> "Signature":
         """One signature for several that differ in dtypes and shapes alone; a call uses the first that it fits."""
@@ -207,6 +218,19 @@ def rough_size(tensors: Tensors) -> int:
         step = array.size // 512 + 1
         size += sum(map(len, array.flat[::step])) * step if array.dtype.kind == "O" else array.nbytes
     return size
+
+
+def _signature(
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    method: Literal["predict", "classify", "regress"],
+    parameters: Mapping[str, ParameterSpec],
+    description: str,
+    variants: tuple[Signature, ...],
+) -> Signature:
+    signature = Signature(inputs, outputs, method, parameters=parameters, description=description)
+    object.__setattr__(signature, "variants", variants)
+    return signature
 
 
 def _by_name(specs: Iterable[TensorSpec]) -> Mapping[str, TensorSpec]:

@@ -11,6 +11,7 @@ import pytest
 from mlbuffet import InvalidConfiguration, ModelNotReady, Runtimes
 from mlbuffet.repository import ModelRepository, State, find_models
 from mlbuffet.repository.configuration import Cache, Configuration, WarmUp, read_configuration, schema_text
+from mlbuffet.repository.replicas import Replicas
 from mlbuffet.scheduling import Batching, Limits
 
 Serve = Callable[[str], ModelRepository]
@@ -152,8 +153,19 @@ def test_every_key_is_documented_and_the_example_is_right(tmp_path: Path) -> Non
         "scheduling.": Limits,
         "batching.": Batching,
         "cache.": Cache,
+        "replicas.": Replicas,
     }
     for key in [prefix + key for prefix, struct in tables.items() for key in get_type_hints(struct)]:
         assert f"| `{key}` |" in text
     (tmp_path / "model.toml").write_text(text.split("```toml\n")[1].split("```")[0])
     assert read_configuration(tmp_path / "model.toml").labels == {"stable": 1}
+
+
+def test_fewer_replicas_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.toml"
+    file.write_text("[replicas]\nmin = 3\nmax = 2")
+    with pytest.raises(InvalidConfiguration, match="replicas: max is 2, and min 3; max is at least min"):
+        read_configuration(file)
+    file.write_text("[replicas]\nmin = 3\ncores = 2")
+    with pytest.raises(InvalidConfiguration, match=r"unknown key 'replicas\.cores'; the valid keys are: min, max"):
+        read_configuration(file)

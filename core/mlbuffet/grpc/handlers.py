@@ -61,7 +61,7 @@ class MethodHandler:
         self._method = method
         self._log = log
 
-    async def _answered(self, call: Call, body: bytes) -> bytes | Status:
+    async def answered(self, call: Call, body: bytes) -> bytes | Status:
         """The answer to a message, or how that failed; either is counted."""
         begun, code = perf_counter(), StatusCode.CANCELLED
         try:
@@ -100,7 +100,7 @@ class UnaryHandler(MethodHandler):
             await asyncio.sleep(_SETTLE_SECONDS)
             await self._refuse(context, _NO_MESSAGE)
         call = begin_call(self._protocol, context, len(body))
-        answer = await self._answered(call, body)
+        answer = await self.answered(call, body)
         if isinstance(answer, Status):
             await abort(context, call, answer)
         context.set_trailing_metadata(((_REQUEST_ID, call.context.request_id.decode()),))
@@ -166,7 +166,7 @@ class StreamHandler(MethodHandler):
             answering.add_done_callback(partial(unanswered.remove, len(body)))
 
     async def _answer_one(self, body: bytes, context: grpc.aio.ServicerContext, writing: asyncio.Lock) -> None:
-        answer = await self._answered(begin_call(self._protocol, context, len(body)), body)
+        answer = await self.answered(begin_call(self._protocol, context, len(body)), body)
         if isinstance(answer, Status):
             answer = self._method.refusal(body, answer.message).SerializeToString()
         async with writing:

@@ -30,6 +30,11 @@ class LocalModel(msgspec.Struct, gc=False):
     _answered: int = 0
     _prediction: Prediction | None = None
 
+    @property
+    def prediction(self) -> Prediction | None:
+        """The outputs of the last call, and the run that gave them."""
+        return self._prediction
+
     async def infer(self, request: InferenceRequest) -> InferenceResult:
         self._begin_call(request)
         if self._handle.version.configuration.cache is not None:

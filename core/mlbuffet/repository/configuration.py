@@ -10,6 +10,7 @@ from msgspec import Meta
 from mlbuffet.artifact import special_kind
 from mlbuffet.errors import InvalidConfiguration
 from mlbuffet.isolation.process_settings import ProcessSettings
+from mlbuffet.repository.replicas import Replicas
 from mlbuffet.scheduling import Batching, Limits
 from mlbuffet.version_numbers import LARGEST
 
@@ -63,6 +64,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cache: Cache | None = None
     batching: Batching | None = None
     process: ProcessSettings | None = None
+    replicas: Replicas | None = None
 
     def selected(self, versions: set[int]) -> set[int]:
         """Those of ``versions`` that are to be served."""
@@ -85,6 +87,7 @@ _TABLES = {
     "batching": Batching,
     "cache": Cache,
     "process": ProcessSettings,
+    "replicas": Replicas,
 }
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Semaphore, Thread
@@ -43,8 +44,9 @@ class Publisher:
     """Changes the models in the folder ``root``, and what ``repository`` serves of them, both or neither.
 
     What is whole is renamed, so that a crash leaves a version or none; a method that returns has synced its change. The
-    changes of one model happen one after the other. ``policy`` is for uploads. Raises `StorageFailed` where the file
-    system fails.
+    changes of one model happen one after the other. ``policy`` is for uploads. ``wait_until_loaded`` waits until a
+    version of a model is ready where others serve it, and raises why it cannot be. Raises `StorageFailed` where the
+    file system fails.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Publisher:
         policy: UploadPolicy = "off",
         disk: Disk | None = None,
         patience: float = PATIENCE,
+        wait_until_loaded: Callable[[str, int], None] | None = None,
     ) -> None:
         self.readers = Readers()
         self._root = root
@@ -64,6 +67,7 @@ class Publisher:
         self._policy = policy
         self._disk = disk or Disk()
         self._patience = patience
+        self._wait_until_loaded = wait_until_loaded or self._wait_until_loaded_here
         self._staging = Staging(root)
         self._trials = Semaphore(TRIALS)
         self._locks: dict[str, Lock] = {}
@@ -251,7 +255,7 @@ class Publisher:
         if risks:
             logger.warning("an upload to the model %r is taken though %s", folder.name, risks_text(risks))
 
-    def _wait_until_loaded(self, name: str, number: int) -> None:
+    def _wait_until_loaded_here(self, name: str, number: int) -> None:
         """Until the version is ready, if it is to be loaded at all. Raises why it cannot be."""
         version = self._repository.get(name, number)
         if (loading := version.loading) is not None:

@@ -97,9 +97,12 @@ def check_names(function: str, given: Iterable[str], known: Collection[str]) -> 
             raise TypeError(f"{function} has no setting {name!r}; the settings are: {', '.join(sorted(known))}")
 
 
-def settings_of(kind: type[T], function: str, options: Mapping[str, object]) -> T:
-    """Keywords of ``function`` as settings. Raises ``ValueError`` for one of another type, or out of range."""
+def settings_of(kind: type[T], function: str, options: Mapping[str, object], *, strict: bool = True) -> T:
+    """Keywords of ``function`` as settings; without ``strict`` numbers and booleans may be text.
+
+    Raises ``ValueError`` for one of another type, or out of range.
+    """
     try:
-        return convert(options, kind)
+        return convert(options, kind, strict=strict)
     except ValidationError as error:
         raise ValueError(f"{function}: {problem_of(error)}") from None

@@ -195,7 +195,7 @@ class ModelVersion:
     def is_same(self, stored: StoredVersion, configuration: Configuration, fault: MLBuffetError | None) -> bool:
         """Whether loading these would give what this is."""
         # what else a configuration says takes no effect where a model is loaded
-        others = {"description": "", "versions": "all", "labels": {}}
+        others: dict[str, Any] = {"description": "", "versions": "all", "labels": {}, "replicas": None}
         this, that = (msgspec.structs.replace(one, **others) for one in (self.configuration, configuration))
         return stored == self.stored and this == that and str(fault) == str(self._fault)
 

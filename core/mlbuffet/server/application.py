@@ -47,6 +47,8 @@ def create_app(
     settings: ServerSettings | None = None,
     publisher: Publisher | None = None,
     *,
+    files: ModelRepository | None = None,
+    telemetry: WorkerTelemetry | None = None,
     on_change: Callable[[ModelVersion], None] = lambda _: None,
     on_loaded: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
@@ -56,21 +58,22 @@ def create_app(
     The models of a repository are loaded in a thread when the application starts, so that it is live at once and ready
     when each was tried (with ``load_first`` it is live only then), and the repository is closed when it stops. An
     application whose lifespan is not run, as below a path of another, starts at its first request, and stops when the
-    process ends or it is garbage. Through ``publisher`` clients add and remove models. ``on_change`` is called with
-    each version when its loading begins and ends, in the thread that loads it; ``on_loaded`` after the last;
-    ``on_stop`` before they are unloaded.
+    process ends or it is garbage. Through ``publisher`` clients add and remove models. Of a service, ``files`` are what
+    is on disk of its models, and ``telemetry`` is where it counts. ``on_change`` is called with each version when its
+    loading begins and ends, in the thread that loads it; ``on_loaded`` after the last; ``on_stop`` before they are
+    unloaded.
     """
     chosen = settings or ServerSettings()
     repository = models if isinstance(models, ModelRepository) else None
     if isinstance(models, ModelRepository):
-        telemetry = WorkerTelemetry(partial(measure, models), chosen.worker_slot)
-        models.listen(lambda version: telemetry.note_load(version.name, version.version, version.state.value))
-        service: InferenceService = LocalService(models, telemetry)
+        counted = telemetry or WorkerTelemetry(partial(measure, models), chosen.worker_slot)
+        models.listen(lambda version: counted.note_load(version.name, version.version, version.state.value))
+        service: InferenceService = LocalService(models, counted)
     else:
         service = models
-        telemetry = WorkerTelemetry(partial(measure_service, models), chosen.worker_slot)
+        counted = telemetry or WorkerTelemetry(partial(measure_service, models), chosen.worker_slot)
 
-    lifecycle = Lifecycle(telemetry, repository, publisher, on_change=on_change, on_loaded=on_loaded, on_stop=on_stop)
+    lifecycle = Lifecycle(counted, repository, publisher, on_change=on_change, on_loaded=on_loaded, on_stop=on_stop)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
@@ -79,9 +82,9 @@ def create_app(
         if chosen.load_first:
             await asyncio.wrap_future(loaded)
         await app.state.grpc.start()
-        state: dict[str, object] = {"on_refusal": telemetry.requests.refuse}
+        state: dict[str, object] = {"on_refusal": counted.requests.refuse}
         if chosen.fast_path and not chosen.access_log:
-            state["fast_path"] = _fast_path(service, codecs, predictions, telemetry.requests, chosen, tokens)
+            state["fast_path"] = _fast_path(service, codecs, predictions, counted.requests, chosen, tokens)
         yield state
         await app.state.grpc.stop(chosen.grace)
         await lifecycle.stop()
@@ -90,10 +93,10 @@ def create_app(
     infer = open_inference.OpenInference(service, chosen)
     predict = tensorflow_serving.TensorFlowServing(service, chosen)
     v2, v1 = open_inference.routes(infer), tensorflow_serving.routes(predict)
-    own = management.routes(service, chosen, repository, publisher)
+    own = management.routes(service, chosen, files or repository, publisher)
     codecs: dict[str, PredictionCodec[Any]] = {"infer": infer.codec, "predict": predict.codec}
     predictions = [route for route in (*v2, *v1) if route.name in codecs]
-    operations = Metrics(telemetry)
+    operations = Metrics(counted)
     described = [
         open_inference.protocol(v2),
         tensorflow_serving.protocol(v1),
@@ -117,7 +120,7 @@ def create_app(
         middleware=[
             Middleware(
                 RequestLog,
-                counters=telemetry.requests,
+                counters=counted.requests,
                 access_log=chosen.access_log,
                 answer_cut=answer_cut,
             ),
@@ -129,7 +132,7 @@ def create_app(
     )
     app.router.redirect_slashes = False  # its redirect repeats the Host that a client claims, and clients want 200
     app.state.draining = False  # set by the process when it is told to stop
-    app.state.grpc = GrpcServing(app.state, service, telemetry.requests, chosen, tokens)
+    app.state.grpc = GrpcServing(app.state, service, counted.requests, chosen, tokens)
     return app
 
 

@@ -1,7 +1,7 @@
 """The application that serves the models at some places, for any ASGI server and inside other applications."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from starlette.applications import Starlette
@@ -39,6 +39,25 @@ class ApplicationOptions(RepositoryOptions, _ServerOptions, total=False):
     """The keywords of `create_app`: the fields of `RepositorySettings` and of `ServerSettings`."""
 
 
+def application_settings(
+    function: str, options: Mapping[str, object], *, strict: bool = True
+) -> tuple[RepositorySettings, ServerSettings]:
+    """The keywords of ``function`` as settings; without ``strict`` numbers and booleans may be text.
+
+    Raises ``TypeError`` for a setting that there is not, ``ValueError`` for a value that it cannot have.
+    """
+    check_names(function, options, ApplicationOptions.__annotations__)
+    for_models = {name: value for name, value in options.items() if name in RepositoryOptions.__annotations__}
+    for_server = {name: value for name, value in options.items() if name not in for_models}
+    server = ServerSettings(**settings_of(_ServerOptions, function, for_server, strict=strict))
+    return settings_of(RepositorySettings, function, for_models, strict=strict), server
+
+
+def is_changeable(settings: ServerSettings) -> bool:
+    """Whether clients may change what is served."""
+    return not settings.read_only and (settings.allow_changes or settings.admin_token is not None)
+
+
 def create_app(
     place: str | os.PathLike[str],
     /,
@@ -56,15 +75,12 @@ def create_app(
     Raises `ArtifactNotFound`, `ArtifactUnreadable`, `NoModels`, `DuplicateModel`, `UnknownRuntime` or `RemoteFailed`;
     ``TypeError`` for a setting that there is not, ``ValueError`` for a value that it cannot have.
     """
-    check_names("create_app()", settings, ApplicationOptions.__annotations__)
-    for_models = {name: value for name, value in settings.items() if name in RepositoryOptions.__annotations__}
-    for_server = {name: value for name, value in settings.items() if name not in for_models}
-    server = ServerSettings(**settings_of(_ServerOptions, "create_app()", for_server))
-    changeable = not server.read_only and (server.allow_changes or server.admin_token is not None)
+    for_models, server = application_settings("create_app()", settings)
+    changeable = is_changeable(server)
     served = ServedPlaces(
         [place, *places],
         installed_runtimes() if runtimes is None else runtimes,
-        settings_of(RepositorySettings, "create_app()", for_models),
+        for_models,
         may_be_empty=changeable,
         timeout=server.request_timeout,
     )
