@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import mlbuffet
-from mlbuffet import InvalidOptions, Runtimes, Signature, Signatures, hookimpl
+from mlbuffet import InvalidHook, InvalidOptions, Runtimes, Signature, Signatures, hookimpl
 from mlbuffet.model import load_artifact
 
 Threads = Annotated[int, msgspec.Meta(ge=0)]
@@ -110,3 +110,19 @@ def test_a_client_is_told_its_own_options_alone(runtimes: Runtimes, tmp_path: Pa
     (tmp_path / "m").touch()
     with pytest.raises(InvalidOptions, match=r"the valid options are: labels$"):
         load_artifact(tmp_path / "m", runtimes, None, {}, client_options={"labels": labels})
+
+
+class Threaded(Declaring):
+    threads_option = "threads"
+
+
+class Misspelt(Declaring):
+    threads_option = "thread"
+
+
+def test_a_runtime_names_the_option_for_threads_among_its_options() -> None:
+    runtimes = Runtimes()
+    runtimes.register(Threaded(Struct), name="threaded")
+    assert runtimes["threaded"].threads_option == "threads"
+    with pytest.raises(InvalidHook, match="its threads_option 'thread' is none of its options"):
+        runtimes.register(Misspelt(Struct), name="misspelt")

@@ -3,13 +3,13 @@
 A plugin is an object (usually an instance of a small class) whose methods carry ``@hookimpl``. Implement all of
 `RuntimePlugin`; `OptionalHooks` only where needed. Argument names are part of the contract.
 
-The first line of the docstring of ``accepts`` (or of the class) is what ``mlbuffet runtimes`` shows. Six plain
+The first line of the docstring of ``accepts`` (or of the class) is what ``mlbuffet runtimes`` shows. Seven plain
 attributes are read where a plugin has them: ``platform: str`` is what Open Inference Protocol calls the model's
 platform, and with ``takes_any_shape = True`` inputs may come in other shapes than declared (`mlbuffet.Model.predict`).
 With ``output_shapes_may_differ = True`` outputs may have other shapes than declared: the files say what nobody holds.
 Loads of one runtime run one after the other, unless it says ``concurrent_loads = True``. ``options: type``, a
 `msgspec.Struct` or a dataclass, has a field for each of its options, and ``client_options: frozenset[str]`` are the
-names of those that an upload may give.
+names of those that an upload may give; ``threads_option: str`` is the one that says how many threads compute a call.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -86,6 +86,8 @@ class Runtime:
         """Its fields are the options; ``None`` where the plugin does not say which it has."""
         self.load_options: tuple[str, ...] | None = _option_names(name, self.options_type)
         """The names of its options, where it says them."""
+        self.threads_option: str | None = _threads_option(name, plugin, self.load_options)
+        """The name of the option that says how many threads compute a call; 0 or less: one for each core."""
         self.client_options: frozenset[str] = frozenset(getattr(plugin, "client_options", ()))
         """The names of the options that whoever uploads a model may give."""
         self.default_options: Mapping[str, Any] = {}
@@ -438,6 +440,13 @@ def _option_names(name: str, kind: type | None) -> tuple[str, ...] | None:
         problem = f"its attribute 'options' cannot be read: {error}"
         instead = "make it a msgspec.Struct or a dataclass, whose fields are the options"
         raise InvalidHook(name, problem, instead) from error
+
+
+def _threads_option(name: str, plugin: object, options: Sequence[str] | None) -> str | None:
+    option: str | None = getattr(plugin, "threads_option", None)
+    if option is None or option in (options or ()):
+        return option
+    raise InvalidHook(name, f"its threads_option {option!r} is none of its options", "name a field of 'options'")
 
 
 @cache

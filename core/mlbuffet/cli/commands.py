@@ -469,6 +469,45 @@ def plan(
 
 
 @app.command()
+def tune(
+    place: Annotated[str, Argument(metavar="MODEL", help="A model's file, or its folder.", show_default=False)],
+    *,
+    p99: Annotated[
+        str | None, Option(metavar="TIME", help="Within which 99 of 100 calls are answered, such as 50ms.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="A .png or .svg for latency over throughput (mlbuffet\\[plan])."),
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what is found, and write nothing.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model with other threads, calls at once and batches, and write the best into its model.toml."""
+    from mlbuffet.cli.planning import check_plot, parse_limit
+    from mlbuffet.cli.reports import show_tuning, telling
+    from mlbuffet.cli.tuning import text_with, tunable
+    from mlbuffet.cli.tuning import tune as tuned
+    from mlbuffet.repository.configuration_edit import write_configuration
+
+    limit = None if p99 is None else parse_limit(p99)
+    check_plot(plot)
+    path, file = tunable(place, installed_runtimes())
+    with telling(hidden=as_json) as tell:
+        found = tuned(path, limit, tell)
+    if plot is not None:
+        from mlbuffet.planning.tuning_plot import draw
+
+        draw(found.trials, found.best, limit, plot)
+    written = file if found.changes and not dry_run else None
+    if written is not None:
+        write_configuration(written, text_with(written, found.changes))
+    show_tuning(found, file, written, as_json=as_json)
+    if found.best is None:
+        raise typer.Exit(1)
+
+
+@app.command()
 def runtimes(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show the installed runtimes, what they accept, and those that are broken."""
     from mlbuffet.cli.reports import show_runtimes

@@ -2,37 +2,59 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 
 from mlbuffet.errors import MLBuffetError, reason_of
 
 
-def run(path: str, cores: Sequence[int], report: Path) -> None:
-    """Measure the model at ``path`` on ``cores``, and write a `Measurement` to ``report``, or why there is none."""
+def run(job: dict[str, Any], reports: IO[bytes]) -> None:
+    """Measure as a `mlbuffet.cli.measuring.Job` says, and write lines of JSON.
+
+    They say what is being done, and the last one what was ``measured``, or why nothing was (``failure``).
+    """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)  # before frameworks count them
-    from mlbuffet.cli.model_loading import loaded
-    from mlbuffet.planning.measurement import measure
-    from mlbuffet.runtimes import installed_runtimes
+        os.sched_setaffinity(0, job["cores"])  # before frameworks count them
+
+    def write(kind: str, value: object) -> None:
+        reports.write(msgspec.json.encode({kind: value}) + b"\n")
+        reports.flush()
 
     try:
-        with loaded(path, installed_runtimes(), None, {}) as model:
-            report.write_bytes(msgspec.json.encode(measure(model, len(cores), warmup_inputs(Path(path)))))
+        write("measured", _measured(job, lambda text: write("doing", text)))
     except MLBuffetError as error:
-        report.write_bytes(msgspec.json.encode({"failure": reason_of(error)}))
+        write("failure", reason_of(error))
 
 
-def warmup_inputs(path: Path) -> dict[str, object] | None:
-    """Those that the ``model.toml`` of a model gives for its default signature."""
-    from mlbuffet.repository.configuration import FILE_NAME, read_configuration
+def _measured(given: dict[str, Any], tell: Callable[[str], None]) -> object:
+    from mlbuffet.cli.measuring import Job, configuration_of, warmup_inputs
+    from mlbuffet.cli.model_loading import loaded
+    from mlbuffet.planning.measurement import measure
+    from mlbuffet.planning.tuning import try_settings
+    from mlbuffet.runtimes import installed_runtimes
 
-    file = path / FILE_NAME if path.is_dir() else path.with_suffix(".toml")
-    warmup = read_configuration(file).warmup if file.is_file() else None
-    return None if warmup is None or warmup.signature is not None else warmup.inputs
+    job = msgspec.convert(given, Job)
+    path = Path(job.path)
+    configuration, samples = configuration_of(path), warmup_inputs(path)
+    of_file = configuration if path.is_file() else None  # that of a folder is read by whoever loads it
+    options = {**(of_file.options if of_file else {}), **job.options}
+    with loaded(path, installed_runtimes(), of_file.runtime if of_file else None, options) as model:
+        if job.wanted is None:
+            return measure(model, len(job.cores), samples)
+        return try_settings(
+            model,
+            job.wanted,
+            cores=len(job.cores),
+            scheduling=configuration.scheduling,
+            batching=configuration.batching,
+            samples=samples,
+            tell=tell,
+        )
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], [int(core) for core in sys.argv[2].split(",")], Path(sys.argv[3]))
+    with open(int(sys.argv[2]), "wb") as file:  # noqa: PTH123 a descriptor
+        run(msgspec.json.decode(sys.argv[1]), file)

@@ -10,13 +10,12 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import msgspec
 import typer
 
-from mlbuffet.cli.measuring_process import warmup_inputs
+from mlbuffet.cli.measuring import Job, cores_here, measured, warmup_inputs
 from mlbuffet.cli.model_loading import loaded
 from mlbuffet.comparison import random_inputs
 from mlbuffet.errors import LoadFailed
@@ -87,33 +86,19 @@ def paths_of(place: str, names: Sequence[str], runtimes: Runtimes) -> dict[str, 
 
 def measure_all(paths: Mapping[str, Path], runtimes: Runtimes, tell: Callable[[str], None]) -> dict[str, Measured]:
     """Each model on one core, on all, and behind a server. Raises `LoadFailed` for one that cannot be measured."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    measured = {}
+    cores = cores_here()
+    found = {}
     for name, path in paths.items():
         tell(f"{name} on one core")
-        one_core = _measured(path, cores[:1])
+        one_core = measured(Job(path=str(path), cores=cores[:1]), Measurement)
         tell(f"{name} on {len(cores)} cores")
-        all_cores = one_core if len(cores) == 1 else _measured(path, cores)
+        all_cores = one_core
+        if len(cores) > 1:
+            all_cores = measured(Job(path=str(path), cores=cores), Measurement)
         tell(f"{name} over HTTP")
         request = _request_seconds(path, runtimes) - one_core.cpu
-        measured[name] = Measured(one_core, all_cores, max(request, 0.0))
-    return measured
-
-
-def _measured(path: Path, cores: Sequence[int]) -> Measurement:
-    with TemporaryDirectory(prefix="mlbuffet-") as folder:
-        report = Path(folder, "report")
-        given = [str(path), ",".join(map(str, cores)), str(report)]
-        done = subprocess.run(  # noqa: S603 ours
-            [sys.executable, "-m", "mlbuffet.cli.measuring_process", *given], stdout=subprocess.DEVNULL, check=False
-        )
-        if not report.exists():
-            reason = f"the process in which it was measured ended with status {done.returncode}"
-            raise LoadFailed(reason, path=path)
-        found = msgspec.json.decode(report.read_bytes())
-    if "failure" in found:
-        raise LoadFailed(found["failure"], path=path)
-    return msgspec.convert(found, Measurement)
+        found[name] = Measured(one_core, all_cores, max(request, 0.0))
+    return found
 
 
 def _request_seconds(path: Path, runtimes: Runtimes) -> float:

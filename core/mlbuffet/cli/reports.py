@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
@@ -25,12 +26,14 @@ from mlbuffet.tensors import Signature, TensorSpec, shape_text
 
 if TYPE_CHECKING:
     from mlbuffet.cli.conversion import Report
+    from mlbuffet.cli.tuning import Tuning
     from mlbuffet.comparison import Difference
     from mlbuffet.planning.plan import Measured, ModelPlan
     from mlbuffet.repository import ModelVersion
 
 NOTABLE = 0.1  # seconds that an import takes at least to be shown
 SHOWN_LABELS = 5
+SHOWN_TRIALS = 9
 
 
 def show_runtimes(runtimes: Runtimes, *, as_json: bool) -> None:
@@ -154,6 +157,60 @@ def show_plan(
         "the same processes.",
         soft_wrap=True,
     )
+
+
+def show_tuning(found: "Tuning", file: Path, written: Path | None, *, as_json: bool) -> None:
+    """What was tried for a model, and what its ``model.toml`` says now, or would have to."""
+    if as_json:
+        trials = [{**to_builtins(one), "chosen": one is found.best} for one in found.trials]
+        where = None if written is None else str(written)
+        about = {"p99": found.limit, "unbatched": found.unbatched, "gain": found.gain}
+        print_json({**about, "trials": trials, "changes": found.changes, "written": where})
+        return
+    console = _console()
+    console.print(_trials(found))
+    if found.unbatched:
+        console.print(f"Calls cannot share a batch: {escape(found.unbatched)}", soft_wrap=True)
+    if found.best is None:
+        console.print("[red]no setting keeps the limit")
+    elif not found.changes:
+        console.print("The settings that it has are as good as any that were tried.")
+    else:
+        than = "which keeps the limit" if found.gain is None else f"{found.gain:.2f} times as many rows a second"
+        from mlbuffet.planning.tuning import described as as_words
+
+        console.print(f"The best is {escape(as_words(found.best.setting))}: {than}.", soft_wrap=True)
+        console.print(f"{'written to' if written else 'not written to'} [bold]{escape(str(file))}", soft_wrap=True)
+        for table, values in found.changes.items():
+            lines = "".join(f"\n{key} = {value}" for key, value in values.items())
+            console.print(escape(f"[{table}]{lines}"), highlight=False)
+
+
+def _trials(found: "Tuning") -> Table:
+    """The present settings, then those that answer most."""
+    table = _table(
+        "", "threads", "at once", "batches of", "delay", "alone p50", "callers", "rows/s", "p99", "x present"
+    )
+    present = found.trials[0]
+    rest = sorted(found.trials[1:], key=lambda one: -one.rate(found.limit))[:SHOWN_TRIALS]
+    for one in [present, *rest]:
+        setting, point = one.setting, one.best(found.limit)
+        mark = "[green]best" if one is found.best else "present" if one is present else ""
+        cells = [
+            mark,
+            "" if setting.threads is None else str(setting.threads) if setting.threads > 0 else "all cores",
+            str(setting.concurrency),
+            str(setting.max_size) if setting.max_size > 1 else "",
+            f"{setting.max_delay_ms:g} ms" if setting.max_delay_ms else "",
+            f"{one.points[0].p50 * 1000:.3g} ms",
+        ]
+        if point is None:
+            table.add_row(*cells, "", "[red]none", "", "")
+            continue
+        least = present.rate(found.limit)
+        times = f"{point.rate / least:.2f}" if least else ""
+        table.add_row(*cells, str(point.callers), f"{point.rate:,.0f}", f"{point.p99 * 1000:.3g} ms", times)
+    return table
 
 
 def _mebibytes(size: int) -> str:

@@ -5,18 +5,18 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.comparison import random_inputs
-from mlbuffet.errors import InvalidInput, LoadFailed, PredictFailed
 from mlbuffet.model import Model
+from mlbuffet.planning.callers import ask
 from mlbuffet.planning.service_time import ServiceTime, quantile
-from mlbuffet.scheduling.independence import check_rows_independent
+from mlbuffet.planning.subject import Subject
+from mlbuffet.scheduling import Limits, Scheduling
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """The rows of calls that are measured."""
@@ -44,7 +44,7 @@ class Measurement(msgspec.Struct, frozen=True):
     calls: list[ServiceTime]
     """Of one row first; of several where calls can share batches."""
     together: float
-    """How many calls of one row a second the process answered to as many threads as it had cores."""
+    """How many calls of one row a second the process answered to as many callers as it had cores."""
     cpu: float
     """The seconds of processor time of a call of one row."""
     memory: int
@@ -69,39 +69,25 @@ def measure(model: Model, cores: int, samples: Mapping[str, Any] | None = None) 
 
     Raises `LoadFailed` where it cannot be called with them.
     """
-    name = model.signatures.resolve(None)
-    declared = model.signatures[name]
-    try:
-        arrays = declared.check_inputs(samples) if samples else random_inputs(declared, seed=0)
-        unbatched = _why_unbatched(model, name, samples)
-        one = arrays if unbatched else {key: array[:1] for key, array in arrays.items()}
-        model.predict(one, signature=name)
-    except (InvalidInput, PredictFailed) as error:
-        problem = f"it cannot be measured with random inputs: {error.public}; give some as 'inputs' of [warmup] in its"
-        raise LoadFailed(f"{problem} model.toml", path=model.path, runtime=model.runtime.name) from error
+    subject = Subject.of(model, samples)
+    name, one = subject.signature, subject.inputs
     calls = [_timed(model, name, one, 1)]
     cpu = _cpu_seconds(model, name, one)
-    for size in SIZES[1:] if not unbatched else ():
+    for size in SIZES[1:] if not subject.unbatched else ():
         calls.append(_timed(model, name, {key: np.repeat(array, size, axis=0) for key, array in one.items()}, size))
         if calls[-1].rows_per_second < _ENOUGH * calls[-2].rows_per_second:
             break
+    with closing(Scheduling()) as scheduling:
+        together = ask(subject, scheduling.scheduler(model, Limits(cores)), cores)
     return Measurement(
         cores=cores,
         calls=calls,
-        together=_together(model, name, one, cores),
+        together=together.rate,
         cpu=cpu,
         memory=_most_memory(),
-        unbatched=unbatched,
+        unbatched=subject.unbatched,
         loads=[_under_load(model, name, one, part / calls[0].mean) for part in LOADS],
     )
-
-
-def _why_unbatched(model: Model, name: str, samples: Mapping[str, Any] | None) -> str:
-    try:
-        check_rows_independent(model, name, model.signatures[name], samples)
-    except LoadFailed as error:
-        return error.reason.rpartition("cannot be batched: ")[2]
-    return ""
 
 
 def _timed(model: Model, name: str, inputs: Mapping[str, NDArray[Any]], rows: int) -> ServiceTime:
@@ -122,24 +108,6 @@ def _cpu_seconds(model: Model, name: str, inputs: Mapping[str, NDArray[Any]]) ->
         model.predict(inputs, signature=name)
         count += 1
     return (time.process_time() - begun) / count
-
-
-def _together(model: Model, name: str, inputs: Mapping[str, NDArray[Any]], cores: int) -> float:
-    """Calls a second of so many threads, or of fewer where the model cannot run as many calls at once."""
-    threads = min(cores, model.concurrency or cores)
-    end = time.perf_counter() + SECONDS
-
-    def call_on(_: int) -> int:
-        count = 0
-        while not count or time.perf_counter() < end:
-            model.predict(inputs, signature=name)
-            count += 1
-        return count
-
-    begun = time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        count = sum(pool.map(call_on, range(threads)))
-    return count / (time.perf_counter() - begun)
 
 
 def _under_load(model: Model, name: str, inputs: Mapping[str, NDArray[Any]], rate: float) -> LoadPoint:

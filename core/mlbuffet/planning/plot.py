@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("agg")
-
 import matplotlib.pyplot as plt
 
+from mlbuffet.planning.picture import write
 from mlbuffet.planning.plan import Measured, ModelPlan, curve
 
 
@@ -34,6 +31,4 @@ def draw(plans: Sequence[ModelPlan], measured: Mapping[str, Measured], limit: fl
             panel.axhline(limit * 1000, linestyle="--", color="gray", label="the limit")
         panel.set_yscale("log")
         panel.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(picture, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    write(figure, picture)

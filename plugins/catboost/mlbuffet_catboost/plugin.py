@@ -18,6 +18,7 @@ class CatBoostRuntime:
 
     concurrent_loads = True
     options = Options
+    threads_option = "thread_count"
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

@@ -17,6 +17,7 @@ class LightGBMRuntime:
 
     concurrent_loads = True
     options = Options
+    threads_option = "num_threads"
 
     @hookimpl
     def accepts(self, path: Path) -> bool:

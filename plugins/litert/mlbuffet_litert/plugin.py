@@ -19,6 +19,7 @@ class LiteRTRuntime:
     platform = "tensorflow_lite"
     concurrent_loads = True
     options = Options
+    threads_option = "num_threads"
     client_options = frozenset({"num_threads"})
     output_shapes_may_differ = True  # a converter writes [] and 1 for what it does not know
 

@@ -22,6 +22,7 @@ class OnnxRuntime:
     concurrent_loads = True
     output_shapes_may_differ = True  # onnxruntime itself warns where they do, and files are often imprecise
     options = Options
+    threads_option = "intra_op_threads"
     client_options = frozenset({"intra_op_threads", "inter_op_threads", "spinning", "graph_optimization"})
 
     @hookimpl

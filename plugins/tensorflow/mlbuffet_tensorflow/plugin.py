@@ -22,6 +22,7 @@ class TensorFlowRuntime:
     platform = "tensorflow_savedmodel"
     concurrent_loads = True
     options = Options
+    threads_option = "intra_op_threads"
     client_options = frozenset({"signature", "tags", "inter_op_threads", "xla"})
     takes_any_shape = True
     output_shapes_may_differ = True  # what a graph says of them may come of set_shape, which nothing checks

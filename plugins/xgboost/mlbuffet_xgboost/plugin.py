@@ -17,6 +17,7 @@ class XGBoostRuntime:
 
     concurrent_loads = True
     options = Options
+    threads_option = "nthread"
 
     @hookimpl
     def accepts(self, path: Path) -> bool:
