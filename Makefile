@@ -26,10 +26,10 @@ TORCH := 2.13.0
 MANIFESTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml integrations/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env frameworks runtimes ray demo test coverage soak fuzz clients check fix bench campaign reloads crashes isolated kills image rollouts schema protos reference pins clean
+.PHONY: help env frameworks runtimes ray demo test coverage soak fuzz clients check fix bench campaign reloads crashes isolated kills soak-hours image rollouts schema protos reference pins clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 env: $(VENV)/made ## make .venv with everything
 $(VENV)/made: $(MANIFESTS)
@@ -113,6 +113,10 @@ isolated: env ## run the tests of the server with every model in a process of it
 
 kills: env ## kill a server 300 times while clients change its models, and look for what is lost or in part
 	PYTHONPATH=tests $(BIN)/python tests/kill_campaign.py 300
+
+soak-hours: env ## all of that at once for HOURS=1 or a fraction, over HTTP and gRPC, and print what became of it; on Linux
+	@command -v cc unshare >/dev/null || { echo 'the clock of the server is changed by a library: apt-get install gcc util-linux'; exit 1; }
+	PYTHONPATH=tests unshare --map-root-user --mount $(BIN)/python -m soak.campaign $(or $(HOURS),1)
 
 image: env ## build deploy/Dockerfile in a root of Debian, as root, and start, ask and stop its containers
 	@command -v debootstrap tini dumb-init >/dev/null || { echo 'apt-get install debootstrap tini dumb-init'; exit 1; }

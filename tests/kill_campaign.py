@@ -60,10 +60,15 @@ class Model:
         quick = self.chance.random() < 0.5
         with suppress(httpx.TransportError):
             while True:
-                what = self.chance.choice(["default"] * 8 + ["delete"] if quick else ["upload", "default", "delete"])
-                self._change(client, "upload" if len(self.versions) < 2 else what)
+                self.change(client, self.choose(quick=quick))
 
-    def _change(self, client: httpx.Client, what: str) -> None:
+    def choose(self, *, quick: bool = False) -> str:
+        """The next change by chance."""
+        what = self.chance.choice(["default"] * 8 + ["delete"] if quick else ["upload", "default", "delete"])
+        return "upload" if len(self.versions) < 2 else what
+
+    def change(self, client: httpx.Client, what: str) -> None:
+        """Ask for it, and note what was acknowledged."""
         address = f"/api/v1/models/{self.name}"
         number = self.chance.choice(sorted(self.versions)) if self.versions else 0
         if what == "upload":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 
 def environment_with(folder: Path, entries: Sequence[str]) -> dict[str, str]:
@@ -25,9 +26,11 @@ def environment_with_runtimes(folder: Path) -> dict[str, str]:
     return environment_with(folder / "site", entries)
 
 
-def serve(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
+def serve(
+    environment: dict[str, str], *arguments: object, stderr: int | IO[str] = subprocess.PIPE
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "mlbuffet", "serve", "--port", "0", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def read_until(process: subprocess.Popen[str], last: str) -> str:

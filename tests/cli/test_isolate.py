@@ -103,3 +103,22 @@ def test_each_worker_has_processes_of_its_own(installed_bad: dict[str, str], roo
     wait_for(lambda: pids.add(pid_of(address)) or len(pids) == 2, 60)  # type: ignore[func-returns-value]
     end(process)
     wait_for(lambda: not any(map(psutil.pid_exists, pids)), 60)
+
+
+def test_what_models_started_goes_when_the_next_server_starts(
+    installed_bad: dict[str, str], root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    environment = {**installed_bad, "TMPDIR": str(tmp_path / "temporary")}
+    process = serve(environment, root, "--isolate")
+    started = ask(address_of(process), "run sleep 600 > /dev/null 2>&1 & echo $! > $TMPDIR/started")
+    assert started.json() == {"outputs": ["0"]}
+    (said,) = (tmp_path / "temporary").rglob("started")
+    sleeping = psutil.Process(int(said.read_text()))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert sleeping.is_running()
+    process = serve(environment, root, "--isolate")
+    address_of(process)
+    sleeping.wait(20)
+    end(process)

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -54,11 +54,12 @@ class Staging:
             self._parent.rmdir()
 
 
-def sweep(folders: Iterable[Path]) -> None:
-    """Remove those of ``folders`` that no living process has locked."""
+def sweep(folders: Iterable[Path], before: Callable[[Path], object] = lambda _: None) -> None:
+    """Remove those of ``folders`` that no living process has locked, each of which ``before`` is called with."""
     for folder in folders:
         with suppress(OSError):  # it belongs to another user, or another process sweeps too
             if (descriptor := locked(folder)) is not None:
+                before(folder)
                 discard(folder)
                 os.close(descriptor)
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 from mlbuffet.repository.disk import discard
 from mlbuffet.repository.staging import locked, sweep
+from mlbuffet.server.processes.orphans import end_orphans
 
 PREFIX = "mlbuffet-serve-"
 
@@ -23,7 +24,7 @@ class TemporaryFolder:
     """
 
     def __init__(self, parent: Path) -> None:
-        sweep(filter(_is_own, parent.glob(f"{PREFIX}*")))
+        sweep(filter(_is_own, parent.glob(f"{PREFIX}*")), before=end_orphans)
         self._descriptor: int | None = None
         while self._descriptor is None:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
