@@ -22,7 +22,7 @@ def python_of(peer: Peer) -> Path:
     """The interpreter of an environment that has the peer's packages. Raises `NotInstalled`."""
     if not peer.packages:
         return Path(sys.executable)
-    folder = BUILD / "environments" / peer.name.lower().replace(" ", "-")
+    folder = BUILD / "environments" / peer.name.partition(",")[0].lower().replace(" ", "-")
     wanted = "\n".join([*peer.packages, f"onnxruntime=={version('onnxruntime')}"])
     made = folder / "made"
     if not made.exists() or made.read_text() != wanted:
