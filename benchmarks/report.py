@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from case import Case
 from figures import Outcome
 from results import read
 from targets import TARGETS
@@ -34,6 +35,18 @@ def targets_table(outcomes: Mapping[str, Outcome]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def not_measured(outcomes: Mapping[str, Outcome], cases: Iterable[Case]) -> list[str]:
+    """Lines with the contenders that could not be measured, and with the cases that were left out."""
+    lines = [
+        f"{case}, {name}: {reason}" for case, outcome in outcomes.items() for name, reason in outcome.absent.items()
+    ]
+    others = [case for case in cases if case.name not in outcomes]
+    for asked_for, why in ((False, "left out"), (True, "measured only when named")):
+        if names := [case.name for case in others if case.asked_for is asked_for]:
+            lines.append(f"{why}: {' '.join(names)}")
+    return lines
 
 
 def write_page(folder: Path) -> None:

@@ -30,7 +30,7 @@ from artifacts import BUILD, ROOT
 from case import Case, Plan
 from figures import Outcome
 from machine import describe
-from report import as_table, targets_table, write_page
+from report import as_table, not_measured, targets_table, write_page
 from results import save
 from rounds import alternate
 
@@ -71,6 +71,7 @@ def main() -> None:
         console.print(as_table(outcomes[case.name]), end="\n\n")
     if (targets := targets_table(outcomes)).row_count:
         console.print(targets)
+    console.print("\nNot measured", *not_measured(outcomes, CASES), sep="\n  ", highlight=False, markup=False)
     write_page(folder)
     from plot import draw  # matplotlib takes a second
 

@@ -74,6 +74,11 @@ TARGETS = (
             Target("onnx", _mlbuffet(crowd), _of(crowd, "Triton"), at_least=2),
         )
     ),
+    *(Target("onnx", _mlbuffet(count), _of(count, "Mosec"), at_least=1) for count in (_ONE, _SIXTEEN, _SIXTY_FOUR)),
+    *(
+        Target("heavy", Key(_BATCHING, crowd), _of(crowd, "Mosec, batches"), at_least=1)
+        for crowd in (_SIXTEEN, _SIXTY_FOUR)
+    ),
     Target("tensorflow", _mlbuffet(_ONE), _of(_ONE, "bare route"), at_least=1.5),
     Target("tensorflow", _mlbuffet(_SIXTY_FOUR), _of(_SIXTY_FOUR, "bare route"), at_least=2),
     *(

@@ -1,5 +1,6 @@
 """What benchmarks say of their figures, without measuring any."""
 
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from shutil import copy
@@ -12,7 +13,7 @@ from rich.progress import Progress
 from artifacts import Artifact
 from figures import Key, Outcome
 from mlbuffet.grpc.messages.open_inference import ModelInferRequest, ModelInferResponse
-from report import write_page
+from report import not_measured, write_page
 from results import read, save
 from rounds import alternate
 from run import CASES, RESULTS
@@ -68,6 +69,15 @@ def test_a_target_takes_the_best_of_its_rivals_and_nothing_for_what_was_not_meas
     assert Target("race", SLOW, (SLOW, FAST), at_least=1).measured({"race": OUTCOME}) == 0.5
     assert Target("race", FAST, (Key("nobody"),), at_least=1).measured({"race": OUTCOME}) is None
     assert Target("race", FAST, (SLOW,), at_least=1).measured({}) is None
+
+
+def test_what_was_not_measured_is_told_with_its_reason() -> None:
+    cases = [replace(CASES[0], name=name, asked_for=name == "walk") for name in ("race", "swim", "walk")]
+    assert not_measured({"race": OUTCOME}, cases) == [
+        "race, snail: it cannot be installed",
+        "left out: swim",
+        "measured only when named: walk",
+    ]
 
 
 def test_every_target_names_a_case() -> None:

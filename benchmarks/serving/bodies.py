@@ -54,6 +54,11 @@ def litserve(artifact: Artifact) -> Body:
     return Body(path="/predict", content=open_inference(artifact).content)
 
 
+def mosec(artifact: Artifact) -> Body:
+    """Mosec's default address; the content is up to its user."""
+    return Body(path="/inference", content=open_inference(artifact).content)
+
+
 def ray(artifact: Artifact) -> Body:
     """The route of the application; the content is up to its user."""
     return Body(path=f"/{artifact.name}", content=open_inference(artifact).content)

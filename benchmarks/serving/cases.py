@@ -23,6 +23,10 @@ from serving.peers import (
     MLBUFFET_ISOLATED,
     MLBUFFET_ISOLATED_BINARY,
     MLBUFFET_TWO,
+    MOSEC,
+    MOSEC_BATCHING,
+    MOSEC_BATCHING_RAW,
+    MOSEC_RAW,
     PYTHON_PEERS,
     TRITON,
     Peer,
@@ -120,7 +124,25 @@ CASES = (
     comparison(
         "pixels-json", "602 112 floats, JSON", "pixels", (BARE, MLBUFFET, *PYTHON_PEERS, TRITON), (1,), quick=True
     ),
-    comparison("pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY), (1, 4), quick=True),
+    comparison(
+        "pixels-binary", "602 112 floats, binary", "pixels", (BARE_RAW, MLBUFFET_BINARY, MOSEC_RAW), (1, 4), quick=True
+    ),
+    comparison(
+        "heavy",
+        "128 layers in ONNX, 256 floats: batches",
+        "heavy",
+        (
+            BARE,
+            MLBUFFET,
+            MLBUFFET_BINARY,
+            MLBUFFET_BATCHING,
+            MLBUFFET_BATCHING_BINARY,
+            MOSEC,
+            MOSEC_BATCHING,
+            MOSEC_BATCHING_RAW,
+        ),
+        (1, 16, 64),
+    ),
     comparison("workers", "One process and two", "iris", (MLBUFFET, MLBUFFET_TWO), (1, 16, 64)),
     comparison("process-http", "An ONNX model in a process of its own", "iris", (MLBUFFET, MLBUFFET_ISOLATED), (1, 16)),
     comparison(

@@ -25,4 +25,4 @@ def started(peers: tuple[Peer, ...], model: Artifact, plan: Plan, field: Field, 
 
 
 def _takes_part(peer: Peer, plan: Plan) -> bool:
-    return not peer.packages or plan.peers is None or peer.name.lower() in plan.peers
+    return not peer.packages or plan.peers is None or peer.name.partition(",")[0].lower() in plan.peers

@@ -45,6 +45,10 @@ MLSERVER = Peer(name="MLServer", script="mlserver_server.py", packages=("mlserve
 KSERVE = Peer(
     name="KServe", script="kserve_server.py", packages=("kserve==0.21.0",), options=("--enable_grpc", "false")
 )
+MOSEC = Peer(name="Mosec", script="mosec_server.py", packages=("mosec==0.9.8", "msgspec==0.23.0"), body=bodies.mosec)
+MOSEC_RAW = replace(MOSEC, name="Mosec, np.frombuffer", options=("raw",), body=bodies.raw)
+MOSEC_BATCHING = replace(MOSEC, name="Mosec, batches", options=("batch",))
+MOSEC_BATCHING_RAW = replace(MOSEC_RAW, name="Mosec, batches, np.frombuffer", options=("batch", "raw"))
 PYTHON_PEERS = (
     MLSERVER,
     KSERVE,
@@ -52,6 +56,7 @@ PYTHON_PEERS = (
     Peer(name="BentoML", script="bentoml_server.py", packages=("bentoml==1.4.39",), body=bodies.bentoml),
     Peer(name="MLflow", script="mlflow_server.py", packages=("mlflow==3.17.2", "onnx==1.23.2"), body=bodies.mlflow),
     Peer(name="Ray Serve", script="ray_server.py", packages=("ray[serve]==2.60.0",), body=bodies.ray, restless=True),
+    MOSEC,
 )
 _RAY = "ray[serve]==2.60.0"
 _ON_RAY = (_RAY, f"{ROOT}[grpc]", f"{ROOT}/integrations/ray", f"{ROOT}/plugins/onnx")
