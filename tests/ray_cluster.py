@@ -26,6 +26,8 @@ HIGHLY_AVAILABLE = {
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response\n    option http-buffer-request",
     "RAY_SERVE_HAPROXY_RETRIES": "10",
 }
+STREAMING = {**HIGHLY_AVAILABLE, "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response"}
+"""The same for streams of gRPC whose clients wait for answers before they send more."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_SERVE_LOG_TO_STDERR": "0"}
 
 

@@ -12,7 +12,7 @@ from mlbuffet import Runtimes
 from mlbuffet.runtimes import address_of
 from mlbuffet.server import ServerSettings
 from mlbuffet.server.embedding import ApplicationOptions
-from ray_cluster import ray_cluster
+from ray_cluster import HIGHLY_AVAILABLE, STREAMING, ray_cluster
 from small_runtimes import small_runtimes
 from waiting import wait_for
 
@@ -24,7 +24,11 @@ def serve(
     """What the fixture ``serve`` does; each model has a deployment of its own."""
     options = options_of(settings or ServerSettings(), runtimes or small_runtimes())
     grpc_port = settings.grpc_address[1] if settings is not None and settings.grpc_address is not None else None
-    with ray_cluster(grpc_port=grpc_port) as cluster, httpx.Client(base_url=cluster.url, timeout=30) as client:
+    environment = HIGHLY_AVAILABLE if grpc_port is None else STREAMING
+    with (
+        ray_cluster(grpc_port=grpc_port, environment=environment) as cluster,
+        httpx.Client(base_url=cluster.url, timeout=30) as client,
+    ):
         cluster.run(path, **options)
         wait_for(lambda: is_ready(client), 120)
         yield client

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from mlbuffet.grpc.service import Encoded
+from mlbuffet_ray.grpc_reflection import add_reflection
 
 METHODS = {
     "inference.GRPCInferenceService": (
@@ -51,12 +52,13 @@ _of_one, _of_stream = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rp
 
 
 def add_services(_: object, server: grpc.aio.Server) -> None:
-    """Have ``server`` take calls of the methods, whose messages pass through it as bytes."""
+    """Have ``server`` take calls of the methods, whose messages pass through it as bytes, and show the methods."""
     for service in {**METHODS, **NOT_OFFERED}:
         names = [name for name, path in PATHS.items() if path == f"/{service}/{name}"]
         handlers = {name: _of_stream if name in STREAMS else _of_one for name in names}
         made = {name: handler(_passed_on) for name, handler in handlers.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, made),))
+    add_reflection(server, METHODS)
 
 
 def _passed_on(*_: object) -> None:
