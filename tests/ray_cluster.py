@@ -150,7 +150,11 @@ class _Commands:
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": "127.0.0.1", "port": port},
-            grpc_options={"port": grpc_port, "grpc_servicer_functions": ["mlbuffet_ray.grpc_methods:add_services"]},
+            grpc_options={
+                "port": grpc_port,
+                "grpc_servicer_functions": ["mlbuffet_ray.grpc_methods:add_services"],
+                "enable_reflection": False,
+            },
         )
 
     def wait(self) -> None:

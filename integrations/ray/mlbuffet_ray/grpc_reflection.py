@@ -12,10 +12,10 @@ from mlbuffet.grpc.messages.pool import POOL
 
 
 def add_reflection(server: Any, services: Iterable[str]) -> None:
-    """Have ``server`` show ``services`` with their messages.
+    """Have ``server`` show ``services`` with their messages, for which Ray Serve's ``enable_reflection`` is false.
 
-    Ray Serve adds reflection of its own afterwards, whose pool has not our messages: grpcio asks the first that was
-    added. What is said to pass through Ray's server is answered there, and by no deployment.
+    Else Ray Serve adds its own afterwards, which takes the place of this one and has not our messages. What is said to
+    pass through its server is answered there, and by no deployment.
     """
     POOL.AddSerializedFile(reflection_pb2.DESCRIPTOR.serialized_pb)
     server.add_passthrough_service(SERVICE_NAME)
