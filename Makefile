@@ -108,7 +108,7 @@ crashes: env ## let one of three models crash 1 000 times under load, and print 
 	PYTHONPATH=tests $(BIN)/python tests/crash_campaign.py $(or $(CRASHES),1000)
 
 isolated: env ## run the tests of the server with every model in a process of its own
-	MLBUFFET_ISOLATE=true $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m "not in_process" \
+	PYTHONPATH=. MLBUFFET_ISOLATE=true $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m "not in_process" \
 		tests/server tests/cli tests/inference tests/isolation $(ARGS)
 
 kills: env ## kill a server 300 times while clients change its models, and look for what is lost or in part
