@@ -23,7 +23,7 @@ _WRITTEN, _TOO_LARGE = 0, 1
 _SIGNAL = (1).to_bytes(8, "little")
 _FIRST = 4096
 SOON = 0.0003
-"""Where an answer came within so many seconds, the next is waited for awake: waking a thread takes as long as a call."""
+"""Where an answer came within so many seconds, the next is waited for awake: waking takes as long as a call."""
 AWAKE = 0.0003
 """Seconds for which an answer is waited for awake at most; each look releases the GIL."""
 _MAY_WAIT_AWAKE = available_cores() > 1
