@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from errno import ENOSPC
 from itertools import cycle
 
 import kill_campaign
@@ -14,7 +15,7 @@ from uploading import zipped
 
 
 class Publishes(Client):
-    """Puts versions of ``m`` on disk, each tenth corrupt, and takes the last ones away."""
+    """Puts versions of ``m`` on disk, each tenth corrupt, and takes away those before the one that answers."""
 
     kind = "versions on disk"
     pause = 1.0
@@ -23,22 +24,36 @@ class Publishes(Client):
         folder = self.served.models / "m"
         numbers = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
         new = numbers[-1] + 1
-        write_whole(folder / str(new) / "x.add", "corrupt" if new % 10 == 0 else str(new % 7))
-        for old in numbers[:-3]:
-            (folder / str(old)).rename(folder / ".removed")
-            shutil.rmtree(folder / ".removed")
+        try:
+            write_whole(folder / str(new) / "x.add", "corrupt" if new % 10 == 0 else str(new % 7))
+        except OSError as error:
+            if error.errno != ENOSPC:
+                raise
+            self.tally.note(self.kind, "no space", ["no space"])
+            return
+        answer = self.http.post("/v2/models/m/infer", json=BODY)
+        serves = int(answer.json()["model_version"]) if answer.is_success else 0
+        for old in numbers:
+            if old < serves:
+                (folder / str(old)).rename(folder / ".removed")
+                shutil.rmtree(folder / ".removed")
         self.tally.note(self.kind, "published", ["published"])
 
 
 class AsksVersions(Client):
-    """Asks the model whose versions come and go, and holds each answer against the version that it names."""
+    """Asks the model whose versions come and go, and holds each answer against the version that it names.
+
+    A server may find a corrupt version as the latest, and then has none until the next.
+    """
 
     kind = "/v2, reloaded"
     pause = 0.01
+    answered = False
 
     def ask(self) -> None:
         answer = self.http.post("/v2/models/m/infer", json=BODY)
-        if self.note(answer, 200):
+        if self.note(answer, *([200] if self.answered else [200, 503])):
+            self.answered = True
             version = int(answer.json()["model_version"])
             self.check(answer.json()["outputs"][0]["data"], [10 + version % 7])
 
@@ -56,9 +71,15 @@ class Uploads(Client):
     def ask(self) -> None:
         if self.model.asked is None:
             what = self.model.choose()
-            self.model.change(self.http, what)
-            self.tally.note(f"{self.kind}, {what}", "acknowledged", ["acknowledged"])
-        else:  # it went wrong, which was noted
+            try:
+                self.model.change(self.http, what)
+            except AssertionError as error:
+                if "no space left" not in str(error):
+                    raise
+                self.tally.note(f"{self.kind}, {what}", "no space", ["no space"])  # another fills the disk meanwhile
+            else:
+                self.tally.note(f"{self.kind}, {what}", "acknowledged", ["acknowledged"])
+        else:  # it did not go well, which was noted
             self.model.check(self.http)
 
 

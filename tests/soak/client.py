@@ -40,6 +40,11 @@ class Client(ABC):
         """Ask no more; that the server goes away is no failure from now on."""
         self._done.set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the server may have gone away."""
+        return self._done.is_set()
+
     def join(self) -> None:
         """Wait until the last answer has come."""
         self._thread.join()

@@ -1,6 +1,8 @@
 """What the campaign shows while it runs, and says at its end."""
 
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -67,8 +69,9 @@ def report(tally: Tally, growths: Sequence[Resources], left: Sequence[str], kill
             f"{grown.files:+} open files, {grown.threads:+} threads, {grown.processes:+} processes"
         )
     console.print(f"left behind after {kills} kills and a regular end: {', '.join(left) or 'nothing'}")
-    for one in (*tally.failed[:_SHOWN], *tally.wrong[:_SHOWN]):
-        console.print(one, markup=False)
+    for found in (tally.failed, tally.wrong):
+        for one, count in Counter(re.sub(r"\d+", "N", text) for text in found).most_common(_SHOWN):
+            console.print(f"{count} x {one}", markup=False)
     leaks = [one for one in growths if one.memory > _MOST_MEMORY or one.files > _MOST_FILES or one.processes > 0]
     return not (tally.failed or tally.wrong or left or leaks)
 

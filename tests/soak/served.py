@@ -26,7 +26,7 @@ _MODELS = {
     "half.half": "half",
     "e.echo": "float32 object",
     "slow/1/a.sleep": "",
-    "slow/model.toml": "max_concurrency = 1\nmax_queue = 2\n",
+    "slow/model.toml": "[scheduling]\nmax_concurrency = 1\nmax_queue = 2\n",
     "m/1/x.add": "1",
     "m/model.toml": 'versions = "latest"\n',
     "crash/1/a.bad": "",

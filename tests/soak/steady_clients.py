@@ -88,6 +88,8 @@ class AsksGrpc(Steady):
         x = next(self.numbers) % 600
         tensor = {"name": "x", "datatype": "FP32", "shape": [1], "contents": {"fp32_contents": [x]}}
         code, details, body = call(self.grpc, infer(inputs=[tensor]), timeout=TIMEOUT)
+        if not body and self.is_stopped:  # the server may have been killed
+            return
         self.tally.note(self.kind, code.name, ["OK"], details)
         if body:
             self.check(list(ModelInferResponse.FromString(body).outputs[0].contents.fp32_contents), [x / 2 + 2])
