@@ -5,7 +5,6 @@ import select
 from collections.abc import Callable
 from math import nan
 from struct import Struct
-from time import perf_counter
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -14,7 +13,6 @@ import msgspec
 from mlbuffet.isolation import messages
 from mlbuffet.isolation.messages import SMALL, Memory, Packed, Packer, Received, Unpacker, pack_plain
 from mlbuffet.isolation.segments import Segments, SharedSegments
-from mlbuffet.scheduling.limit_settings import available_cores
 
 _REQUEST = Struct("<QQQQ")  # the size of the memory, the place of the request, place and capacity of the answer
 _ANSWER = Struct("<QQ")  # what it is, and how many bytes it takes
@@ -22,11 +20,6 @@ _ANSWER_PLACE = 64
 _WRITTEN, _TOO_LARGE = 0, 1
 _SIGNAL = (1).to_bytes(8, "little")
 _FIRST = 4096
-SOON = 0.0003
-"""Where an answer came within so many seconds, the next is waited for awake: waking takes as long as a call."""
-AWAKE = 0.0003
-"""Seconds for which an answer is waited for awake at most; each look releases the GIL."""
-_MAY_WAIT_AWAKE = available_cores() > 1
 
 Files = tuple[int, int, int]
 """The memory, what is written to when there is a request, and when there is an answer."""
@@ -58,11 +51,6 @@ class Channel:
         """Segments of answers that this process still uses."""
         self._packer = Packer()
         self._unpacker = Unpacker()
-        answered = select.poll()
-        answered.register(self._answered, select.POLLIN)
-        self._poll = answered.poll
-        self._is_quick = False
-        """Whether the last answer came soon."""
         self.is_gone = False
 
     @property
@@ -123,14 +111,12 @@ class Channel:
         os.write(self._requested, _SIGNAL)
 
     def _wait(self, timeout: float | None) -> None:
-        poll, begun = self._poll, perf_counter()
-        if self._is_quick:
-            while not poll(0) and perf_counter() - begun < AWAKE:
-                pass
-        if not poll(None if timeout is None else max(timeout, 0) * 1000):
-            raise TimeoutError
+        if timeout is not None:
+            poll = select.poll()
+            poll.register(self._answered, select.POLLIN)
+            if not poll.poll(max(timeout, 0) * 1000):
+                raise TimeoutError
         os.read(self._answered, 8)
-        self._is_quick = _MAY_WAIT_AWAKE and perf_counter() - begun < SOON
         if self.is_gone:
             raise ProcessGone
 
