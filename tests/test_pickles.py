@@ -6,9 +6,11 @@ import pickle
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dangerous_runtimes import Runs
 from mlbuffet import pickles
@@ -75,3 +77,42 @@ def test_a_pickle_that_is_compressed_or_damaged_is_not_believed(tmp_path: Path) 
     assert texts(tmp_path) == wanted
     (tmp_path / "weights.bin").write_bytes(b"\x80\x03no pickle")  # numbers may begin like one
     assert texts(tmp_path) == wanted
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_arrays_of_objects_are_pickles_in_npy_and_npz_files(tmp_path: Path, *, allowed: bool) -> None:
+    (tmp_path / "deep").mkdir()
+    np.save(tmp_path / "a.npy", np.array([Runs()]))
+    np.savez(tmp_path / "deep" / "b.npz", x=np.ones(3), y=np.array([1, "text", Runs()], object))
+    wanted = [f"the pickle 'a.npy' {RUNS}", f"the pickle 'deep/b.npz/y.npy' {RUNS}"]
+    assert texts(tmp_path, in_archives=allowed) == wanted
+
+
+@pytest.mark.parametrize(
+    "array", [np.ones((2, 3)), np.array(["O"]), np.zeros(2, [("O", "f4")]), np.array([b"x", 1], object)]
+)
+def test_other_arrays_call_nothing(tmp_path: Path, array: NDArray[Any]) -> None:
+    np.save(tmp_path / "a.npy", array)
+    np.savez_compressed(tmp_path / "b.npz", array)
+    assert texts(tmp_path) == []
+
+
+def npy_file(header: bytes, version: int, content: bytes) -> bytes:
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header + content
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [rb"'|O'", rb"'\x4f'", b"[('x', 'f4'), ('y', 'O')]"])
+def test_no_pickle_hides_behind_a_header_of_numpy(tmp_path: Path, version: int, dtype: bytes) -> None:
+    header = b"{'descr': " + dtype + b", 'fortran_order': False, 'shape': (1,)}\n"
+    (tmp_path / "x").write_bytes(npy_file(header, version, pickle.dumps(Runs(), 0)))
+    assert texts(tmp_path) == [f"the pickle 'x' {RUNS}"]
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr'", b"{'descr': 'f4', 'fortran_order': False, 'shape': (" + b"1," * 9999 + b")}"]
+)
+def test_a_header_of_numpy_that_cannot_be_read_is_not_believed(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "x").write_bytes(npy_file(header, 1, b"numbers"))
+    assert texts(tmp_path) == ["the pickle 'x' is compressed or damaged, so that it may call anything when it is read"]

@@ -19,15 +19,17 @@ import ctypes
 import json
 import locale
 import os
+import pickle
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
 from mlbuffet import InvalidInput, InvalidOptions, LoadFailed, Signature, Signatures, TensorSpec, hookimpl
-from mlbuffet.hookspecs import RuntimePlugin
+from mlbuffet.hookspecs import Risk, RuntimePlugin
 
 KEPT = []
 
@@ -90,7 +92,11 @@ class TestWrong(RuntimeConformance):
         return Artifact(path, {"x": x}, {"y": y, "kind": np.array([b"row", b"row"], object)}, options={"offset": 0.5})
 """
 
-SLOW = ("test_accepts_needs_no_framework", "test_damage_is_an_error")  # each starts an interpreter
+SLOW = (
+    "test_accepts_needs_no_framework",
+    "test_damage_is_an_error",
+    "test_risks_run_nothing",
+)  # each starts an interpreter
 
 WRONG = {
     "a platform that is no name": (
@@ -495,6 +501,71 @@ WRONG = {
             raise LoadFailed(f"bad: {path}")
         """,
     ),
+    "a risk of a plain artifact": (
+        "test_risks_are_those_of_the_artifact",
+        """
+        @hookimpl
+        def risks(self):
+            return [Risk("code", "it may run anything")]
+        """,
+    ),
+    "a risk that is a sentence": (
+        "test_risks_are_those_of_the_artifact",
+        """
+        @hookimpl
+        def risks(self):
+            return ["it may run anything"]
+        """,
+    ),
+    "risks found by loading": (
+        "test_risks_run_nothing",
+        """
+        @hookimpl
+        def risks(self, path):
+            exec(compile("factor = 2", path, "exec"))
+        """,
+    ),
+    "risks found by unpickling": (
+        "test_risks_run_nothing",
+        """
+        @hookimpl
+        def risks(self, path):
+            pickle.loads(b"cbuiltins\\nlen\\n.")
+        """,
+    ),
+    "risks found by a program": (
+        "test_risks_run_nothing",
+        """
+        @hookimpl
+        def risks(self, path):
+            subprocess.run([sys.executable, "-c", ""])
+        """,
+    ),
+    "a crash at the risks of a damaged file": (
+        "test_risks_run_nothing",
+        """
+        @hookimpl
+        def risks(self, path):
+            if not path.is_file() or not path.read_bytes().endswith(b"}"):
+                os.abort()
+        """,
+    ),
+    "a path in a risk": (
+        "test_risks_run_nothing",
+        """
+        @hookimpl
+        def risks(self, path):
+            return [] if path.read_bytes().endswith(b"}") else [Risk("files", f"it reads {path}")]
+        """,
+    ),
+    "a line of the hook risks": (
+        "test_nothing_is_printed",
+        """
+        @hookimpl
+        def risks(self):
+            print("looking")
+        """,
+    ),
     "a line on stdout": (
         "test_nothing_is_printed",
         """
@@ -668,7 +739,7 @@ def failures(result: pytest.RunResult) -> set[str]:
 
 def test_a_right_runtime_passes_every_test(pytester: pytest.Pytester) -> None:
     write_plugin(pytester, "pass")
-    run(pytester).assert_outcomes(passed=30)
+    run(pytester).assert_outcomes(passed=30, skipped=2)
 
 
 KNOWING = """
@@ -697,6 +768,10 @@ def concurrency(self, model):
 @hookimpl
 def memory(self, model):
     return model.factors.nbytes
+
+@hookimpl
+def risks(self, path, options):
+    return [] if options else [Risk("files", "it is read without options")]
 """
 
 
@@ -732,7 +807,7 @@ def test_a_module_may_be_the_plugin_and_light_imports_may_be_allowed(pytester: p
         .replace("return Wrong()", "return plug")
         .replace('patience = getattr(Wrong, "patience", 120.0)', "may_import = frozenset({'heavy'})"),
     )
-    run(pytester).assert_outcomes(passed=30)
+    run(pytester).assert_outcomes(passed=30, skipped=2)
 
 
 @pytest.mark.parametrize("folder", ["", "tests"])
@@ -743,7 +818,7 @@ def test_a_plugin_may_be_defined_in_a_file_of_tests(pytester: pytest.Pytester, f
     pytester.makepyfile(heavy="")
     (pytester.path / folder).mkdir(exist_ok=True)
     (pytester.path / folder / "test_plug.py").write_text(f"import heavy\n{RIGHT}\n{tests}")
-    run(pytester).assert_outcomes(passed=30)
+    run(pytester).assert_outcomes(passed=30, skipped=2)
 
 
 def test_what_accepts_imports_counts_in_a_file_of_tests_too(pytester: pytest.Pytester) -> None:
@@ -768,7 +843,7 @@ def test_random_numbers_may_be_drawn_and_no_rows_may_be_refused(pytester: pytest
             return super().predict(model, signature, inputs)
         """,
     )
-    run(pytester).assert_outcomes(passed=30)
+    run(pytester).assert_outcomes(passed=30, skipped=2)
 
 
 def test_a_signature_that_takes_no_random_inputs_gets_a_sample(pytester: pytest.Pytester) -> None:
@@ -841,13 +916,16 @@ def test_what_cannot_be_judged_is_skipped(pytester: pytest.Pytester) -> None:
     artifact = 'Artifact(path, {"x": np.array(3, ml_dtypes.bfloat16)}, {"y": np.array(6, ml_dtypes.bfloat16)})'
     pytester.makepyfile(test_plug=re.sub(r"Artifact\(path, .*", artifact, suite))
     result = run(pytester, "-rs")
-    result.assert_outcomes(passed=26, skipped=4)
+    result.assert_outcomes(passed=26, skipped=6)
     result.stdout.fnmatch_lines_random(["*no free first axis*", "*a dict cannot be watched*"])
 
 
 def test_a_plugin_that_an_entry_point_cannot_name_is_told_so(pytester: pytest.Pytester) -> None:
     write_plugin(pytester, "pass")
-    local = SUITE.replace("return Wrong()", "class Local(Wrong): pass\n        return Local()")
+    local = SUITE.replace(
+        "return Wrong()", "class Local(Wrong): risks = hookimpl(lambda self: None)\n        return Local()"
+    )
+    local = local.replace("import numpy", "from mlbuffet import hookimpl\nimport numpy")
     pytester.makepyfile(test_plug=local)
     result = run(pytester, "-k", " or ".join(SLOW))
     assert failures(result) == set(SLOW)

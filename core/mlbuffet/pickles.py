@@ -1,6 +1,7 @@
 """What the pickles in an artifact would call, read without unpickling any."""
 
 import pickletools
+import tokenize
 import zipfile
 from collections import deque
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
+
+from numpy.lib import format as npy
 
 from mlbuffet.archives import DAMAGED, METHODS
 from mlbuffet.risks import Risk
@@ -17,6 +20,10 @@ LONGEST = 64 * 2**20
 _STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _SUFFIXES = (".dill", ".joblib", ".p", ".pickle", ".pkl")
 """Of files that are pickles however they begin: those of the oldest protocols begin with anything."""
+_LONGEST_HEADER = 10_000
+"""Bytes of a header of numpy; longer ones it reads only for who allows pickles."""
+_UNREADABLE = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError)
+"""What numpy raises for headers, which it reads as Python."""
 _SHOWN = 3
 _TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "SHORT_BINSTRING", "BINSTRING", "STRING")
 _HARMLESS = frozenset(
@@ -38,14 +45,17 @@ _HARMLESS = frozenset(
 
 
 def pickle_risks(path: Path, *, in_archives: bool) -> Iterator[Risk]:
-    """What the pickles at ``path`` call, a file or a folder; with ``in_archives`` those in zip files too."""
+    """What the pickles at ``path`` call, a file or a folder; with ``in_archives`` those in zip files too.
+
+    A .npy file holds one where its array is of objects, and a .npz file several of these.
+    """
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if not file.is_file():
             continue
         name = file.name if file == path else file.relative_to(path).as_posix()
         with file.open("rb") as opened:
             yield from _risks_in(opened, name)
-        if in_archives and zipfile.is_zipfile(file):
+        if (in_archives or file.suffix.lower() == ".npz") and zipfile.is_zipfile(file):
             yield from _risks_in_zip(file, name)
 
 
@@ -61,8 +71,10 @@ def _risks_in_zip(file: Path, name: str) -> Iterator[Risk]:
 
 
 def _risks_in(opened: IO[bytes], name: str) -> Iterator[Risk]:
-    head, is_named_so = opened.read(2), name.lower().endswith(_SUFFIXES)
-    if head not in _STARTS and not is_named_so:
+    head, is_named_so = opened.read(len(npy.MAGIC_PREFIX)), name.lower().endswith(_SUFFIXES)
+    if head == npy.MAGIC_PREFIX and _is_of_objects(opened):
+        head, is_named_so = b"", True
+    if not head.startswith(_STARTS) and not is_named_so:
         return
     content = head + opened.read(LONGEST)
     found, is_whole = _called(content)
@@ -72,6 +84,20 @@ def _risks_in(opened: IO[bytes], name: str) -> Iterator[Risk]:
     elif len(content) > LONGEST or (is_named_so and not is_whole):
         why = "too long" if len(content) > LONGEST else "compressed or damaged"
         yield Risk("code", f"the pickle {name!r} is {why}, so that it may call anything when it is read")
+
+
+def _is_of_objects(opened: IO[bytes]) -> bool:
+    """Whether numpy unpickles what follows the header of an array, or the header cannot be read."""
+    is_first = opened.read(2) == b"\1\0"
+    read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0  # 3.0 is 2.0 with names in UTF-8
+    length = opened.read(2 if is_first else 4)
+    if (size := int.from_bytes(length, "little")) > _LONGEST_HEADER:
+        return True
+    try:
+        _, _, dtype = read(BytesIO(length + opened.read(size)))
+    except _UNREADABLE:
+        return True
+    return dtype.hasobject
 
 
 def _called(content: bytes) -> tuple[set[str], bool]:

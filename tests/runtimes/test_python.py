@@ -124,6 +124,8 @@ def length(self, text: Text["batch"]) -> Int64["batch"]:
 
 
 class TestPython(RuntimeConformance):
+    capabilities = frozenset({"code"})
+
     @pytest.fixture
     def plugin(self) -> PythonRuntime:
         return PythonRuntime()
@@ -138,6 +140,8 @@ class TestPython(RuntimeConformance):
 
 
 class TestCallsOthers(RuntimeConformance):
+    capabilities = frozenset({"code"})
+
     @pytest.fixture
     def plugin(self) -> PythonRuntime:
         return PythonRuntime()

@@ -1,6 +1,7 @@
 """The scikit-learn runtime answers what scikit-learn itself answers, to the last bit, and trusts no type by itself."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -49,7 +50,9 @@ from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
 import mlbuffet
-from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
+from mlbuffet import InvalidInput, InvalidOptions, LoadFailed, Runtimes
+from mlbuffet.hookspecs import Risk
+from mlbuffet.loading import scan
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet_sklearn.plugin import SklearnRuntime
 
@@ -339,12 +342,34 @@ def test_dtypes_say_what_the_model_does_not(tmp_path: Path) -> None:
         load(own, tmp_path, dtypes={"n": "int64"})
 
 
+def risks_in(path: Path, **options: Any) -> list[Risk]:
+    runtimes = Runtimes()
+    runtimes.register(SklearnRuntime, name="sklearn")
+    return scan(path, runtimes, options=options).risks
+
+
+def test_a_model_of_types_that_skops_trusts_has_no_risks(tmp_path: Path) -> None:
+    dump(make_pipeline(StandardScaler(), LogisticRegression()).fit(X, TOWNS), tmp_path / "m.skops")
+    assert risks_in(tmp_path / "m.skops") == []
+
+
+def test_functions_are_risks_and_none_is_called(tmp_path: Path) -> None:
+    dump(FunctionTransformer(os.mkdir), tmp_path / "m.skops")
+    dumped = (tmp_path / "m.skops").read_bytes()
+    assert risks_in(tmp_path / "m.skops") == [("code", "it makes objects of posix.mkdir")]
+    (tmp_path / "m.skops").write_bytes(dumped[: len(dumped) // 2])
+    with pytest.raises(LoadFailed, match="the zip file is damaged"):
+        risks_in(tmp_path / "m.skops")
+
+
 def test_types_are_trusted_by_the_option_alone(tmp_path: Path) -> None:
     (tree,) = dump(RandomForestClassifier(2).fit(X, THREE), tmp_path / "m.skops")
     refusal = rf'not trusted: "{tree}".* trusted = \["{tree}"\]'
     for trusted in ([], ["os.system"]):
         with pytest.raises(LoadFailed, match=refusal):
             mlbuffet.load(tmp_path / "m.skops", options={"trusted": trusted})
+        assert risks_in(tmp_path / "m.skops", trusted=trusted) == [("code", f"it makes objects of {tree}")]
+    assert risks_in(tmp_path / "m.skops", trusted=[tree]) == []
     assert "trusted" not in SklearnRuntime.client_options
     mlbuffet.load(tmp_path / "m.skops", options={"trusted": [tree]}).close()
 

@@ -25,7 +25,9 @@ from torch.export import Dim
 from torch.utils import _pytree as pytree
 
 import mlbuffet
-from mlbuffet import InvalidInput, InvalidOptions, LoadFailed
+from mlbuffet import InvalidInput, InvalidOptions, LoadFailed, Runtimes
+from mlbuffet.hookspecs import Risk
+from mlbuffet.loading import scan
 from mlbuffet.tensors import Signature
 from mlbuffet.testing import Artifact, RuntimeConformance
 from mlbuffet_torch._arrays import array_of
@@ -474,6 +476,18 @@ def changed(source: Path, target: Path, entries: Mapping[str, str | bytes | None
     return target
 
 
+def risks_in(path: Path, **options: Any) -> list[Risk]:
+    runtimes = Runtimes()
+    runtimes.register(TorchRuntime, name="torch")
+    return scan(path, runtimes, options=options).risks
+
+
+def test_plain_models_have_no_risks(plain: Path, texts: Path, tmp_path: Path) -> None:
+    with_weights = export(Case(nn.Linear(4, 2), (X,)), tmp_path / "m.pt2")
+    traced = save_script(lambda: torch.jit.trace(nn.Linear(4, 2), X), tmp_path / "m.pt")
+    assert [risks_in(path) for path in (plain, with_weights, texts, traced)] == [[]] * 4
+
+
 @pytest.mark.parametrize("way", HIDDEN)
 def test_no_pickle_gets_past_the_check(plain: Path, tmp_path: Path, way: str) -> None:
     mark = tmp_path / "ran"
@@ -485,8 +499,10 @@ def test_no_pickle_gets_past_the_check(plain: Path, tmp_path: Path, way: str) ->
         "data/constants/opaque_obj_0": pickle.dumps(Touches(mark)),
     }
     entries = {name: saved if content == "saved" else content for name, content in HIDDEN[way].items()}
+    path = changed(plain, tmp_path / "n.pt2", {**held, **entries})
+    assert risks_in(path) == [("code", "it holds a pickle of Python objects, which runs whatever code is in it")]
     with pytest.raises(LoadFailed, match=r"holds a pickle of Python objects|twice; capitals"):
-        mlbuffet.load(changed(plain, tmp_path / "n.pt2", {**held, **entries}))
+        mlbuffet.load(path)
     assert not mark.exists()
 
 
@@ -527,6 +543,7 @@ def test_no_python_code_gets_past_the_check(plain: Path, tmp_path: Path, put: Ca
     put(program)
     content = json.dumps(program).replace("PATH", str(tmp_path / "ran"))
     path = changed(plain, tmp_path / "n.pt2", {"models/model.json": content})
+    assert [risk.capability for risk in risks_in(path)] == ["files" if put is in_operators else "code"]
     with pytest.raises(LoadFailed, match=r"its program .*trust_code = true"):
         mlbuffet.load(path)
     assert not (tmp_path / "ran").exists()
@@ -684,6 +701,11 @@ def test_a_compiled_model_answers_what_pytorch_answers(compiled: Path) -> None:
             model.predict({"x": np.zeros((65, 4), np.float32), "scale": np.float32(1)})
 
 
+def test_the_machine_code_of_a_compiled_model_is_a_risk(compiled: Path) -> None:
+    assert risks_in(compiled) == [("code", "it holds machine code, which may do whatever a program may")]
+    assert risks_in(compiled, trust_code=True) == []
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -794,5 +816,7 @@ class WritesAFile(nn.Module):  # type: ignore[misc]
 def test_a_script_that_opens_files_is_refused(tmp_path: Path, kind: Any) -> None:
     path = save_script(lambda: torch.jit.script(kind()), tmp_path / "m.pt")
     inputs = [{"name": "x", "dtype": "float32", "shape": [1]}]
+    assert risks_in(path) == [("files", "its code opens files (torch.from_file or torch.save)")]
+    assert risks_in(path, trust_code=True) == []
     with pytest.raises(LoadFailed, match="its code opens files"):
         mlbuffet.load(path, options={"inputs": inputs})

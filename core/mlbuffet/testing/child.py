@@ -106,3 +106,35 @@ for what, path in task["copies"]:
     model.close()
 """
 """Loads each of ``copies`` and predicts; the facts are the damage, the outcome and the message."""
+
+SCAN = """
+RUN = {"exec", "marshal.loads", "os.exec", "os.fork", "os.posix_spawn", "os.system", "pickle.find_class",
+       "socket.connect", "subprocess.Popen"}
+is_watched = None
+
+def watch(event, given):
+    if is_watched is not None and event in RUN:
+        what = given[0].co_filename if event == "exec" else "" if event == "marshal.loads" else given
+        if is_watched or str(task["path"]) in str(what):
+            report("the artifact", "run", f"{event} {what}")
+
+def ask(what, path):
+    report(what, "asking risks", "")
+    try:
+        for risk in runtimes["plugin"].risks(path, options):
+            report(what, "told", risk.text)
+    except mlbuffet.MLBuffetError as error:
+        report(what, "refused", error.public)
+
+options = runtimes["plugin"].combined_options(task["options"], {})
+sys.addaudithook(watch)
+for is_watched in (False, True):
+    ask("the artifact", task["path"])
+is_watched = None
+for what, path in task["copies"]:
+    ask(what, path)
+"""
+"""Asks for the risks of ``path`` twice, and of ``copies``; the facts are what was asked, the event and its text.
+
+What is ``run`` is so in the first call if it lies in the artifact, since that imports the framework; in the second all.
+"""

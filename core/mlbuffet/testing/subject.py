@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlbuffet.load_context import LoadContext
 from mlbuffet.model import Model, load_artifact
+from mlbuffet.risks import Capability
 from mlbuffet.runtimes import Runtime, Runtimes
 from mlbuffet.tensors import Signature, Tensors
 from mlbuffet.testing import child
@@ -34,6 +35,8 @@ class Subject:
     """Absolute tolerance of floating point outputs."""
     rows: ClassVar[bool] = True
     """Whether a first axis that every tensor declares free counts rows that do not influence each other."""
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    """What the artifact does besides computing, which ``risks`` names."""
     leak_rounds: ClassVar[int] = 20
     """How often the artifact is loaded and closed between two measurements."""
     leak_bytes: ClassVar[int] = 8 * 2**20

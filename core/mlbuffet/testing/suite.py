@@ -5,10 +5,11 @@ from mlbuffet.testing.calls import Calls
 from mlbuffet.testing.lifetime import Lifetime
 from mlbuffet.testing.loading import Loading
 from mlbuffet.testing.recognition import Recognition
+from mlbuffet.testing.scanning import Scanning
 from mlbuffet.testing.surroundings import Surroundings
 
 
-class RuntimeConformance(Surroundings, Lifetime, Loading, Calls, Answers, Recognition):
+class RuntimeConformance(Surroundings, Lifetime, Loading, Calls, Answers, Scanning, Recognition):
     """Subclass it as ``Test...`` and define the fixtures ``plugin`` and ``artifact``; the tests are inherited.
 
     ``plugin`` is an instance of a class that is constructed without arguments, or a module; ``artifact`` an `Artifact`.

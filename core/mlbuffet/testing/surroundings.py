@@ -71,6 +71,7 @@ def _live(runtime: Runtime, artifact: Artifact, context: LoadContext, call: Call
     """The life of one model, with every hook called through ``call``, and ``predict`` for every signature."""
     path = artifact.path.absolute()
     options = runtime.combined_options(artifact.options, {})
+    call("risks", runtime.hook("risks"), path=path, options=options)
     handle = call("load", runtime.hook("load"), path=path, options=options, context=context)
     signatures = call("signature", runtime.hook("signature"), model=handle)
     try:
