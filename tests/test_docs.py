@@ -66,8 +66,20 @@ def test_every_public_name_is_documented() -> None:
 def test_what_a_plugin_imports_is_where_its_page_says() -> None:
     page = document("hooks.md").partition("## What a plugin imports")[2].partition("\n## ")[0]
     places = {
-        hookspecs: ["hookimpl", "Request", "LoadContext", "CONTRACT", "importing", "OtherModel"],
-        tensors: ["ParameterSpec", "DEFAULT_SIGNATURE"],
+        hookspecs: [
+            "hookimpl",
+            "Request",
+            "LoadContext",
+            "CONTRACT",
+            "HandleHooks",
+            "first_bytes",
+            "importing",
+            "OtherModel",
+        ],
+        tensors: [
+            *("ParameterSpec", "DEFAULT_SIGNATURE", "Features", "Categories", "specs_of_rows"),
+            *("texts_in", "text_array", "shapes_text", "shape_text", "specs_text"),
+        ],
     }
     for module, names in places.items():
         assert f"`{module.__name__}`" in page

@@ -43,6 +43,7 @@ Every constructor takes facts; ``str(error)`` is a sentence for the operator, an
 paths and without the text of other libraries, for clients.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +53,17 @@ def reason_of(error: Exception) -> str:
     """Why a plugin or a model failed, on one line; with the type of an exception that is not MLBuffet's."""
     text = str(error) if isinstance(error, MLBuffetError) else f"{type(error).__name__}: {error}"
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def reason_in(text: str, reasons: Mapping[str, str], **words: str) -> str | None:
+    """The reason for the text of another library, by the first pattern of ``reasons`` that is in it, or ``None``.
+
+    A reason has the groups of its pattern in braces, by number or name, and ``words``.
+    """
+    for pattern, reason in reasons.items():
+        if match := re.search(pattern, text, re.DOTALL):
+            return reason.format(*match.groups(), **match.groupdict(), **words)
+    return None
 
 
 def may_pass(error: BaseException | None) -> bool:

@@ -22,6 +22,8 @@ from typing import Any, Protocol
 
 import pluggy
 
+from mlbuffet.errors import LoadFailed
+from mlbuffet.file_start import first_bytes
 from mlbuffet.kept_stderr import stderr_kept_back
 from mlbuffet.load_context import HeldModel, LoadContext, OtherModel, OtherModels
 from mlbuffet.request import Request
@@ -30,6 +32,7 @@ from mlbuffet.tensors import Signatures, Tensors
 
 __all__ = [
     "CONTRACT",
+    "HandleHooks",
     "HeldModel",
     "LoadContext",
     "OptionalHooks",
@@ -38,6 +41,7 @@ __all__ = [
     "Request",
     "Risk",
     "RuntimePlugin",
+    "first_bytes",
     "hookimpl",
     "importing",
     "stderr_kept_back",
@@ -55,15 +59,19 @@ _import_seconds: ContextVar[dict[str, float]] = ContextVar("import_seconds")
 
 
 @contextmanager
-def importing(framework: str) -> Iterator[None]:
+def importing(framework: str, requirement: str = "") -> Iterator[None]:
     """Around the import of a ``framework`` in ``load``, so that its seconds are not counted as those of the model.
 
+    Raises `LoadFailed` where it is not there, which says to install it, as ``requirement`` if that has another name.
     One thread at a time: where the import fails in one, another would see a part of the module, and a wrong reason.
     """
     with _import_locks.setdefault(framework, RLock()):
         begin = perf_counter()
         try:
             yield
+        except ImportError as error:
+            advice = f"install it with: pip install '{requirement or framework}'"
+            raise LoadFailed(f"{framework} cannot be imported here; {advice}", detail=str(error)) from error
         finally:
             note_import(framework, perf_counter() - begin)
 
@@ -170,3 +178,24 @@ class OptionalHooks(Protocol):
     def unload(self, model: Any) -> None:
         """Release what garbage collection would not: sessions, temporary files, device memory."""
         ...
+
+
+class HandleHooks:
+    """Base of a runtime whose handles have ``signatures``, and as far as they know it ``concurrency`` and ``close``."""
+
+    @hookimpl
+    def signature(self, model: Any) -> Signatures:
+        """As the handle says."""
+        signatures: Signatures = model.signatures
+        return signatures
+
+    @hookimpl
+    def concurrency(self, model: Any) -> int | None:
+        """As the handle says, if it says it."""
+        return getattr(model, "concurrency", None)
+
+    @hookimpl
+    def unload(self, model: Any) -> None:
+        """Close the handle, where it can be closed."""
+        if close := getattr(model, "close", None):
+            close()

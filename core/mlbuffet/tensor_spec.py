@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -132,11 +133,26 @@ def shape_text(shape: Sequence[int | str | None] | None) -> str:
     return f"({dimensions[0]},)" if len(dimensions) == 1 else f"({', '.join(dimensions)})"
 
 
+def shapes_text(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """What came, for a message: ``'x' of shape (3, 4), 'y' of shape ()``."""
+    return ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in arrays.items())
+
+
 def specs_text(specs: Mapping[str, TensorSpec]) -> str:
     """``specs`` on one line, for a message; of many optional ones, such as a model's weights, the first."""
     hidden = [spec.name for spec in specs.values() if spec.optional][_SHOWN_OPTIONAL:]
     text = ", ".join(str(spec) for name, spec in specs.items() if name not in hidden) or "nothing"
     return f"{text} and {len(hidden)} optional more" if hidden else text
+
+
+def specs_of_rows(
+    arrays: Mapping[str, NDArray[Any]], labels: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> list[TensorSpec]:
+    """The specs of outputs that have one element for each row of the inputs, by an example of them."""
+    return [
+        TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
+        for name, array in arrays.items()
+    ]
 
 
 def only_input(specs: Mapping[str, TensorSpec]) -> TensorSpec | None:

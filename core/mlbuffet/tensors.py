@@ -9,11 +9,24 @@ from numpy.typing import NDArray
 
 from mlbuffet.dimensions import Equality, OutputShapes, check_equalities, equalities
 from mlbuffet.errors import InvalidInput, UnknownSignature
+from mlbuffet.features import Categories, Features
 from mlbuffet.parameters import Parameter, ParameterSpec, checked_parameters, declared_parameters
-from mlbuffet.tensor_spec import Shape, Sizes, TensorSpec, only_input, shape_text, specs_text
+from mlbuffet.tensor_spec import (
+    Shape,
+    Sizes,
+    TensorSpec,
+    only_input,
+    shape_text,
+    shapes_text,
+    specs_of_rows,
+    specs_text,
+)
+from mlbuffet.text_arrays import text_array, texts_in
 
 __all__ = [
     "DEFAULT_SIGNATURE",
+    "Categories",
+    "Features",
     "ParameterSpec",
     "Shape",
     "Signature",
@@ -24,7 +37,11 @@ __all__ = [
     "only_input",
     "rough_size",
     "shape_text",
+    "shapes_text",
+    "specs_of_rows",
     "specs_text",
+    "text_array",
+    "texts_in",
 ]
 
 T = TypeVar("T")

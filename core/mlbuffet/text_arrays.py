@@ -31,6 +31,22 @@ def bytes_array(elements: Sequence[Any], shape: tuple[int, ...], name: str) -> N
     return encoded
 
 
+def text_array(texts: Sequence[str], shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of ``shape`` with the UTF-8 of ``texts``."""
+    encoded = np.empty(len(texts), object)
+    encoded[:] = [text.encode() for text in texts]
+    return encoded if len(shape) == 1 else encoded.reshape(shape)
+
+
+def texts_in(array: NDArray[Any], name: str) -> list[str]:
+    """The elements of the input ``name`` as text, in one list. Raises `InvalidInput` for what is not UTF-8."""
+    try:
+        return [element.decode() for element in (array if array.ndim == 1 else array.ravel()).tolist()]
+    except UnicodeDecodeError as error:
+        problem = f"input {name!r} holds bytes that are not UTF-8 ({error.object[:40]!r}); the model takes only text"
+        raise InvalidInput(problem) from None
+
+
 def place_in(shape: tuple[int, ...], position: int) -> str:
     """`` at [0, 2]``, for the element at a flat ``position``; nothing for a scalar."""
     return f" at {[int(index) for index in np.unravel_index(position, shape)]}" if shape else ""

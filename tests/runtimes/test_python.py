@@ -337,7 +337,7 @@ def test_inputs_cannot_be_changed_and_bytes_that_are_no_text_are_refused(model: 
     with mlbuffet.load(model) as loaded:
         with pytest.raises(PredictFailed, match="read-only"):
             loaded.predict({"x": [1.0], "text": ["a"]})
-        with pytest.raises(InvalidInput, match="input 'text' holds bytes that are no text in UTF-8"):
+        with pytest.raises(InvalidInput, match="input 'text' holds bytes that are not UTF-8"):
             loaded.predict({"x": [1.0], "text": [b"\xff"]})
 
 

@@ -8,7 +8,6 @@ from mlbuffet.tensors import Tensors, TensorSpec
 
 MATRIX = "features"
 _MISSING = "NaN where a value is missing"
-_SHOWN = 50
 
 
 class Features:

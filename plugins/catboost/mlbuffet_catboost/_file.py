@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import first_bytes
 
 _BINARY = b"CBM1"
 _JSON = re.compile(
@@ -17,17 +18,15 @@ _FORMATS = {".cbm": "cbm", ".json": "json"}
 
 def format_of(path: Path) -> str | None:
     """CatBoost's name of the format of the model in ``path``; ``None`` where there is no model."""
-    if not path.is_file():
-        return None
     named = _FORMATS.get(path.suffix.lower())
-    return named if named is not None and named == _format(_head(path)) else None
+    return named if named is not None and named == _format(first_bytes(path)) else None
 
 
 def unservable(path: Path) -> str | None:
     """Why ``path``, which is CatBoost's, cannot be served; ``None`` for models, and for what is not CatBoost's."""
     if not path.is_file() or format_of(path):
         return None
-    if actual := _format(_head(path)):
+    if actual := _format(first_bytes(path)):
         return f"it is a CatBoost model under another name: rename it so that it ends in .{actual}"
     damaged = "the .cbm file is empty or damaged: it does not begin as a CatBoost model does; save the model again"
     return damaged if path.suffix.lower() == ".cbm" else None
@@ -35,7 +34,7 @@ def unservable(path: Path) -> str | None:
 
 def readable_format(path: Path) -> str:
     """The format to read ``path`` in, or `LoadFailed`: of JSON that is not whole CatBoost crashes, or loads a part."""
-    form = _format(_head(path)) or "json"
+    form = _format(first_bytes(path)) or "json"
     try:
         if form == "cbm" or _KEYS.issubset(json.loads(path.read_bytes()).keys()):
             return form
@@ -48,8 +47,3 @@ def _format(head: bytes) -> str | None:
     if head.startswith(_BINARY):
         return "cbm"
     return "json" if _JSON.match(head) else None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)

@@ -5,10 +5,9 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from catboost import CatBoost, CatBoostError, Pool
 
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, specs_of_rows, text_array
 from mlbuffet_catboost._features import Features
 from mlbuffet_catboost._options import Options
 
@@ -57,7 +56,7 @@ class CatBoostModel:
                 label = self._values(pool, "Class")
                 if not self._has_several_labels:
                     label = label.reshape(-1)  # of more than two classes it is a column
-                return np.array([text.encode() for text in label], object) if label.dtype.kind == "O" else label
+                return text_array(label.tolist(), label.shape) if label.dtype.kind == "O" else label
         return self._values(pool, self._types[output])
 
     def _values(self, pool: Pool, kind: str) -> Any:
@@ -70,8 +69,5 @@ class CatBoostModel:
         for signature, description in _KINDS.items():
             with suppress(CatBoostError) if description else nullcontext():
                 answers = self._outputs(self._features.row(), (signature,) if description else main)
-                outputs = [
-                    TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
-                    for name, array in answers.items()
-                ]
+                outputs = specs_of_rows(answers, labels)
                 yield signature, Signature(self._features.specs, outputs, description=description)

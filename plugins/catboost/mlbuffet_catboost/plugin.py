@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet import Request
-from mlbuffet.hookspecs import hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_catboost._file import format_of, readable_format, unservable
 from mlbuffet_catboost._options import Options
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlbuffet_catboost._model import CatBoostModel
 
 
-class CatBoostRuntime:
+class CatBoostRuntime(HandleHooks):
     """Runs CatBoost models."""
 
     concurrent_loads = True
@@ -37,11 +37,6 @@ class CatBoostRuntime:
         with importing("catboost"):
             from mlbuffet_catboost._model import CatBoostModel
         return CatBoostModel(path, form, options)
-
-    @hookimpl
-    def signature(self, model: "CatBoostModel") -> Signatures:
-        """Predictions, raw scores, and as far as CatBoost computes them leaves and contributions."""
-        return model.signatures
 
     @hookimpl
     def predict(self, model: "CatBoostModel", inputs: Tensors, request: Request) -> Tensors:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.hookspecs import hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_jax._file import is_exported, unservable
 from mlbuffet_jax._options import Options
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlbuffet_jax._model import JaxModel
 
 
-class JaxRuntime:
+class JaxRuntime(HandleHooks):
     """Runs functions that JAX exported."""
 
     concurrent_loads = True
@@ -35,11 +35,6 @@ class JaxRuntime:
         with importing("jax"):
             from mlbuffet_jax._model import JaxModel
         return JaxModel(path.read_bytes(), options)
-
-    @hookimpl
-    def signature(self, model: "JaxModel") -> Signatures:
-        """The one signature, with the names of the function's arguments and results."""
-        return model.signatures
 
     @hookimpl
     def predict(self, model: "JaxModel", signature: str, inputs: Tensors) -> Tensors:  # noqa: ARG002 there is only one

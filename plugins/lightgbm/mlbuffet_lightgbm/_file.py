@@ -5,6 +5,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import first_bytes
 
 _SUFFIXES = (".txt", ".lgb", ".lgbm", ".model")
 _MODEL = re.compile(rb"tree\r?\nversion=v\d")
@@ -15,14 +16,14 @@ _SPLITS = ("split_feature", "threshold", "decision_type", "left_child", "right_c
 
 def is_model(path: Path) -> bool:
     """Whether ``path`` is a file with a LightGBM model."""
-    return path.suffix.lower() in _SUFFIXES and path.is_file() and bool(_MODEL.match(_head(path)))
+    return path.suffix.lower() in _SUFFIXES and bool(_MODEL.match(first_bytes(path)))
 
 
 def unservable(path: Path) -> str | None:
     """Why ``path``, which is LightGBM's, cannot be served; ``None`` for models, and for what is not LightGBM's."""
-    if not path.is_file() or is_model(path):
+    if is_model(path):
         return None
-    head = _head(path)
+    head = first_bytes(path)
     if _MODEL.match(head):
         return "it is a LightGBM model under another name: rename it so that it ends in .txt or .lgb"
     if _DUMP.match(head):
@@ -68,8 +69,3 @@ def _is_tree(text: str) -> bool:
 
 def _fields(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)

@@ -8,8 +8,8 @@ from lightgbm.basic import _InnerPredictor
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidOptions
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
-from mlbuffet_lightgbm._features import Features
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, specs_of_rows
+from mlbuffet_lightgbm._features import features_of
 from mlbuffet_lightgbm._options import Options
 
 _KINDS = {
@@ -32,7 +32,7 @@ class LightGBMModel:
         self._booster = Booster(model_str=text)  # which frees the model when it goes
         # Booster.predict makes one for each call, which takes a third of the time of a small call
         self._predictor = _InnerPredictor.from_booster(self._booster, {"num_threads": options.num_threads})
-        self._features = Features(self._booster, text)
+        self._features = features_of(self._booster, text)
         self._labels = options.labels
         self._classes = _classes(text)
         if options.labels and len(options.labels) != self._classes:
@@ -60,11 +60,7 @@ class LightGBMModel:
 
     def _describe(self, signature: str) -> Signature:
         row = np.zeros((1, self._booster.num_feature()))
-        labels = {"probabilities": self._labels}
-        outputs = [
-            TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
-            for name, array in self._outputs(signature, row).items()
-        ]
+        outputs = specs_of_rows(self._outputs(signature, row), {"probabilities": self._labels})
         return Signature(self._features.specs, outputs, description=_KINDS[signature][1])
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.hookspecs import hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_lightgbm._file import is_model, read_model, unservable
 from mlbuffet_lightgbm._options import Options
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlbuffet_lightgbm._model import LightGBMModel
 
 
-class LightGBMRuntime:
+class LightGBMRuntime(HandleHooks):
     """Runs LightGBM models."""
 
     concurrent_loads = True
@@ -35,11 +35,6 @@ class LightGBMRuntime:
         with importing("lightgbm"):
             from mlbuffet_lightgbm._model import LightGBMModel
         return LightGBMModel(read_model(path), options)
-
-    @hookimpl
-    def signature(self, model: "LightGBMModel") -> Signatures:
-        """Predictions, raw scores, leaves, and as far as LightGBM computes them contributions."""
-        return model.signatures
 
     @hookimpl
     def predict(self, model: "LightGBMModel", signature: str, inputs: Tensors) -> Tensors:

@@ -1,13 +1,12 @@
 """An interpreter of a model, and its functions by the names of their signatures."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-from mlbuffet.errors import LoadFailed
+from mlbuffet.errors import LoadFailed, reason_in
 from mlbuffet.tensors import DEFAULT_SIGNATURE
 
 Details = Mapping[str, Mapping[str, Any]]
@@ -79,10 +78,5 @@ def _of_graph(interpreter: Interpreter) -> Function:
 
 def _load_failure(text: str) -> LoadFailed:
     """The error of LiteRT as a sentence."""
-    for pattern, reason in _REASONS.items():
-        if match := re.search(pattern, text):
-            return LoadFailed(reason.format(*match.groups()), detail=text)
-    return LoadFailed(
-        "LiteRT cannot read it: it is damaged, cut short, or made for a newer version; copy or convert it again",
-        detail=text,
-    )
+    unknown = "LiteRT cannot read it: it is damaged, cut short, or made for a newer version; copy or convert it again"
+    return LoadFailed(reason_in(text, _REASONS) or unknown, detail=text)

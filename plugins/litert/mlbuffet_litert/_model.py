@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec, shape_text
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec, shapes_text
 from mlbuffet_litert._interpreter import Details, Function, functions
 from mlbuffet_litert._options import Options
 from mlbuffet_litert._stderr import without_greeting
@@ -91,9 +91,8 @@ def _invalid_input(error: RuntimeError, inputs: Tensors) -> InvalidInput | None:
     """``error`` as an `InvalidInput`, if an operator refuses what comes of the inputs."""
     if not (match := re.search(r"\((\w+)\) failed to (?:prepare|invoke)", str(error))):
         return None
-    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     return InvalidInput(
-        f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "
+        f"the model's operator {match[1]} cannot take what comes of the inputs {shapes_text(inputs)}; "
         "a value is out of its range, or sizes do not go together",
         detail=str(error),
     )

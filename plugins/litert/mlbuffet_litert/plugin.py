@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_litert._file import is_model, unservable
 from mlbuffet_litert._options import Options
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlbuffet_litert._model import LiteRTModel
 
 
-class LiteRTRuntime:
+class LiteRTRuntime(HandleHooks):
     """Runs LiteRT (TensorFlow Lite) models."""
 
     platform = "tensorflow_lite"
@@ -38,19 +38,9 @@ class LiteRTRuntime:
         """The first interpreter of the model."""
         if reason := unservable(path):
             raise LoadFailed(reason)
-        with importing("ai_edge_litert"):
+        with importing("ai_edge_litert", "ai-edge-litert"):
             from mlbuffet_litert._model import LiteRTModel
         return LiteRTModel(path.read_bytes(), options)
-
-    @hookimpl
-    def signature(self, model: "LiteRTModel") -> Signatures:
-        """The signatures in the file; of one that has none its graph."""
-        return model.signatures
-
-    @hookimpl
-    def concurrency(self, model: "LiteRTModel") -> int:
-        """As many calls as fill the cores."""
-        return model.concurrency
 
     @hookimpl
     def predict(self, model: "LiteRTModel", signature: str, inputs: Tensors) -> Tensors:

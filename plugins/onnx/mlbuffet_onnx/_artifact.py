@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mlbuffet.hookspecs import first_bytes
 from mlbuffet_onnx._protobuf import BYTES, VARINT, Truncated, fields
 
 SUFFIX = ".onnx"
@@ -47,10 +48,7 @@ def model_file(path: Path) -> Path | None:
 
 def is_onnx(path: Path) -> bool:
     """Whether ``path`` is a file called ``*.onnx`` whose first bytes are those of an ONNX model."""
-    if not (_is_named_so(path) and path.is_file()):
-        return False
-    with path.open("rb") as file:
-        return begins_as_model(file.read(_HEADER_BYTES))
+    return _is_named_so(path) and begins_as_model(first_bytes(path, _HEADER_BYTES))
 
 
 def unservable(path: Path) -> str | None:
@@ -58,8 +56,7 @@ def unservable(path: Path) -> str | None:
     file = model_file(path)
     if file is None or not file.is_file():
         return None
-    with file.open("rb") as opened:
-        header = opened.read(_HEADER_BYTES)
+    header = first_bytes(file, _HEADER_BYTES)
     if header[4:8] == _ORT_FORMAT:
         return (
             "it is in ORT format, which onnxruntime makes of an ONNX model for devices, and its signature cannot be "

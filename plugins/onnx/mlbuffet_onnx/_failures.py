@@ -2,8 +2,8 @@
 
 import re
 
-from mlbuffet.errors import InvalidInput, LoadFailed
-from mlbuffet.tensors import Tensors, shape_text
+from mlbuffet.errors import InvalidInput, LoadFailed, reason_in
+from mlbuffet.tensors import Tensors, shapes_text
 from mlbuffet_onnx._onnxruntime import native, onnxruntime
 
 ERRORS = (
@@ -23,11 +23,11 @@ ERRORS = (
 _THIS = f"onnxruntime {onnxruntime.__version__}"
 _LOAD_REASONS = {
     r"Opset (?P<came>\d+) is under development.*for domain (?P<domain>\S+) is till opset (?P<newest>\d+)": (
-        "it uses opset {came} of {domain}, and {this} knows opsets up to {newest}; "
+        "it uses opset {shapes_text(inputs)} of {domain}, and {this} knows opsets up to {newest}; "
         "install a newer onnxruntime, or export the model for opset {newest}"
     ),
     r"Unsupported model IR version: (?P<came>\d+), max supported IR version: (?P<newest>\d+)": (
-        "it is in version {came} of the ONNX format, and {this} reads versions up to {newest}; "
+        "it is in version {shapes_text(inputs)} of the ONNX format, and {this} reads versions up to {newest}; "
         "install a newer onnxruntime, or save the model with an older onnx package"
     ),
     r"External data path does not exist|cannot get file size|External initializer: .* can not be read in full": (
@@ -69,11 +69,8 @@ _LOAD_REASONS = {
 def load_failure(error: Exception) -> LoadFailed | None:
     """``error`` of creating a session as a `LoadFailed` that says what to do, unless its text is unknown."""
     text = str(error).strip()
-    for pattern, reason in _LOAD_REASONS.items():
-        if match := re.search(pattern, text, re.DOTALL):
-            sentence = reason.format(this=_THIS, **match.groupdict())
-            return LoadFailed(sentence, detail=text)
-    return None
+    reason = reason_in(text, _LOAD_REASONS, this=_THIS)
+    return LoadFailed(reason, detail=text) if reason else None
 
 
 def run_failure(error: Exception, inputs: Tensors) -> InvalidInput | None:
@@ -84,9 +81,8 @@ def run_failure(error: Exception, inputs: Tensors) -> InvalidInput | None:
     match = re.search(r"while running (\w+) node", str(error))
     if not (isinstance(error, native.InvalidArgument) and match):
         return None
-    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     return InvalidInput(
-        f"the model's operator {match[1]} cannot take what comes of the inputs {came}; "
+        f"the model's operator {match[1]} cannot take what comes of the inputs {shapes_text(inputs)}; "
         "a value is out of its range, or sizes do not go together",
         detail=str(error),
     )

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import TensorSpec
+from mlbuffet.tensors import TensorSpec, text_array, texts_in
 from mlbuffet_onnx._elements import ElementType
 from mlbuffet_onnx._onnxruntime import onnxruntime
 
@@ -23,12 +22,7 @@ def text_input(name: str) -> InputConversion:
 
     def convert(array: Array) -> Array:
         texts = np.empty(array.size, object)
-        try:
-            texts[:] = [element.decode() for element in array.ravel()]
-        except UnicodeDecodeError as error:
-            raise InvalidInput(
-                f"input {name!r} holds bytes that are not UTF-8 ({error.object[:40]!r}); ONNX Runtime takes only text"
-            ) from None
+        texts[:] = texts_in(array, name)
         return texts.reshape(array.shape)
 
     return convert
@@ -36,8 +30,7 @@ def text_input(name: str) -> InputConversion:
 
 def text_output(texts: Array) -> Array:
     """The ``str`` that onnxruntime gives, as bytes."""
-    elements = np.array([text.encode() for text in texts.ravel().tolist()], object)
-    return elements if texts.ndim == 1 else elements.reshape(texts.shape)
+    return text_array(texts.ravel().tolist(), texts.shape)
 
 
 def moved_input(element: ElementType) -> InputConversion:

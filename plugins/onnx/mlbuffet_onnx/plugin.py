@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import LoadContext, Risk, hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, LoadContext, Risk, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_onnx._artifact import is_onnx, model_file, unservable
 from mlbuffet_onnx._options import Options
 from mlbuffet_onnx._risks import risks_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlbuffet_onnx._model import OnnxModel
 
 
-class OnnxRuntime:
+class OnnxRuntime(HandleHooks):
     """Runs ONNX models with ONNX Runtime."""
 
     platform = "onnx_onnxv1"
@@ -48,17 +48,10 @@ class OnnxRuntime:
         file = model_file(path)
         if file is None:
             raise LoadFailed("the folder must hold one .onnx file, or of several one that is called model.onnx")
-        with (
-            importing("onnxruntime"),
-            stderr_to_logging(),
-        ):  # onnxruntime may complain of the machine as soon as it is imported
+        # onnxruntime may complain of the machine as soon as it is imported
+        with importing("onnxruntime"), stderr_to_logging():
             from mlbuffet_onnx._model import OnnxModel
         return OnnxModel(file, options, context.options_folder)
-
-    @hookimpl
-    def signature(self, model: "OnnxModel") -> Signatures:
-        """The one signature, named as TensorFlow names it."""
-        return model.signatures
 
     @hookimpl
     def predict(self, model: "OnnxModel", signature: str, inputs: Tensors) -> Tensors:  # noqa: ARG002 there is only one

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import first_bytes
 
 _NETWORK = re.compile(rb'\s*(?:<\?xml[^>]*>\s*)?<net\s[^>]*\bversion="(\d+)"')
 _READ = (b"10", b"11")
@@ -27,7 +28,7 @@ def model_file(path: Path) -> Path | None:
 
 def is_model(path: Path) -> bool:
     """Whether ``path`` is a file in OpenVINO's format: XML whose root is a network."""
-    return path.suffix.lower() == ".xml" and path.is_file() and not unservable(path)
+    return path.suffix.lower() == ".xml" and not unservable(path)
 
 
 def checked_file(path: Path) -> Path:
@@ -45,7 +46,7 @@ def checked_file(path: Path) -> Path:
 
 def unservable(path: Path) -> str | None:
     """Why the file at ``path`` cannot be loaded even if this runtime is chosen; ``None`` for what may be a model."""
-    head, suffix = _head(path), path.suffix.lower()
+    head, suffix = first_bytes(path), path.suffix.lower()
     if suffix in _CHOSEN:
         return None if _CHOSEN[suffix].match(head) else f"the {suffix} file is damaged or empty; copy it again"
     if not (match := _NETWORK.match(head)):
@@ -62,9 +63,4 @@ def unservable(path: Path) -> str | None:
 
 def explanation(path: Path) -> str | None:
     """Why ``path``, which is OpenVINO's, cannot be served; ``None`` for models, and for what is not OpenVINO's."""
-    return unservable(path) if path.is_file() and _NETWORK.match(_head(path)) else None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)
+    return unservable(path) if _NETWORK.match(first_bytes(path)) else None

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, shape_text
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, shapes_text
 from mlbuffet_openvino._network import Network
 from mlbuffet_openvino._options import Options
 from mlbuffet_openvino._ports import into_tensor, out_of_tensor, specs
@@ -40,8 +40,5 @@ def _run_failure(text: str, inputs: Tensors) -> InvalidInput | None:
     """An error of a run as an `InvalidInput`, where an operator refuses what comes of the inputs."""
     if not (match := re.search(r"(\w+) node with name", text)):
         return None
-    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
-    return InvalidInput(
-        f"the model's operator {match[1]} cannot take what comes of the inputs {came}; sizes do not go together",
-        detail=text,
-    )
+    problem = f"the model's operator {match[1]} cannot take what comes of the inputs {shapes_text(inputs)}"
+    return InvalidInput(f"{problem}; sizes do not go together", detail=text)

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from mlbuffet.errors import InvalidInput, InvalidOptions, LoadFailed, MLBuffetError
+from mlbuffet.errors import InvalidInput, InvalidOptions, LoadFailed, MLBuffetError, reason_in
 from mlbuffet.tensors import shape_text
 from mlbuffet_openvino._openvino import openvino
 from mlbuffet_openvino._options import Options
@@ -16,6 +16,9 @@ Shapes = tuple[tuple[int, ...], ...]
 _THIS = f"OpenVINO {openvino.__version__.partition('-')[0]}"
 _NO_DEVICE = re.compile(r"is not registered|Cannot load library|[Nn]o available device|device id")
 _KNOWN_SHAPES = 10_000
+_UNKNOWN_OPERATOR = (
+    "it has an operator that {this} does not know: {0}; install a newer OpenVINO, or convert the model again"
+)
 _REASONS = {
     r"Empty weights data|bin file cannot be found": (
         "its weights are missing: put the .bin file that was saved with it into its folder, under the same name"
@@ -23,9 +26,8 @@ _REASONS = {
     r"Incorrect weights in bin file": (
         "its .bin file is cut short, or belongs to another model; copy the .xml and the .bin file again, together"
     ),
-    r"Cannot create (\S+) layer .* unsupported opset|No conversion rule found for operations?: ([^\n]+)": (
-        "it has an operator that {this} does not know: {operator}; install a newer OpenVINO, or convert the model again"
-    ),
+    r"Cannot create (\S+) layer .* unsupported opset": _UNKNOWN_OPERATOR,
+    r"No conversion rule found for operations?: ([^\n]+)": _UNKNOWN_OPERATOR,
 }
 
 
@@ -99,12 +101,8 @@ def _settings(options: Options) -> dict[str, Any]:
 
 def _read_failure(text: str) -> LoadFailed:
     """The error of OpenVINO as a sentence."""
-    for pattern, reason in _REASONS.items():
-        if match := re.search(pattern, text):
-            operator = next(filter(None, match.groups()), "")
-            return LoadFailed(reason.format(this=_THIS, operator=operator), detail=text)
-    return LoadFailed(
+    unknown = (
         f"{_THIS} cannot read it: it is damaged, cut short, or made by a newer version; copy it again, or convert the "
-        "original model again",
-        detail=text,
+        "original model again"
     )
+    return LoadFailed(reason_in(text, _REASONS, this=_THIS) or unknown, detail=text)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.hookspecs import hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_openvino._file import checked_file, explanation, is_model, model_file
 from mlbuffet_openvino._options import Options
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlbuffet_openvino._model import OpenVINOModel
 
 
-class OpenVINORuntime:
+class OpenVINORuntime(HandleHooks):
     """Runs OpenVINO models, and where it is chosen ONNX and TensorFlow Lite models."""
 
     platform = "openvino"
@@ -38,16 +38,6 @@ class OpenVINORuntime:
         with importing("openvino"):
             from mlbuffet_openvino._model import OpenVINOModel
         return OpenVINOModel(file, options)
-
-    @hookimpl
-    def signature(self, model: "OpenVINOModel") -> Signatures:
-        """The one signature, named as TensorFlow names it."""
-        return model.signatures
-
-    @hookimpl
-    def concurrency(self, model: "OpenVINOModel") -> int:
-        """As many calls as OpenVINO computes at once on the device."""
-        return model.concurrency
 
     @hookimpl
     def predict(self, model: "OpenVINOModel", signature: str, inputs: Tensors) -> Tensors:  # noqa: ARG002 there is only one

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlbuffet.hookspecs import LoadContext, Request, hookimpl
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, LoadContext, Request, hookimpl
+from mlbuffet.tensors import Tensors
 from mlbuffet_pipeline._folder import is_pipeline, unservable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ class Options(msgspec.Struct, frozen=True):
     """There is nothing to choose."""
 
 
-class PipelineRuntime:
+class PipelineRuntime(HandleHooks):
     """Runs pipelines of other models."""
 
     options = Options
@@ -42,16 +42,6 @@ class PipelineRuntime:
         return Pipeline(path, context)
 
     @hookimpl
-    def signature(self, model: "Pipeline") -> Signatures:
-        """The one that follows from those of the steps."""
-        return model.signatures
-
-    @hookimpl
     def predict(self, model: "Pipeline", signature: str, inputs: Tensors, request: Request) -> Tensors:  # noqa: ARG002
         """The outputs that are wanted."""
         return model.predict(inputs, request)
-
-    @hookimpl
-    def unload(self, model: "Pipeline") -> None:
-        """Let the threads end."""
-        model.close()

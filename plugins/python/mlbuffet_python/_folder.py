@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mlbuffet.hookspecs import first_bytes
+
 FILE = "model.py"
 _READ = 2**16
 _BESIDE = {"", ".csv", ".json", ".md", ".npy", ".npz", ".py", ".toml", ".txt"}
@@ -31,7 +33,4 @@ def _is_code(folder: Path) -> bool:
 
 
 def _is_ours(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    with file.open("rb") as content:
-        return b"mlbuffet_python" in content.read(_READ)
+    return b"mlbuffet_python" in first_bytes(file, _READ)

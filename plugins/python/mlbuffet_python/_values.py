@@ -5,17 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlbuffet.errors import InvalidInput
+from mlbuffet.tensors import texts_in
 from mlbuffet_python import TensorType
 
 
 def given(name: str, kind: TensorType, array: NDArray[Any]) -> NDArray[Any]:
     """The input as the method sees it: text as ``str``; the others cannot be written to, for they are the caller's."""
     if kind.is_text:
-        try:
-            return _objects([text.decode() for text in _elements(array)], array.shape)
-        except UnicodeDecodeError:
-            raise InvalidInput(f"input {name!r} holds bytes that are no text in UTF-8") from None
+        return _objects(texts_in(array, name), array.shape)
     view = array.view()
     view.flags.writeable = False
     return view

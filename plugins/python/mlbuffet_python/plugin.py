@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import LoadContext, Request, Risk, hookimpl
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, LoadContext, Request, Risk, hookimpl
+from mlbuffet.tensors import Tensors
 from mlbuffet_python._folder import is_model, unservable
 from mlbuffet_python._uploads import check_may_run, uploads_may_run
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlbuffet_python._model import PythonModel
 
 
-class PythonRuntime:
+class PythonRuntime(HandleHooks):
     """Runs models that are written in Python."""
 
     @hookimpl
@@ -45,21 +45,6 @@ class PythonRuntime:
         return PythonModel(path.absolute(), options, context)
 
     @hookimpl
-    def signature(self, model: "PythonModel") -> Signatures:
-        """One for each marked method."""
-        return model.signatures
-
-    @hookimpl
     def predict(self, model: "PythonModel", signature: str, inputs: Tensors, request: Request) -> Tensors:
         """What the method returns."""
         return model.predict(signature, inputs, request)
-
-    @hookimpl
-    def concurrency(self, model: "PythonModel") -> int | None:
-        """What the class says, if it says it."""
-        return model.concurrency
-
-    @hookimpl
-    def unload(self, model: "PythonModel") -> None:
-        """Close the object, and forget its modules."""
-        model.close()

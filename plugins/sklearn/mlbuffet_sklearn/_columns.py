@@ -14,7 +14,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
-from mlbuffet.errors import InvalidInput, LoadFailed
+from mlbuffet.errors import LoadFailed
+from mlbuffet.tensors import texts_in
 
 _WITHIN = ("best_estimator_", "calibrated_classifiers_", "estimators_", "estimator_", "regressor_", "_preprocessor")
 """Where estimators have others, or a list of them, that read the same columns."""
@@ -60,10 +61,7 @@ class Column:
         """What came as the input ``name`` as scikit-learn takes it, in memory of its own: text as ``str``."""
         if self.dtype.kind != "O":
             return array.astype(object if self.is_object else self.dtype)
-        try:
-            texts: list[Any] = [text.decode() for text in array.tolist()]
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"input {name!r} holds bytes that are not text in UTF-8") from error
+        texts: list[Any] = texts_in(array, name)
         return np.array([text or self.missing[0] for text in texts] if self.missing else texts, object)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlbuffet.archives import Budget, checked, opened
 from mlbuffet.errors import LoadFailed
+from mlbuffet.hookspecs import first_bytes
 
 _SCHEMA = "schema.json"
 _PICKLE = re.compile(rb"\x80[\x02-\x05].*(?<!\.)sklearn\.", re.DOTALL)
@@ -16,14 +17,14 @@ _MAX_BYTES = 2**40
 
 def is_model(path: Path) -> bool:
     """Whether ``path`` is a .skops file."""
-    return path.suffix.lower() == ".skops" and path.is_file() and _head(path).startswith(b"PK\3\4")
+    return path.suffix.lower() == ".skops" and first_bytes(path).startswith(b"PK\3\4")
 
 
 def unservable(path: Path) -> str | None:
     """Why ``path``, which is scikit-learn's, cannot be served; ``None`` for models, and for what is not its."""
     if not path.is_file() or is_model(path):
         return None
-    head, suffix = _head(path), path.suffix.lower()
+    head, suffix = first_bytes(path, 4096), path.suffix.lower()
     if _PICKLE.match(head) or (suffix == ".joblib" and head.startswith(_COMPRESSED)):
         return (
             "it is a pickle of a scikit-learn model, and whatever code is in a pickle runs when it is read; if you "
@@ -53,8 +54,3 @@ def _is_skops(path: Path) -> bool:
             return _SCHEMA in archive.namelist()
     except zipfile.BadZipFile:
         return False
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4096)

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 
 from mlbuffet.errors import InvalidInput, LoadFailed
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec, text_array
 from mlbuffet_sklearn._estimator import load_estimator, parts
 from mlbuffet_sklearn._inputs import inputs_of
 from mlbuffet_sklearn._options import Options
@@ -31,6 +31,8 @@ class SklearnModel:
 
     Creating it raises `InvalidOptions` or `LoadFailed`.
     """
+
+    concurrency = 1
 
     def __init__(self, path: Path, options: Options, lock: Lock) -> None:
         self._lock = lock
@@ -122,9 +124,7 @@ def _tensor(values: Any) -> NDArray[Any]:
     flat = array.ravel().tolist()
     if not all(isinstance(value, str) for value in flat):
         return array.astype(np.float64)
-    encoded = np.empty(len(flat), object)
-    encoded[:] = [text.encode() for text in flat]
-    return encoded.reshape(array.shape)
+    return text_array(flat, array.shape)
 
 
 def _unsqueezed(array: NDArray[Any], declared: NDArray[Any]) -> NDArray[Any]:

@@ -4,8 +4,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from mlbuffet.hookspecs import Request, Risk, hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, Request, Risk, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_sklearn._file import check, is_model, unservable
 from mlbuffet_sklearn._options import Options
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlbuffet_sklearn._model import SklearnModel
 
 
-class SklearnRuntime:
+class SklearnRuntime(HandleHooks):
     """Runs scikit-learn models."""
 
     concurrent_loads = True
@@ -37,7 +37,7 @@ class SklearnRuntime:
     def risks(self, path: Path, options: Options) -> list[Risk]:
         """Types that skops does not trust, and nobody here either."""
         check(path)
-        with importing("sklearn"):
+        with importing("sklearn", "skops"):
             from mlbuffet_sklearn._estimator import untrusted_types
         return [Risk("code", f"it makes objects of {name}") for name in untrusted_types(path, options.trusted)]
 
@@ -45,19 +45,9 @@ class SklearnRuntime:
     def load(self, path: Path, options: Options) -> "SklearnModel":
         """The estimator in the file."""
         check(path)
-        with importing("sklearn"):
+        with importing("sklearn", "skops"):
             from mlbuffet_sklearn._model import SklearnModel
         return SklearnModel(path, options, self._lock)
-
-    @hookimpl
-    def signature(self, model: "SklearnModel") -> Signatures:
-        """The methods of the estimator."""
-        return model.signatures
-
-    @hookimpl
-    def concurrency(self) -> int:
-        """One call at a time."""
-        return 1
 
     @hookimpl
     def predict(self, model: "SklearnModel", signature: str, inputs: Tensors, request: Request) -> Tensors:

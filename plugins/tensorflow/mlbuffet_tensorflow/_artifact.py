@@ -6,6 +6,8 @@ from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
+from mlbuffet.hookspecs import first_bytes
+
 _BINARY_STARTS = (b"\x08", b"\x12")  # the tags of a SavedModel message's two fields: schema version, meta graphs
 _TEXT_STARTS = (b"saved_model_schema_version", b"meta_graphs", b"#")
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -50,8 +52,7 @@ def kind_of(path: Path) -> Kind | None:
         return _kind_of_folder(path)
     if not path.is_file():
         return None
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
+    header = first_bytes(path, _HEADER_BYTES)
     if header[4:8] == _TFLITE:
         return Kind.TFLITE
     if _is_keras_hdf5(header):
@@ -113,7 +114,4 @@ def _is_keras_hdf5(header: bytes) -> bool:
 
 
 def _starts(file: Path, starts: tuple[bytes, ...]) -> bool:
-    if not file.is_file():
-        return False
-    with file.open("rb") as opened:
-        return opened.read(64).lstrip(b" \t\r\n" if starts is _TEXT_STARTS else b"").startswith(starts)
+    return first_bytes(file, 64).lstrip(b" \t\r\n" if starts is _TEXT_STARTS else b"").startswith(starts)

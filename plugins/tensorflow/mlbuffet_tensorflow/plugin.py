@@ -1,14 +1,13 @@
 """The TensorFlow runtime, as MLBuffet sees it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import Risk, hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, Risk, hookimpl
+from mlbuffet.tensors import Tensors
 from mlbuffet_tensorflow._artifact import kind_of, kind_to_load
+from mlbuffet_tensorflow._importing import importing_tensorflow
 from mlbuffet_tensorflow._options import Options
 from mlbuffet_tensorflow._unservable import unservable
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from mlbuffet_tensorflow._session import SessionModel
 
 
-class TensorFlowRuntime:
+class TensorFlowRuntime(HandleHooks):
     """Models of TensorFlow 1 and 2 and of Keras."""
 
     platform = "tensorflow_savedmodel"
@@ -30,8 +29,7 @@ class TensorFlowRuntime:
     @hookimpl
     def accepts(self, path: Path) -> bool:
         """A SavedModel (a folder with saved_model.pb or .pbtxt), a .keras or .h5 file, or a .zip of one of these"""
-        kind = kind_of(path)
-        return kind is not None and unservable(kind) is None
+        return (kind := kind_of(path)) is not None and unservable(kind) is None
 
     @hookimpl
     def explain(self, path: Path) -> str | None:
@@ -44,46 +42,18 @@ class TensorFlowRuntime:
         """Bring every signature of the model at ``path`` into a session."""
         if reason := unservable(kind_to_load(path)):
             raise LoadFailed(reason)
-        with _importing():
+        with importing_tensorflow():
             from mlbuffet_tensorflow._loading import load_artifact
         return load_artifact(path, options)
 
     @hookimpl
     def risks(self, path: Path) -> list[Risk]:
         """Operations that call code, or reach files or other machines; what Keras would import or run."""
-        with _importing():
+        with importing_tensorflow():
             from mlbuffet_tensorflow._risks import risks_of
         return risks_of(path)
-
-    @hookimpl
-    def signature(self, model: "SessionModel") -> Signatures:
-        """Every signature of the file but TensorFlow's own ``__saved_model_init_op``."""
-        return model.signatures
 
     @hookimpl
     def predict(self, model: "SessionModel", signature: str, inputs: Tensors) -> Tensors:
         """Run one signature in the calling thread, without the GIL."""
         return model.predict(signature, inputs)
-
-    @hookimpl
-    def unload(self, model: "SessionModel") -> None:
-        """Close the session, which holds the weights, the tables and the thread pool."""
-        model.close()
-
-
-@contextmanager
-def _importing() -> Iterator[None]:
-    """Around the import of TensorFlow. Raises `LoadFailed` where it cannot be imported."""
-    try:
-        with importing("tensorflow"):
-            yield
-    except ImportError as error:
-        raise LoadFailed(
-            "TensorFlow cannot be imported here; install it with: pip install 'tensorflow>=2.18'",
-            detail=str(error),
-        ) from error
-    except OSError as error:
-        raise LoadFailed(
-            "importing TensorFlow takes a folder for temporary files; name one that can be written in TMPDIR",
-            detail=str(error),
-        ) from error

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from mlbuffet.tensors import text_array
 from mlbuffet_torch._torch import torch
 
 _USER_DEFINED = 256  # from here on are the numbers of dtypes that numpy does not bring (NPY_USERDEF)
@@ -46,9 +47,7 @@ def array_of(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
         return _array_of_tensor(value)
     if dtype.kind != "O":
         return np.array(value, dtype)
-    encoded = np.empty(len(value) if isinstance(value, list) else (), object)
-    encoded[...] = [text.encode() for text in value] if isinstance(value, list) else value.encode()
-    return encoded
+    return text_array(value, (len(value),)) if isinstance(value, list) else text_array([value], ())
 
 
 def _array_of_tensor(tensor: torch.Tensor) -> NDArray[Any]:

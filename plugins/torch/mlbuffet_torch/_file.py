@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlbuffet.archives import DAMAGED, Budget, check_names, opened, pieces
+from mlbuffet.hookspecs import first_bytes
 
 Kind = Literal["exported", "compiled", "script"]
 
@@ -18,14 +19,14 @@ _PROGRAM = "program = torch.export.export(model.eval(), (example,)); torch.expor
 
 def kind_of(path: Path) -> Kind | None:
     """What ``path`` is, by the names of its entries; ``None`` where it is no model, or under another name."""
-    return _kind(_entries(path)) if path.suffix.lower() in _SUFFIXES and path.is_file() else None
+    return _kind(_entries(path)) if path.suffix.lower() in _SUFFIXES else None
 
 
 def unservable(path: Path) -> str | None:
     """Why ``path``, which is PyTorch's, cannot be served; ``None`` for models, and for what is not PyTorch's."""
     if not path.is_file() or kind_of(path):
         return None
-    suffix, head, entries = path.suffix.lower(), _head(path), _entries(path)
+    suffix, head, entries = path.suffix.lower(), first_bytes(path), _entries(path)
     if _kind(entries):
         return "it is a PyTorch model under another name: rename it so that it ends in .pt2 or .pt"
     if suffix not in (*_SUFFIXES, ".ckpt"):
@@ -69,7 +70,7 @@ def _entries(path: Path) -> Set[str]:
 
 
 def _names(path: Path) -> list[str]:
-    if not _head(path).startswith(_ZIP):
+    if not first_bytes(path).startswith(_ZIP):
         return []
     try:
         with zipfile.ZipFile(path) as archive:
@@ -78,8 +79,3 @@ def _names(path: Path) -> list[str]:
         return []
     # a file that was cut may end as a zip file that is in it does
     return [entry.filename for entry in entries] if any(entry.header_offset == 0 for entry in entries) else []
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(64)

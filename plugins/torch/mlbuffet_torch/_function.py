@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidInput
-from mlbuffet.tensors import Signature, Tensors, shape_text
+from mlbuffet.tensors import Signature, Tensors, shapes_text
 from mlbuffet_torch._arrays import array_of
 from mlbuffet_torch._torch import torch
 
@@ -76,6 +76,5 @@ def _invalid_input(text: str, inputs: Tensors) -> InvalidInput | None:
         return InvalidInput(f"input {list(inputs)[int(unfit[1])]!r} does not fit the compiled model: {unfit[2]}")
     if not _OF_INPUTS.search(text) and all(array.size for array in inputs.values()):
         return None
-    came = ", ".join(f"{name!r} of shape {shape_text(array.shape)}" for name, array in inputs.items())
     problem = "a value is out of its range, or sizes or dtypes do not go together"
-    return InvalidInput(f"the model cannot take the inputs {came}: {problem}", detail=text)
+    return InvalidInput(f"the model cannot take the inputs {shapes_text(inputs)}: {problem}", detail=text)

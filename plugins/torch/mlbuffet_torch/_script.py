@@ -9,24 +9,24 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
-from mlbuffet.tensors import Signature, TensorSpec, shape_text
+from mlbuffet.tensors import Signature, TensorSpec, shape_text, texts_in
 from mlbuffet_torch._arrays import reader
 from mlbuffet_torch._function import Argument, Function
 from mlbuffet_torch._names import leaves, outer_dtype
 from mlbuffet_torch._torch import torch
 from mlbuffet_torch._trial import tried_outputs
 
-_VALUES: Mapping[str, tuple[str, Callable[[NDArray[Any]], Any]]] = {
-    "int": ("int64", lambda array: array.item()),
-    "float": ("float64", lambda array: array.item()),
-    "bool": ("bool", lambda array: array.item()),
-    "str": ("object", lambda array: array.item().decode()),
-    "List[int]": ("int64", lambda array: array.tolist()),
-    "List[float]": ("float64", lambda array: array.tolist()),
-    "List[bool]": ("bool", lambda array: array.tolist()),
-    "List[str]": ("object", lambda array: [text.decode() for text in array.tolist()]),
+_VALUES: Mapping[str, tuple[str, Callable[[NDArray[Any], str], Any]]] = {
+    "int": ("int64", lambda array, _: array.item()),
+    "float": ("float64", lambda array, _: array.item()),
+    "bool": ("bool", lambda array, _: array.item()),
+    "str": ("object", lambda array, name: texts_in(array, name)[0]),
+    "List[int]": ("int64", lambda array, _: array.tolist()),
+    "List[float]": ("float64", lambda array, _: array.tolist()),
+    "List[bool]": ("bool", lambda array, _: array.tolist()),
+    "List[str]": ("object", texts_in),
 }
-"""By TorchScript's type, the dtype of an input, and what makes it such a value."""
+"""By TorchScript's type, the dtype of an input, and what makes it such a value, with its name."""
 
 
 def script_function(path: Path, declared: Mapping[str, TensorSpec], device: torch.device) -> Function:
@@ -103,7 +103,7 @@ def _kind(parameter: Any) -> str:
 
 def _argument(parameter: Any, device: torch.device, *, is_written: bool) -> Argument:
     name, kind = parameter.name, _kind(parameter)
-    read = _VALUES[kind][1] if kind in _VALUES else reader(device, is_written=is_written)
+    read = (lambda array: _VALUES[kind][1](array, name)) if kind in _VALUES else reader(device, is_written=is_written)
     return Argument(name, read, parameter.default_value if parameter.has_default_value() else None)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbuffet.errors import LoadFailed
-from mlbuffet.hookspecs import Risk, hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, Risk, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_torch._file import kind_of, unservable
 from mlbuffet_torch._options import Options
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlbuffet_torch._model import TorchModel
 
 
-class TorchRuntime:
+class TorchRuntime(HandleHooks):
     """Runs programs of PyTorch: exported, TorchScript, and compiled ones."""
 
     platform = "pytorch"
@@ -50,16 +50,6 @@ class TorchRuntime:
         with importing("torch"):
             from mlbuffet_torch._model import TorchModel
         return TorchModel(path, kind, options)
-
-    @hookimpl
-    def signature(self, model: "TorchModel") -> Signatures:
-        """A signature for each program."""
-        return model.signatures
-
-    @hookimpl
-    def concurrency(self, model: "TorchModel") -> int | None:
-        """One call of a compiled model, which keeps the GIL."""
-        return model.concurrency
 
     @hookimpl
     def predict(self, model: "TorchModel", signature: str, inputs: Tensors) -> Tensors:

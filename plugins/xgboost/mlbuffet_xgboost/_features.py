@@ -1,70 +1,36 @@
-"""The features of a model as inputs: one matrix, or where categories have names one input a feature."""
+"""The features of a model: numbers, and categories where the file has their names."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from xgboost import Booster
 
-from mlbuffet.errors import InvalidInput, LoadFailed
-from mlbuffet.tensors import Tensors, TensorSpec
-
-MATRIX = "features"
-_MISSING = "NaN where a value is missing"
-Codes = Mapping[Any, float]
-_SHOWN = 50
+from mlbuffet.errors import LoadFailed
+from mlbuffet.tensors import Categories, Features
 
 
-class Features:
-    """The inputs of ``booster``, and the matrix that it computes with. `LoadFailed` where categories are damaged."""
-
-    def __init__(self, booster: Booster) -> None:
-        self.types = booster.feature_types
-        names = booster.feature_names or [f"f{number}" for number in range(booster.num_features())]
-        self._codes = _codes(booster) if "c" in (self.types or ()) else {}
-        self.specs = [TensorSpec(MATRIX, np.float32, ("batch", len(names)), labels=names, description=_MISSING)]
-        if self._codes:
-            self.specs = [_column(name, self._codes.get(number)) for number, name in enumerate(names)]
-
-    def matrix(self, inputs: Tensors) -> NDArray[np.float32]:
-        """The features of all rows. Raises `InvalidInput` for a category that the model does not know."""
-        if not self._codes:
-            return np.require(inputs[MATRIX], requirements=["C", "A"])
-        columns = [
-            _encoded(inputs[spec.name], self._codes[number], spec.name) if number in self._codes else inputs[spec.name]
-            for number, spec in enumerate(self.specs)
-        ]
-        return np.stack(columns, axis=1)
+def features_of(booster: Booster) -> Features:
+    """The inputs of ``booster``. Raises `LoadFailed` where the names of categories are damaged."""
+    names = booster.feature_names or [f"f{number}" for number in range(booster.num_features())]
+    return Features(names, np.float32, _categories(booster) if "c" in (booster.feature_types or ()) else {})
 
 
-def _column(name: str, codes: Codes | None) -> TensorSpec:
-    if codes is None:
-        return TensorSpec(name, np.float32, ("batch",))
-    missing, *known = codes
-    if missing == b"":
-        shown, dtype, missing = b", ".join(known[:_SHOWN]).decode(), np.dtype(object), "empty text"
-    else:
-        shown, dtype = ", ".join(map(str, known[:_SHOWN])), np.array(known).dtype
-    return TensorSpec(name, dtype, ("batch",), description=f"a category, of {shown}; {missing} where it is missing")
-
-
-def _codes(booster: Booster) -> dict[int, Codes]:
-    """The codes of the categories, by the number of their feature; only the file in full has their names.
-
-    The first is that of a value that is missing: of empty text, or -1.
-    """
+def _categories(booster: Booster) -> dict[int, Categories]:
+    """By the number of their feature; only the file in full has their names."""
     model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
     encodings = model.get("gbtree", model)["model"].get("cats", {}).get("enc", [])
     named = {number: _names(encoding, number) for number, encoding in enumerate(encodings) if encoding["values"]}
-    return {number: _codes_of(names) for number, names in named.items()}
+    return {number: _coded(names) for number, names in named.items()}
 
 
-def _codes_of(names: Sequence[Any]) -> Codes:
-    missing = b"" if isinstance(names[0], bytes) else -1
-    return {missing: np.nan} | {name: float(code) for code, name in enumerate(names)}
+def _coded(names: list[Any]) -> Categories:
+    codes = {name: float(code) for code, name in enumerate(names)}
+    if isinstance(names[0], bytes):
+        return Categories(codes, "empty text where it is missing", missing=b"")
+    return Categories(codes, "-1 where it is missing", missing=-1)
 
 
 def _names(encoding: Mapping[str, Any], number: int) -> list[Any]:
@@ -81,13 +47,3 @@ def _names(encoding: Mapping[str, Any], number: int) -> list[Any]:
             "letters outside ASCII in a DataFrame of pandas; give the categories other names, and train it again"
         ) from None
     return names
-
-
-def _encoded(array: NDArray[Any], codes: Codes, name: str) -> NDArray[np.float32]:
-    try:
-        return np.array([codes[value] for value in array.tolist()], np.float32)
-    except KeyError as error:
-        value = error.args[0]
-        shown = value.decode(errors="replace") if isinstance(value, bytes) else value
-        problem = f"input {name!r} has the category {shown!r}, with which the model was not trained"
-        raise InvalidInput(f"{problem}; `mlbuffet inspect` lists those it knows") from None

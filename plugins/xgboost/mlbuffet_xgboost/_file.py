@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from mlbuffet.hookspecs import first_bytes
+
 _SUFFIXES = (".json", ".ubj", ".model", ".bin")  # XGBoost writes UBJSON under any other name than .json
 _MODEL = re.compile(
     rb"\{L\0{7}\x07learner\{"  # UBJSON
@@ -27,14 +29,14 @@ _OTHERS = {
 
 def is_model(path: Path) -> bool:
     """Whether ``path`` is a file with an XGBoost model in JSON or UBJSON."""
-    return path.suffix.lower() in _SUFFIXES and path.is_file() and bool(_MODEL.match(_head(path)))
+    return path.suffix.lower() in _SUFFIXES and bool(_MODEL.match(first_bytes(path)))
 
 
 def unservable(path: Path) -> str | None:
     """Why ``path``, which is XGBoost's, cannot be served; ``None`` for models, and for what is not XGBoost's."""
     if not path.is_file() or is_model(path):
         return None
-    head = _head(path)
+    head = first_bytes(path)
     if _MODEL.match(head):
         return "it is an XGBoost model under another name: rename it so that it ends in .json or .ubj"
     for pattern, reason in _OTHERS.items():
@@ -48,8 +50,3 @@ def is_damaged(content: bytes) -> bool:
     """Whether ``content`` has no beginning, or in UBJSON not the version at its end: XGBoost itself may crash of it."""
     end = rb"version\[.{9,40}\}$" if content.startswith(b"{L") else b""
     return content[:1] != b"{" or not re.search(end, content[-64:], re.DOTALL)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)

@@ -11,8 +11,8 @@ from xgboost import Booster, DMatrix
 from xgboost.core import XGBoostError
 
 from mlbuffet.errors import InvalidOptions, LoadFailed
-from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, TensorSpec
-from mlbuffet_xgboost._features import Features
+from mlbuffet.tensors import DEFAULT_SIGNATURE, Signature, Signatures, Tensors, specs_of_rows
+from mlbuffet_xgboost._features import features_of
 from mlbuffet_xgboost._file import is_damaged
 from mlbuffet_xgboost._options import Options
 
@@ -36,7 +36,7 @@ class XGBoostModel:
         self._is_linear = learner["gradient_booster"]["name"] == "gblinear"
         best = None if self._is_linear else self._booster.attr("best_iteration")
         self._rounds = (0, 0 if best is None else int(best) + 1)
-        self._features = Features(self._booster)
+        self._features = features_of(self._booster)
         self._classes = _classes(learner)
         if options.labels and len(options.labels) != self._classes:
             raise InvalidOptions(f"labels has {len(options.labels)} names, and the model {self._classes} classes")
@@ -65,7 +65,7 @@ class XGBoostModel:
         given = {"iteration_range": self._rounds, "validate_features": False}
         missing, threads = self._options.missing, self._options.nthread
         if signature in ("leaves", "contributions") or self._is_linear:
-            types = self._features.types
+            types = self._booster.feature_types
             data = DMatrix(matrix, missing=missing, feature_types=types, nthread=threads, enable_categorical=True)
             return self._booster.predict(data, **given, **_KINDS[signature][0])  # type: ignore[no-any-return]
         kind = "margin" if signature == "raw" else "value"
@@ -77,10 +77,7 @@ class XGBoostModel:
         labels = {"probabilities": self._options.labels}
         for signature, (_, description) in _KINDS.items():
             with suppress(XGBoostError) if description else nullcontext():
-                outputs = [
-                    TensorSpec(name, array.dtype, ("batch", *array.shape[1:]), labels=labels.get(name, ()))
-                    for name, array in self._outputs(signature, row).items()
-                ]
+                outputs = specs_of_rows(self._outputs(signature, row), labels)
                 yield signature, Signature(self._features.specs, outputs, description=description)
 
 

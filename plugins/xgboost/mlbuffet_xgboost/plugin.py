@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlbuffet.hookspecs import hookimpl, importing
-from mlbuffet.tensors import Signatures, Tensors
+from mlbuffet.hookspecs import HandleHooks, hookimpl, importing
+from mlbuffet.tensors import Tensors
 from mlbuffet_xgboost._file import is_model, unservable
 from mlbuffet_xgboost._options import Options
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlbuffet_xgboost._model import XGBoostModel
 
 
-class XGBoostRuntime:
+class XGBoostRuntime(HandleHooks):
     """Runs XGBoost models."""
 
     concurrent_loads = True
@@ -35,11 +35,6 @@ class XGBoostRuntime:
         with importing("xgboost"):
             from mlbuffet_xgboost._model import XGBoostModel
         return XGBoostModel(path.read_bytes(), options)
-
-    @hookimpl
-    def signature(self, model: "XGBoostModel") -> Signatures:
-        """Predictions, and as far as the booster has them raw scores, leaves and contributions."""
-        return model.signatures
 
     @hookimpl
     def predict(self, model: "XGBoostModel", signature: str, inputs: Tensors) -> Tensors:
